@@ -1,0 +1,191 @@
+"""Settings of models, tasks and trainings, as pydantic models that refuse unknown keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Strict(BaseModel):
+    """A section of a configuration: a misspelt key is an error, and values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class ComponentConfig(Strict):
+    """A plugin's entry by name, with options for its factory."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class TaskConfig(Strict):
+    """A task by name, with options that differ from its defaults."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class ModelConfig(Strict):
+    """Everything that is needed to build a UGPNet without weights. Defaults are the paper's."""
+
+    backbone: ComponentConfig = ComponentConfig(name="nafnet")
+    prior: ComponentConfig = ComponentConfig(name="stylegan2")
+    task: TaskConfig = TaskConfig(name="denoise")
+    merging_channels: Positive = Field(
+        default=64, description="width of the merging network R_mg, and so of f_reg (residual)"
+    )
+    encoder_channels: list[Positive] | None = Field(
+        default=None,
+        description="widths of the encoder's blocks, one per halving and a last one; "
+        "default: derived from the prior by the paper's rule (16, 32, ..., base channels)",
+    )
+    map2style_channels: Positive | None = Field(
+        default=None, description="width of map2style; default: the prior's style dimension"
+    )
+    fusion_channels: Positive | None = Field(
+        default=None,
+        description="width of the fusion network; default: that of f_reg, as in the paper",
+    )
+    fusion_blocks: Positive = Field(default=8, description="residual blocks in R_fusion")
+
+
+class DataConfig(Strict):
+    """Which photographs are learned from, and at which size."""
+
+    train: list[Path] = Field(min_length=1, description="folders of photographs, read recursively")
+    validation: list[Path] = Field(min_length=1, description="folders for the fixed validation set")
+    resolution: Positive = Field(default=512, description="images are cropped square and resized")
+    validation_count: Positive = Field(default=64, description="how many validation images to use")
+    flip: bool = Field(default=True, description="mirror half of the images")
+    crop: Positive | None = Field(
+        default=None,
+        description="train the restoration stage on random crops of this size (speed)",
+    )
+    cache: bool = Field(default=True, description="keep decoded images in memory (uint8)")
+    workers: int = Field(default=0, ge=0, description="loader processes")
+
+
+class PerceptualConfig(Strict):
+    """Where the perceptual networks come from.
+
+    ``vgg`` is the paper's choice (LPIPS-VGG, VGG19 relu3_4 for the contextual loss). With
+    ``squeeze`` the SqueezeNet trunk in ``weights`` serves both, which the log and the model file
+    say.
+    """
+
+    network: Literal["vgg", "squeeze"] = "vgg"
+    weights: Path | None = Field(
+        default=None,
+        description="vgg: a VGG checkpoint in torchvision's layout (a folder with vgg16.* and "
+        "vgg19.*); squeeze: SqueezeNet 1.1 features in safetensors",
+    )
+    resize: Positive | None = Field(
+        default=256, description="LPIPS is computed on images resized to this (none: as they are)"
+    )
+
+
+class StageConfig(Strict):
+    """What every stage has."""
+
+    iterations: Positive
+    batch_size: Positive = 8
+    accumulate: Positive = Field(default=1, description="batches per optimiser step")
+    learning_rate: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: Weight = 0.0
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    warmup: int = Field(default=0, ge=0, description="iterations of linear warm-up")
+    decay_at: int | None = Field(default=None, description="step schedule: times 0.1 from here")
+    ema: float | None = Field(default=None, gt=0, lt=1, description="decay of averaged weights")
+    clip_gradient: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _step_needs_a_place(self) -> StageConfig:
+        if self.schedule == "step" and self.decay_at is None:
+            raise ValueError("schedule 'step' needs decay_at")
+        return self
+
+
+class PriorStageConfig(StageConfig):
+    """Training the prior itself as a StyleGAN2 (only where asked for)."""
+
+    learning_rate: float = Field(default=2e-3, gt=0)
+    discriminator_learning_rate: float = Field(default=2e-3, gt=0)
+    betas: tuple[float, float] = (0.0, 0.99)
+    r1_weight: Weight = 10.0
+    r1_every: Positive = 16
+    ema: float | None = Field(default=0.999, gt=0, lt=1)
+
+
+class RestorationStageConfig(StageConfig):
+    """Supplement S.4: Adam, 1e-4, 20,000 iterations, the backbone's own loss."""
+
+    iterations: Positive = 20_000
+    learning_rate: float = Field(default=1e-4, gt=0)
+    loss: Literal["backbone", "l1", "psnr", "charbonnier"] = "backbone"
+    weights: Path | None = Field(default=None, description="pretrained weights of the backbone")
+
+
+class SynthesisStageConfig(StageConfig):
+    """Supplement S.4: L1 + 10 LPIPS + 0.3 adversarial, 40,000 iterations."""
+
+    iterations: Positive = 40_000
+    learning_rate: float = Field(default=1e-4, gt=0)
+    discriminator_learning_rate: float = Field(default=2.5e-5, gt=0)
+    pixel_weight: Weight = 1.0
+    perceptual_weight: Weight = 10.0
+    adversarial_weight: Weight = 0.3
+    adversarial_from: int = Field(default=0, ge=0, description="first iteration with L_adv")
+    r1_weight: Weight = 10.0
+    r1_every: Positive = 16
+    augment: bool = Field(default=True, description="scale, shift or rotate each pair together")
+    weights: Path | None = Field(default=None, description="pretrained weights of the prior")
+
+
+class FusionStageConfig(StageConfig):
+    """Supplement S.4: L1 + 10 LPIPS + 0.05 contextual, 40,000 iterations, 1e-3 then 1e-4."""
+
+    iterations: Positive = 40_000
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["constant", "cosine", "step"] = "step"
+    decay_at: int | None = 8_000
+    pixel_weight: Weight = 1.0
+    perceptual_weight: Weight = 10.0
+    contextual_weight: Weight = 0.05
+    contextual_patch: Positive = Field(default=128, description="side of the patches, pixels")
+    contextual_bandwidth: float = Field(default=0.5, gt=0)
+    contextual_weighted: bool = Field(
+        default=False, description="weight each feature as the published training code does"
+    )
+
+
+class TrainConfig(Strict):
+    """A whole training: the file that ``ugpnet train`` reads."""
+
+    name: str = Field(description="name of the run and of the model it makes")
+    output: Path = Field(description="folder for checkpoints, samples, scalars and the model")
+    model: ModelConfig = ModelConfig()
+    data: DataConfig
+    perceptual: PerceptualConfig = PerceptualConfig()
+    prior: PriorStageConfig | None = None
+    restoration: RestorationStageConfig = RestorationStageConfig()
+    synthesis: SynthesisStageConfig = SynthesisStageConfig()
+    fusion: FusionStageConfig = FusionStageConfig()
+    seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = True
+    threads: Positive | None = Field(default=None, description="CPU threads (default: all)")
+    log_every: Positive = 50
+    validate_every: Positive = 1_000
+    checkpoint_every: Positive = 500
+    sample_every: Positive = 1_000
+    trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]
+    licence: str = Field(default="", description="licence of the trained weights")
+    model_dtype: Literal["float32", "float16", "bfloat16"] = "float32"

@@ -1,0 +1,95 @@
+"""What the core asks of a backbone, a prior and a task, and what the networks return.
+
+Importing this module does not import torch: it is needed for type checking only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+
+class RestorationOutput(NamedTuple):
+    """The regressed image x_reg (N, 3, H, W) in about [0, 1] and its feature map f_reg."""
+
+    image: Tensor
+    features: Tensor
+
+
+class PriorOutput(NamedTuple):
+    """A synthesised image (N, 3, r, r) in about [0, 1], not clamped, and the feature map that
+    enters the last to-RGB layer (N, feature_channels, r, r)."""
+
+    image: Tensor
+    features: Tensor
+
+
+class LatentCode(NamedTuple):
+    """The base code (N, base_channels, base_size, base_size) and the styles
+    (N, num_styles, style_dim)."""
+
+    base: Tensor
+    styles: Tensor
+
+
+class UGPNetOutput(NamedTuple):
+    """x_hat, x_reg and x_syn, each (N, 3, H, W) in about [0, 1]; clamp before display."""
+
+    image: Tensor
+    regression: Tensor
+    synthesis: Tensor
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A regression network R, an ``nn.Module``.
+
+    ``forward(x)`` is ``head(forward_features(x))`` for the direct kind and ``x + head(...)`` for
+    the residual kind. Images are RGB (N, 3, H, W) in [0, 1]; the core pads H and W to
+    ``size_multiple`` (reflect) before calling, and crops image and features after.
+    """
+
+    kind: Literal["direct", "residual"]
+    feature_channels: int
+    scale: int
+    size_multiple: int
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Map x (N, 3, H, W) to the last-layer feature map (N, C, H * scale, W * scale)."""
+
+    def head(self, f: Tensor) -> Tensor:
+        """Map the feature map to an image or a residual (N, 3, H * scale, W * scale)."""
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """A generator G, an ``nn.Module``, driven by a base code and styles (F/W+ space)."""
+
+    resolution: int
+    base_size: int
+    base_channels: int
+    num_styles: int
+    style_dim: int
+    feature_channels: int
+
+    def synthesize(self, base: Tensor, styles: Tensor) -> PriorOutput:
+        """Generate from a base code (N, base_channels, base_size, base_size) and styles
+        (N, num_styles, style_dim); deterministic."""
+
+
+class Task(Protocol):
+    """A degradation x = T(x_gt) with its settings.
+
+    ``scale`` is how many times smaller the degraded image is (8 for sr8). Settings that are
+    stated for 512 pixels have been fitted to the resolution the task was made for.
+    """
+
+    name: str
+    scale: int
+
+    def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """Degrade one image, float32 RGB (3, H, W) in [0, 1], drawing from ``rng`` only;
+        returns float32 (3, ceil(H / scale), ceil(W / scale)) in [0, 1]."""
