@@ -1,0 +1,45 @@
+"""NAFNet as a backbone plugin: the hook and the options; the network is in ``network.py``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ugpnet_core.plugins import BackboneEntry, Options, hookimpl
+
+
+class NAFNetOptions(Options):
+    """Named as in the published code; the defaults are those of NAFNet-GoPro-width32."""
+
+    img_channel: int = Field(default=3, ge=3, le=3, description="colour channels; always RGB here")
+    width: int = Field(default=32, gt=0, description="channels at full resolution")
+    middle_blk_num: int = Field(default=1, ge=0, description="blocks at the lowest resolution")
+    enc_blk_nums: list[int] = Field(default=[1, 1, 1, 28], description="blocks of each encoder")
+    dec_blk_nums: list[int] = Field(default=[1, 1, 1, 1], description="blocks of each decoder")
+    local_pooling: bool = Field(
+        default=False, description="pool locally (TLC), for images larger than in training"
+    )
+    train_size: int | list[int] = Field(
+        default=256, description="size of the training crops: side, or [..., height, width]"
+    )
+    base_size: int | list[int] | None = Field(
+        default=None, description="pooling window at full resolution (default: 1.5 x train_size)"
+    )
+
+
+@hookimpl
+def ugpnet_backbones() -> list[BackboneEntry]:
+    """Return the one backbone of this distribution."""
+    return [
+        BackboneEntry(
+            name="nafnet",
+            description="NAFNet: a U-Net of gated blocks without activation functions",
+            factory="ugpnet_backbones.nafnet.network:NAFNet",
+            kind="residual",
+            feature_channels=32,
+            options=NAFNetOptions,
+            loss="psnr",
+            parameters=17_111_907,
+            paper="Chen et al., Simple Baselines for Image Restoration, ECCV 2022, arXiv:2204.04676",
+            licence="Apache-2.0",
+        )
+    ]

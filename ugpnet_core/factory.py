@@ -1,0 +1,96 @@
+"""Make what the plugins' entries describe: backbones, priors, discriminators and tasks."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from ugpnet_core.errors import PluginError
+from ugpnet_core.plugins import (
+    BackboneEntry,
+    Installed,
+    PriorEntry,
+    TaskEntry,
+    find,
+    resolve,
+    validate_options,
+)
+from ugpnet_core.protocols import Backbone, Prior, Task
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def create_backbone(
+    name: str, *, weights: str | PathLike[str] | None = None, **options: Any
+) -> Backbone:
+    """Make a backbone by name; options are named as in its published code.
+
+    Args:
+        name: as ``ugpnet list-backbones`` shows it.
+        weights: a checkpoint (.safetensors or .pth) to load, strictly.
+        options: checked against the entry's options; a misspelt one is an error.
+
+    Raises:
+        PluginError: not installed, or its factory failed or made something else.
+        ConfigError: an option is unknown or impossible.
+        WeightsError: the checkpoint does not fit.
+    """
+    backbone = _make(find(BackboneEntry, name), options)
+    if not isinstance(backbone, Backbone):
+        raise PluginError(
+            f"The factory of backbone {name!r} returned {type(backbone).__name__}, which lacks "
+            "what ugpnet_core.protocols.Backbone asks for."
+        )
+    _load(backbone, weights)
+    return backbone
+
+
+def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **options: Any) -> Prior:
+    """Make a prior's generator by name; arguments and errors as :func:`create_backbone`."""
+    prior = _make(find(PriorEntry, name), options)
+    if not isinstance(prior, Prior):
+        raise PluginError(
+            f"The factory of prior {name!r} returned {type(prior).__name__}, which lacks what "
+            "ugpnet_core.protocols.Prior asks for."
+        )
+    _load(prior, weights)
+    return prior
+
+
+def create_discriminator(name: str, **options: Any) -> nn.Module:
+    """Make the discriminator that fits a prior with these options (N, 3, r, r) -> (N, 1).
+
+    Raises:
+        PluginError: the prior has none, so it cannot be trained with an adversarial loss.
+    """
+    installed = find(PriorEntry, name)
+    if installed.entry.discriminator is None:
+        raise PluginError(
+            f"Prior {name!r} brings no discriminator; set adversarial_weight to 0 or choose "
+            "another prior."
+        )
+    make = resolve(installed.entry.discriminator)
+    discriminator: nn.Module = make(**validate_options(installed.entry, options))
+    return discriminator
+
+
+def create_task(name: str, **options: Any) -> Task:
+    """Make a task (a degradation with its settings) by name."""
+    task: Task = _make(find(TaskEntry, name), options)
+    return task
+
+
+def _make(
+    installed: Installed[BackboneEntry] | Installed[PriorEntry] | Installed[TaskEntry],
+    options: dict[str, Any],
+) -> Any:
+    entry = installed.entry
+    return resolve(entry.factory)(**validate_options(entry, options))
+
+
+def _load(network: Any, weights: str | PathLike[str] | None) -> None:
+    if weights is not None:
+        from ugpnet_core.weights import load_weights
+
+        load_weights(network, weights)

@@ -1,0 +1,58 @@
+"""Layers that more than one network, or more than one plugin, is built from."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAKY_SLOPE = 0.2
+
+
+class ConvBlock(nn.Module):
+    """Three 3x3 convolutions, each followed by LeakyReLU(0.2) (supplement S.1)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.ModuleList(
+            nn.Conv2d(in_channels if i == 0 else channels, channels, 3, padding=1) for i in range(3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
+        for conv in self.conv:
+            x = F.leaky_relu(conv(x), LEAKY_SLOPE)
+        return x
+
+
+class ResidualBlock(nn.Module):
+    """x + Conv(ReLU(Conv(x))) with 3x3 convolutions."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, channels, H, W)."""
+        return x + self.body(x)  # type: ignore[no-any-return]
+
+
+class ChannelLayerNorm(nn.Module):
+    """Layer normalisation over the channels of each pixel (Ba et al., arXiv:1607.06450)."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep the shape (N, channels, H, W)."""
+        # For channels_last tensors the permutation is free, and the fused kernel applies.
+        x = x.permute(0, 2, 3, 1)
+        x = F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        return x.permute(0, 3, 1, 2)

@@ -1,0 +1,115 @@
+"""The restoration module: a backbone and the adapter that fits its kind (paper 3.1, S.1).
+
+    direct      x_reg = head(f)                                f_reg = f
+    residual    x_reg = ToImage(R_mg(R'(x) + R_se(x)))         f_reg = what enters ToImage
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ugpnet_core.errors import PluginError, SizeError
+from ugpnet_core.networks.blocks import LEAKY_SLOPE, ConvBlock
+from ugpnet_core.protocols import Backbone, RestorationOutput
+
+
+class DirectAdapter(nn.Module):
+    """A direct backbone, untouched: its image is x_reg, its last feature map f_reg."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.feature_channels = backbone.feature_channels
+
+    def forward(self, x: Tensor) -> RestorationOutput:
+        """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features (N, C, sH, sW)."""
+        features = _features(self.backbone, x)
+        return RestorationOutput(self.backbone.head(features), features)
+
+
+class MergingNetwork(nn.Module):
+    """R_mg: two ConvBlocks, and ToImage (a 3x3 convolution and LeakyReLU(0.2)) on top."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(ConvBlock(in_channels, channels), ConvBlock(channels, channels))
+        self.to_image = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, f: Tensor) -> RestorationOutput:
+        """Merge f (N, in_channels, H, W) into x_reg and its feature map f_reg."""
+        features = self.blocks(f)
+        return RestorationOutput(F.leaky_relu(self.to_image(features), LEAKY_SLOPE), features)
+
+
+class ResidualAdapter(nn.Module):
+    """A residual backbone whose addition is moved from the image to the feature domain."""
+
+    def __init__(self, backbone: Backbone, merging_channels: int = 64) -> None:
+        super().__init__()
+        if backbone.scale != 1:
+            raise PluginError(
+                f"A residual backbone adds to its input, so its scale must be 1, not "
+                f"{backbone.scale}; declare it direct."
+            )
+        self.backbone = backbone
+        self.structure_encoder = ConvBlock(3, backbone.feature_channels)
+        self.merging = MergingNetwork(backbone.feature_channels, merging_channels)
+        self.feature_channels = merging_channels
+
+    def forward(self, x: Tensor) -> RestorationOutput:
+        """Restore x (N, 3, H, W) to image (N, 3, H, W) and features (N, merging_channels, H, W)."""
+        merged: RestorationOutput = self.merging(
+            _features(self.backbone, x) + self.structure_encoder(x)
+        )
+        return merged
+
+
+def restoration_module(
+    backbone: Backbone, merging_channels: int = 64
+) -> DirectAdapter | ResidualAdapter:
+    """Wrap a backbone in the adapter for its kind.
+
+    Raises:
+        PluginError: the backbone lacks something of :class:`ugpnet_core.protocols.Backbone`.
+    """
+    if not isinstance(backbone, Backbone):
+        missing = [name for name in _MEMBERS if not hasattr(backbone, name)]
+        raise PluginError(
+            f"{type(backbone).__name__} is no backbone: it lacks {', '.join(missing)}; "
+            "see ugpnet_core.protocols.Backbone."
+        )
+    if backbone.kind == "direct":
+        return DirectAdapter(backbone)
+    if backbone.kind == "residual":
+        return ResidualAdapter(backbone, merging_channels)
+    raise PluginError(
+        f"{type(backbone).__name__}.kind is {backbone.kind!r}; make it 'direct' or 'residual'."
+    )
+
+
+_MEMBERS = ("kind", "feature_channels", "scale", "size_multiple", "forward_features", "head")
+
+
+def _features(backbone: Backbone, x: Tensor) -> Tensor:
+    """Pad x to the backbone's size multiple, take its feature map, and crop that again.
+
+    The pad is made by reflection; where the image is too small to reflect, by repeating its edge.
+    """
+    if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape:
+        raise SizeError(f"A backbone takes images (N, 3, H, W), not {tuple(x.shape)}.")
+    height, width = x.shape[-2:]
+    down = -height % backbone.size_multiple
+    right = -width % backbone.size_multiple
+    if down or right:
+        mode = "reflect" if down < height and right < width else "replicate"
+        x = F.pad(x, (0, right, 0, down), mode=mode)
+    features = backbone.forward_features(x)
+    scale = backbone.scale
+    expected = (x.shape[0], backbone.feature_channels, x.shape[-2] * scale, x.shape[-1] * scale)
+    if tuple(features.shape) != expected:
+        raise PluginError(
+            f"{type(backbone).__name__}.forward_features returned {tuple(features.shape)} where "
+            f"its declaration promises {expected}."
+        )
+    return features[..., : height * scale, : width * scale]

@@ -1,0 +1,91 @@
+"""UGPNet: restoration, synthesis and fusion modules as one network (paper Fig. 2).
+
+H. Lee, K. Kang, H. Lee, S.-H. Baek, S. Cho: UGPNet: Universal Generative Prior for Image
+Restoration, WACV 2024.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ugpnet_core.config import ModelConfig
+from ugpnet_core.errors import ConfigError, SizeError
+from ugpnet_core.factory import create_backbone, create_prior, create_task
+from ugpnet_core.networks.fusion import FusionModule
+from ugpnet_core.networks.restoration import restoration_module
+from ugpnet_core.networks.synthesis import SynthesisModule
+from ugpnet_core.protocols import Backbone, Prior, RestorationOutput, UGPNetOutput
+
+
+class UGPNet(nn.Module):
+    """The whole model, built for the prior's one resolution r.
+
+    ``scale`` is how many times larger the output is than the degraded image; the degraded image
+    has r / scale pixels a side. A backbone of scale 1 in a super-resolution task gets the
+    bicubically enlarged input.
+    """
+
+    def __init__(self, config: ModelConfig, backbone: Backbone, prior: Prior, scale: int) -> None:
+        super().__init__()
+        if backbone.scale not in (1, scale):
+            raise ConfigError(
+                f"Backbone {config.backbone.name!r} enlarges {backbone.scale} times and task "
+                f"{config.task.name!r} needs {scale}; give the backbone scale {scale} or 1."
+            )
+        if prior.resolution % scale:
+            raise ConfigError(
+                f"The prior's resolution {prior.resolution} is no multiple of the scale {scale} "
+                f"of task {config.task.name!r}; choose another prior."
+            )
+        self.config = config
+        self.scale = scale
+        self.resolution = prior.resolution
+        self.enlarge = scale // backbone.scale
+        self.restoration = restoration_module(backbone, config.merging_channels)
+        self.synthesis = SynthesisModule(prior, config.encoder_channels, config.map2style_channels)
+        self.fusion = FusionModule(
+            self.restoration.feature_channels,
+            self.synthesis.feature_channels,
+            config.fusion_channels,
+            config.fusion_blocks,
+        )
+
+    def restore(self, x: Tensor) -> RestorationOutput:
+        """Run the restoration module alone, on x (N, 3, H, W) of any size."""
+        if self.enlarge != 1:
+            size = (x.shape[-2] * self.enlarge, x.shape[-1] * self.enlarge)
+            x = F.interpolate(x, size=size, mode="bicubic", align_corners=False)
+        restored: RestorationOutput = self.restoration(x)
+        return restored
+
+    def forward(self, x: Tensor) -> UGPNetOutput:
+        """Restore x (N, 3, r / scale, r / scale), RGB in [0, 1], to x_hat, x_reg and x_syn
+        (N, 3, r, r), which may leave [0, 1] a little.
+
+        Raises:
+            SizeError: x has another size; :class:`ugpnet_core.Restorer` takes any.
+        """
+        side = self.resolution // self.scale
+        if x.dim() != 4 or tuple(x.shape[1:]) != (3, side, side):
+            raise SizeError(
+                f"This model takes images (N, 3, {side}, {side}), not {tuple(x.shape)}; "
+                "ugpnet_core.Restorer tiles and pads images of any size."
+            )
+        regression = self.restore(x)
+        synthesis = self.synthesis(regression.image)
+        image = self.fusion(regression.features, synthesis.features)
+        return UGPNetOutput(image, regression.image, synthesis.image)
+
+
+def build_model(config: ModelConfig) -> UGPNet:
+    """Build an untrained UGPNet from its configuration.
+
+    Raises:
+        PluginError: a backbone, prior or task is not installed, or broken.
+        ConfigError: an option is unknown, or the parts do not fit each other.
+    """
+    backbone = create_backbone(config.backbone.name, **config.backbone.options)
+    prior = create_prior(config.prior.name, **config.prior.options)
+    task = create_task(config.task.name, **config.task.options)
+    return UGPNet(config, backbone, prior, task.scale)
