@@ -1,0 +1,42 @@
+"""The game of generator and discriminator: non-saturating loss, logistic loss, R1.
+
+As StyleGAN2 plays it (Karras et al., CVPR 2020, which supplement S.3 adopts). The supplement's
+equation 1 has lost the inner sign: minimising -softplus(D(x)) would be unbounded.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """L_adv = mean softplus(-D(fake)); logits (N, 1) -> scalar."""
+    return F.softplus(-fake_logits.float()).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """Mean softplus(D(fake)) + mean softplus(-D(real)); logits (N, 1) -> scalar."""
+    return F.softplus(fake_logits.float()).mean() + F.softplus(-real_logits.float()).mean()
+
+
+def r1_penalty(real: Tensor, real_logits: Tensor, weight: float = 10.0, every: int = 1) -> Tensor:
+    """(weight / 2) * E ||grad_real D(real)||^2 * every (Mescheder et al., ICML 2018).
+
+    The norm is over all values of one image, the expectation over the batch. Lazy
+    regularisation (StyleGAN2, section 3.1) applies the penalty in one of ``every`` iterations
+    only and so multiplies it by ``every``.
+
+    Args:
+        real: images (N, 3, r, r) on which ``requires_grad`` was set before D saw them.
+        real_logits: D(real), (N, 1), with its graph.
+
+    Raises:
+        ValueError: ``real`` does not require a gradient.
+    """
+    if not real.requires_grad:
+        raise ValueError("call real.requires_grad_() before the discriminator sees the images")
+    (gradient,) = torch.autograd.grad(real_logits.float().sum(), real, create_graph=True)
+    squared_norm = gradient.float().square().sum(dim=(1, 2, 3))
+    return squared_norm.mean() * (0.5 * weight * every)
