@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SizeError,
         TrainingError,
         UGPNetError,
+        UnknownNameError,
         WeightsError,
     )
     from ugpnet_core.factory import create_backbone, create_prior, create_task
@@ -45,6 +46,7 @@ __all__ = [
     "TrainingError",
     "UGPNetError",
     "UGPNetOutput",
+    "UnknownNameError",
     "WeightsError",
     "__version__",
     "build_model",
@@ -71,6 +73,7 @@ _HOMES = {
         "SizeError",
         "TrainingError",
         "UGPNetError",
+        "UnknownNameError",
         "WeightsError",
     ),
     "ugpnet_core.factory": ("create_backbone", "create_prior", "create_task"),

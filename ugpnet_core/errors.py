@@ -3,6 +3,7 @@
     UGPNetError
     ├── ConfigError        a configuration file, option or override that cannot be right
     ├── PluginError        a plugin that is missing, broken or in conflict with another
+    │   └── UnknownNameError   a backbone, prior, model or task that no installed plugin brings
     ├── ImageError         a file that cannot be read or written as an image
     ├── SizeError          an image size that a network cannot take (also a ValueError)
     ├── WeightsError       a weights or model file that is missing, damaged or does not fit
@@ -26,6 +27,10 @@ class ConfigError(UGPNetError):
 
 class PluginError(UGPNetError):
     """A plugin that is missing, broken, or in conflict with another one."""
+
+
+class UnknownNameError(PluginError):
+    """A name of a backbone, prior, model or task that no installed plugin brings."""
 
 
 class ImageError(UGPNetError):

@@ -1,0 +1,256 @@
+"""Load the installed plugins, and contain everything that a broken one does."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import functools
+import importlib.metadata
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import pluggy
+
+from ugpnet_core.plugins.entries import (
+    GROUP,
+    HOOKS,
+    WORDS,
+    BackboneEntry,
+    E,
+    Entry,
+    HookSpecs,
+    ModelEntry,
+    PriorEntry,
+    TaskEntry,
+)
+from ugpnet_core.plugins.wellformed import fault_of, shown
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Installed(Generic[E]):
+    """An entry together with the distribution that brought it."""
+
+    entry: E
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A plugin, or one entry of it, that cannot be used, and why.
+
+    ``kind`` ("backbone", "prior", ...) is set where the failure is known to concern that kind
+    only; ``entry`` where it concerns one entry.
+    """
+
+    plugin: str
+    distribution: str
+    version: str
+    reason: str
+    entry: str | None = None
+    kind: str | None = None
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What :func:`discover` found: usable entries by name, and everything that is not usable."""
+
+    backbones: Mapping[str, Installed[BackboneEntry]] = field(default_factory=dict)
+    priors: Mapping[str, Installed[PriorEntry]] = field(default_factory=dict)
+    models: Mapping[str, Installed[ModelEntry]] = field(default_factory=dict)
+    tasks: Mapping[str, Installed[TaskEntry]] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+class _BrokenPluginError(Exception):
+    """Why a plugin's code, or what it returned, cannot be used."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One entry point, with the name and version of its distribution."""
+
+    plugin: str
+    distribution: str
+    version: str
+    load: Callable[[], object]
+
+    def problem(self, reason: str, entry: str | None = None, kind: str | None = None) -> Problem:
+        return Problem(self.plugin, self.distribution, self.version, reason, entry, kind)
+
+
+def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None) -> Registry:
+    """Load every installed plugin and collect its entries.
+
+    Never raises for what a plugin does: a plugin that fails, and every entry whose name two
+    distributions claim, is left out and listed in ``problems``. What a plugin prints goes to
+    stderr, so that the output of a listing stays clean.
+
+    Args:
+        entry_points: those of the group ``ugpnet`` (default: all installed ones).
+    """
+    problems: list[Problem] = []
+    if entry_points is None:
+        entry_points, problems = _installed_entry_points()
+    found: dict[type[Entry], dict[str, list[tuple[_Source, Entry]]]] = {
+        kind: {} for kind in HOOKS.values()
+    }
+    for name, group in _by_plugin_name(entry_points).items():
+        if len(group) > 1:
+            reason = f"entry point {name!r} is claimed by {_owners(group)}; uninstall one of them"
+            problems += dict.fromkeys(source.problem(reason) for source in group)
+            continue
+        for entry in _load(group[0], problems):
+            found[type(entry)].setdefault(entry.name, []).append((group[0], entry))
+
+    usable: dict[type[Entry], dict[str, Installed[Any]]] = {kind: {} for kind in found}
+    for kind, by_name in found.items():
+        for name, claims in sorted(by_name.items()):
+            if len(claims) == 1:
+                source, entry = claims[0]
+                usable[kind][name] = Installed(entry, source.distribution, source.version)
+                continue
+            sources = [source for source, _ in claims]
+            word = WORDS[kind]
+            reason = (
+                f"the {word} name {name!r} is claimed more than once, by {_owners(sources)}; "
+                "uninstall or rename one"
+            )
+            problems += dict.fromkeys(source.problem(reason, name, word) for source in sources)
+    return Registry(
+        backbones=usable[BackboneEntry],
+        priors=usable[PriorEntry],
+        models=usable[ModelEntry],
+        tasks=usable[TaskEntry],
+        problems=tuple(problems),
+    )
+
+
+@functools.cache
+def registry() -> Registry:
+    """The installed plugins, discovered once a process (``registry.cache_clear()`` forgets)."""
+    return discover()
+
+
+def describe_error(error: BaseException) -> str:
+    """Put an exception of someone else's code into one line: its type and its message."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _installed_entry_points() -> tuple[list[importlib.metadata.EntryPoint], list[Problem]]:
+    try:
+        return list(importlib.metadata.entry_points(group=GROUP)), []
+    except Exception:
+        # One damaged entry_points.txt makes the call above fail for all distributions, so
+        # they are read one by one.
+        points: dict[str, list[importlib.metadata.EntryPoint]] = {}
+        problems: list[Problem] = []
+        for distribution in importlib.metadata.distributions():
+            name, version = _identity(distribution)
+            try:
+                mine = [point for point in distribution.entry_points if point.group == GROUP]
+            except Exception as error:
+                reason = f"its entry points cannot be read: {describe_error(error)}"
+                problems.append(Problem(name, name, version, reason))
+            else:
+                # The first one on the path is the one that is imported.
+                points.setdefault(name.lower().replace("_", "-"), mine)
+        return [point for mine in points.values() for point in mine], problems
+
+
+def _by_plugin_name(points: Iterable[importlib.metadata.EntryPoint]) -> dict[str, list[_Source]]:
+    groups: dict[str, list[_Source]] = {}
+    for point in points:
+        source = _Source(point.name, *_identity(point.dist), point.load)
+        groups.setdefault(point.name, []).append(source)
+    return groups
+
+
+def _identity(distribution: importlib.metadata.Distribution | None) -> tuple[str, str]:
+    """The name and version of a distribution, as far as they can be told."""
+    with contextlib.suppress(Exception):
+        if distribution is not None and distribution.name:
+            return distribution.name, distribution.version or ""
+    return "(unknown distribution)", ""
+
+
+def _owners(sources: list[_Source]) -> str:
+    return " and ".join(sorted({source.distribution for source in sources}))
+
+
+def _run(action: Callable[[], T]) -> T:
+    """Call a plugin's code; whatever it raises, except an interrupt, is a broken plugin."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            return action()
+    except (KeyboardInterrupt, _BrokenPluginError):
+        raise
+    except BaseException as error:
+        raise _BrokenPluginError(describe_error(error)) from error
+
+
+def _load(source: _Source, problems: list[Problem]) -> list[Entry]:
+    """Import one plugin and call its hooks; what fails is added to ``problems``."""
+    # A manager of its own, so that what one plugin breaks cannot reach another.
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(HookSpecs)
+    try:
+        module = _run(source.load)
+    except _BrokenPluginError as broken:
+        problems.append(source.problem(f"import failed: {broken}"))
+        return []
+    try:
+        _run(lambda: manager.register(module, source.plugin))
+    except _BrokenPluginError as broken:
+        text = str(broken)
+        if isinstance(broken.__cause__, pluggy.PluginValidationError):
+            text = f"a hook does not fit its specification (it takes no arguments): {text}"
+        problems.append(source.problem(text))
+        return []
+    unknown = [name for name in vars(manager.hook) if name not in HOOKS and name[0] != "_"]
+    for name in unknown:
+        near = difflib.get_close_matches(name, HOOKS, n=1, cutoff=0.0)[0]
+        problems.append(source.problem(f"unknown hook {name!r}; did you mean {near!r}?"))
+    if unknown:
+        return []
+
+    entries: list[Entry] = []
+    hooks = {hook: getattr(manager.hook, hook).get_hookimpls() for hook in HOOKS}
+    if not any(hooks.values()):
+        reason = f"implements no hook; mark one of {', '.join(HOOKS)} with @hookimpl"
+        problems.append(source.problem(reason))
+    for hook, implementations in hooks.items():
+        for implementation in implementations:
+            try:
+                entries += _call(hook, implementation.function)
+            except _BrokenPluginError as broken:
+                problems.append(source.problem(str(broken), kind=WORDS[HOOKS[hook]]))
+    return entries
+
+
+def _call(hook: str, function: Callable[[], object]) -> list[Entry]:
+    """Call one hook and refuse what is not a list of well-formed entries of its kind."""
+    try:
+        returned = _run(function)
+    except _BrokenPluginError as broken:
+        raise _BrokenPluginError(f"{hook}() failed: {broken}") from broken
+    kind = HOOKS[hook]
+    if not isinstance(returned, (list, tuple)):
+        raise _BrokenPluginError(f"{hook}() returned {shown(returned)}, not a list of entries")
+    for item in returned:
+        if type(item) is not kind:
+            raise _BrokenPluginError(
+                f"{hook}() returned {shown(item)} where a {kind.__name__} belongs"
+            )
+        fault = _run(lambda item=item: fault_of(item))  # type: ignore[misc]
+        if fault:
+            raise _BrokenPluginError(f"{hook}() returned a {kind.__name__} with {fault}")
+    return list(returned)

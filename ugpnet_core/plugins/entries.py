@@ -1,0 +1,141 @@
+"""What a plugin returns: entries, the hooks that return them, and the marker for hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+GROUP = "ugpnet"
+
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+class Options(BaseModel):
+    """Base for the options of a backbone, prior or task: unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneEntry:
+    """A regression network R that a plugin brings.
+
+    ``factory`` ("package.module:callable") is called with the validated options as keyword
+    arguments and returns an ``nn.Module`` that fulfils :class:`ugpnet_core.protocols.Backbone`.
+    ``feature_channels``, ``parameters`` and ``size_multiple`` are those of the default options.
+    """
+
+    name: str
+    description: str
+    factory: str
+    kind: Literal["direct", "residual"]
+    feature_channels: int
+    options: type[BaseModel] = Options
+    scale: int = 1
+    size_multiple: int = 1
+    loss: Literal["l1", "psnr", "charbonnier"] = "l1"
+    parameters: int | None = None
+    paper: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorEntry:
+    """A generator G and, for training, its discriminator D.
+
+    ``factory`` gives an ``nn.Module`` that fulfils :class:`ugpnet_core.protocols.Prior`;
+    ``discriminator`` is called with the same options and gives a module that maps images
+    (N, 3, r, r) in [0, 1] to logits (N, 1).
+    """
+
+    name: str
+    description: str
+    factory: str
+    discriminator: str | None = None
+    options: type[BaseModel] = Options
+    resolution: int | None = None
+    parameters: int | None = None
+    paper: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelEntry:
+    """A trained UGPNet: a model file that lies inside the plugin's package.
+
+    ``file`` is "package.module:relative/path.safetensors"; ``sha256`` is checked before use.
+    """
+
+    name: str
+    description: str
+    file: str
+    sha256: str
+    task: str
+    resolution: int
+    backbone: str = ""
+    prior: str = ""
+    parameters: int | None = None
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskEntry:
+    """A degradation with its settings.
+
+    ``factory`` is called with the validated options as keyword arguments and returns an object
+    that fulfils :class:`ugpnet_core.protocols.Task`.
+    """
+
+    name: str
+    description: str
+    factory: str
+    options: type[BaseModel] = Options
+    scale: int = 1
+    paper: str = ""
+
+
+Entry = BackboneEntry | PriorEntry | ModelEntry | TaskEntry
+E = TypeVar("E", BackboneEntry, PriorEntry, ModelEntry, TaskEntry)
+
+
+class HookSpecs:
+    """The four hooks. Each takes nothing and returns a list of entries, cheap and torch-free."""
+
+    @hookspec
+    def ugpnet_backbones(self) -> list[BackboneEntry]:
+        """Return the backbones of this plugin."""
+        raise NotImplementedError
+
+    @hookspec
+    def ugpnet_priors(self) -> list[PriorEntry]:
+        """Return the priors of this plugin."""
+        raise NotImplementedError
+
+    @hookspec
+    def ugpnet_models(self) -> list[ModelEntry]:
+        """Return the trained models of this plugin."""
+        raise NotImplementedError
+
+    @hookspec
+    def ugpnet_tasks(self) -> list[TaskEntry]:
+        """Return the tasks (degradations) of this plugin."""
+        raise NotImplementedError
+
+
+HOOKS: Mapping[str, type[Entry]] = {
+    "ugpnet_backbones": BackboneEntry,
+    "ugpnet_priors": PriorEntry,
+    "ugpnet_models": ModelEntry,
+    "ugpnet_tasks": TaskEntry,
+}
+WORDS: Mapping[type[Entry], str] = {
+    BackboneEntry: "backbone",
+    PriorEntry: "prior",
+    ModelEntry: "model",
+    TaskEntry: "task",
+}

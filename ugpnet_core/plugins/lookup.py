@@ -1,0 +1,148 @@
+"""Find installed entries by name, import what they refer to, check options against them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
+from ugpnet_core.plugins.discovery import Installed, Problem, describe_error, registry
+from ugpnet_core.plugins.entries import (
+    WORDS,
+    BackboneEntry,
+    E,
+    Entry,
+    ModelEntry,
+    PriorEntry,
+    TaskEntry,
+)
+
+
+def list_backbones() -> list[BackboneEntry]:
+    """The usable backbones, by name; imports neither torch nor numpy."""
+    return [installed.entry for installed in registry().backbones.values()]
+
+
+def list_priors() -> list[PriorEntry]:
+    """The usable priors, by name; imports neither torch nor numpy."""
+    return [installed.entry for installed in registry().priors.values()]
+
+
+def list_models() -> list[ModelEntry]:
+    """The usable trained models, by name; imports neither torch nor numpy."""
+    return [installed.entry for installed in registry().models.values()]
+
+
+def list_tasks() -> list[TaskEntry]:
+    """The usable tasks (degradations), by name; imports neither torch nor numpy."""
+    return [installed.entry for installed in registry().tasks.values()]
+
+
+def find(kind: type[E], name: str) -> Installed[E]:
+    """Look up the usable entry of a kind by its name.
+
+    Raises:
+        UnknownNameError: there is none; the message names the near ones and what to install.
+        PluginError: it is installed but cannot be used; the message says why.
+    """
+    plugins = registry()
+    by_kind: dict[type[Entry], Mapping[str, Installed[Any]]] = {
+        BackboneEntry: plugins.backbones,
+        PriorEntry: plugins.priors,
+        ModelEntry: plugins.models,
+        TaskEntry: plugins.tasks,
+    }
+    entries = by_kind[kind]
+    if name in entries:
+        return entries[name]
+    word = WORDS[kind]
+    unusable = [problem for problem in plugins.problems if problem.kind in (None, word)]
+    for problem in unusable:
+        if name in (problem.entry, problem.plugin if problem.entry is None else None):
+            raise PluginError(_unusable(word, name, problem))
+    raise UnknownNameError(_unknown(kind, name, list(entries), unusable))
+
+
+def _unusable(word: str, name: str, problem: Problem) -> str:
+    return (
+        f"The {word} {name!r} cannot be used: the plugin {problem.plugin!r} of "
+        f"{problem.distribution} {problem.version} is broken: {problem.reason.rstrip('.')}."
+    )
+
+
+def _unknown(kind: type[Entry], name: str, known: list[str], unusable: list[Problem]) -> str:
+    word = WORDS[kind]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        message = f"There is no {word} {name!r}; did you mean {' or '.join(near)}?"
+    elif known:
+        message = f"There is no {word} {name!r}; installed are: {', '.join(known)}."
+    else:
+        message = f"There is no {word} {name!r}, and none is installed."
+    package = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if kind is not TaskEntry and package:
+        # Models lie in the distribution of their prior: portraits-denoise in portraits.
+        family = "backbones" if kind is BackboneEntry else "priors"
+        package = package.split("-")[0] if kind is ModelEntry else package
+        message += f" A plugin may bring it: pip install ugpnet-{family}-{package}"
+    if unusable:
+        broken = sorted({problem.distribution for problem in unusable})
+        message += f" (Broken, and so not searched: {', '.join(broken)}; see ugpnet list-{word}s.)"
+    return message
+
+
+def resolve(reference: str) -> Callable[..., Any]:
+    """Import what ``"package.module:attribute"`` names.
+
+    Raises:
+        PluginError: the reference is malformed, or its module cannot be imported.
+    """
+    module_name, separator, attribute = reference.partition(":")
+    if not separator or not module_name or not attribute:
+        raise PluginError(f"{reference!r} is not of the form 'package.module:callable'.")
+    try:
+        target: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            target = getattr(target, part)
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"{reference!r} cannot be imported: {describe_error(error)}.") from error
+    if not callable(target):
+        raise PluginError(f"{reference!r} is not callable.")
+    return target  # type: ignore[no-any-return]
+
+
+def validate_options(
+    entry: BackboneEntry | PriorEntry | TaskEntry, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Check options against an entry's model and fill in the defaults.
+
+    An unknown option is an error even where a plugin's model would ignore it.
+
+    Raises:
+        ConfigError: an option is unknown or has an impossible value; the message names both the
+            option and the valid ones.
+    """
+    fields = entry.options.model_fields
+    valid = ", ".join(fields) or "none"
+    what = f"{WORDS[type(entry)]} {entry.name!r}"
+    if entry.options.model_config.get("extra") != "allow":
+        aliases = {field.alias for field in fields.values()}
+        for name in options:
+            if name not in fields and name not in aliases:
+                near = difflib.get_close_matches(str(name), fields, n=1)
+                hint = f"did you mean {near[0]!r}? V" if near else "v"
+                raise ConfigError(f"There is no option {name!r} of {what}; {hint}alid: {valid}.")
+    try:
+        model = entry.options.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "options"
+        raise ConfigError(
+            f"Option {where!r} of {what}: {first['msg']}; valid options: {valid}."
+        ) from error
+    return {name: getattr(model, name) for name in fields} | (model.model_extra or {})

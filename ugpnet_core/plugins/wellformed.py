@@ -1,0 +1,73 @@
+"""Check that the fields of an entry, which someone else wrote, are what they are declared as."""
+
+from __future__ import annotations
+
+import functools
+import re
+import types
+import typing
+from typing import Any, Literal
+
+from ugpnet_core.plugins.entries import Entry
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_REFERENCE = re.compile(r"[\w.]+:\S+")
+_REFERENCES = ("factory", "discriminator", "file")
+
+
+def fault_of(entry: Entry) -> str | None:
+    """Say what is wrong with the fields of an entry, or None.
+
+    Names are letters, digits, ``.``, ``_`` and ``-`` (a name must not look like a path), numbers
+    are positive, and references have the form "package.module:something".
+    """
+    for name, declared in _declared(type(entry)).items():
+        value = getattr(entry, name)
+        if not _fits(value, declared):
+            return f"{name}={shown(value)}, which should be {_words(declared)}"
+        if name == "name" and not _NAME.fullmatch(value):
+            return f"name={shown(value)}, which should be letters, digits and '.', '_', '-' only"
+        if name in _REFERENCES and value is not None and not _REFERENCE.fullmatch(value):
+            return f"{name}={shown(value)}, which should look like 'package.module:name'"
+        if isinstance(value, int) and value < 1:
+            return f"{name}={value}, which should be positive"
+    return None
+
+
+def shown(value: object) -> str:
+    """A short ``repr`` that cannot fail."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"an unprintable {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+@functools.cache
+def _declared(kind: type[Any]) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _fits(value: object, declared: Any) -> bool:
+    """Whether a value is of a declared type, of the few sorts that entries use."""
+    origin, choices = typing.get_origin(declared), typing.get_args(declared)
+    if origin is Literal:
+        return any(value is choice or value == choice for choice in choices)
+    if origin is type:
+        return isinstance(value, type) and issubclass(value, choices[0])
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(value, choice) for choice in choices)
+    return type(value) is declared
+
+
+def _words(declared: Any) -> str:
+    origin, choices = typing.get_origin(declared), typing.get_args(declared)
+    if origin is Literal:
+        return " or ".join(map(repr, choices))
+    if origin is type:
+        return f"a subclass of pydantic's {choices[0].__name__}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_words(choice) for choice in choices)
+    if declared is type(None):
+        return "None"
+    return {int: "a whole number", str: "a string"}.get(declared, str(declared))
