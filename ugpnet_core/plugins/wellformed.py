@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 import types
 import typing
@@ -21,7 +20,7 @@ def fault_of(entry: Entry) -> str | None:
     Names are letters, digits, ``.``, ``_`` and ``-`` (a name must not look like a path), numbers
     are positive, and references have the form "package.module:something".
     """
-    for name, declared in _declared(type(entry)).items():
+    for name, declared in typing.get_type_hints(type(entry)).items():
         value = getattr(entry, name)
         if not _fits(value, declared):
             return f"{name}={shown(value)}, which should be {_words(declared)}"
@@ -41,11 +40,6 @@ def shown(value: object) -> str:
     except Exception:
         text = f"an unprintable {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-@functools.cache
-def _declared(kind: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
 
 
 def _fits(value: object, declared: Any) -> bool:

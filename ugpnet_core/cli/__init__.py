@@ -1,0 +1,127 @@
+"""The command ``ugpnet``.
+
+One module per group of verbs. A module is imported only when its command is invoked (or its help
+is asked for), so that listing stays fast. Exit status: 0 all good, 1 something failed, 2 wrong
+usage. Errors are one line on stderr; a traceback only with ``--debug``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from ugpnet_core.cli.console import flush_quietly, report_error
+
+COMMANDS = {
+    "restore": "ugpnet_core.cli.restore:restore",
+    "demo": "ugpnet_core.cli.demo:demo",
+    "degrade": "ugpnet_core.cli.degrade:degrade",
+    "list-backbones": "ugpnet_core.cli.listing:list_backbones",
+    "list-priors": "ugpnet_core.cli.listing:list_priors",
+    "list-models": "ugpnet_core.cli.listing:list_models",
+    "list-tasks": "ugpnet_core.cli.listing:list_tasks",
+    "train": "ugpnet_core.cli.train:train",
+    "evaluate": "ugpnet_core.cli.evaluate:evaluate",
+    "config-schema": "ugpnet_core.cli.train:config_schema",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    ``--debug`` counts wherever it stands before a ``--``.
+
+    Args:
+        arguments: default: those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    end = words.index("--") if "--" in words else len(words)
+    debug = "--debug" in words[:end]
+    words = [word for word in words[:end] if word != "--debug"] + words[end:]
+    try:
+        make_app()(args=words, prog_name="ugpnet")
+        status = 0
+    except SystemExit as end_of_command:
+        status = _status(end_of_command.code)
+    except KeyboardInterrupt:
+        status = 130
+    except Exception as error:
+        if debug:
+            raise
+        status = report_error(error)
+    return status if flush_quietly() else 1
+
+
+def make_app() -> typer.Typer:
+    """The whole application, with every command of ``COMMANDS``."""
+    app = typer.Typer(
+        cls=_LazyGroup,
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_global_options)
+    return app
+
+
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error (works anywhere).")
+    ] = False,
+) -> None:
+    """Restore photographs with any regression network and a generative prior."""
+    if version:
+        import ugpnet_core
+
+        print(f"ugpnet {ugpnet_core.__version__}")
+        raise typer.Exit
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by name, and imports the module of one only when it is asked for.
+
+    The types are ``Any`` because typer brought its own copy of click in some release.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands and cmd_name in COMMANDS:
+            module, _, function = COMMANDS[cmd_name].partition(":")
+            one = typer.Typer(add_completion=False, rich_markup_mode=None)
+            one.command(cmd_name)(getattr(importlib.import_module(module), function))
+            self.commands[cmd_name] = typer.main.get_command(one)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in COMMANDS:
+            ctx.fail(_unknown_command(args[0]))
+        return super().resolve_command(ctx, args)
+
+
+def _unknown_command(word: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, COMMANDS, n=2)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(COMMANDS)}."
+    return f"There is no command {word!r}; {hint}"
+
+
+def _status(code: object) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code
+    print(code, file=sys.stderr)
+    return 1

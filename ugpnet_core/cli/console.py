@@ -1,0 +1,53 @@
+"""What every command does with the terminal: one line per error, text that is safe to show."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ugpnet_core.errors import ConfigError, UGPNetError, UnknownNameError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WRONG_USAGE = (ConfigError, UnknownNameError)
+
+
+def output() -> Console:
+    """A console on stdout that takes nothing for markup and adds no colours to numbers.
+
+    Piped output is 80 columns wide unless ``COLUMNS`` says otherwise.
+    """
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def report_error(error: Exception) -> int:
+    """Print an error as one line on stderr and return the exit status that belongs to it."""
+    if isinstance(error, UGPNetError):
+        print(f"error: {plain(str(error))}", file=sys.stderr)
+        return 2 if isinstance(error, WRONG_USAGE) else 1
+    text = plain(f"{type(error).__name__}: {error}".rstrip(": "))
+    print(f"error: unexpected {text} (run again with --debug for the traceback)", file=sys.stderr)
+    return 1
+
+
+def plain(text: str) -> str:
+    """One line without control characters: what a plugin says may not steer the terminal."""
+    words = "".join(letter if letter.isprintable() else " " for letter in text).split()
+    # A console that is not UTF-8 gets escapes instead of an error.
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return " ".join(words).encode(encoding, "backslashreplace").decode(encoding)
+
+
+def flush_quietly() -> bool:
+    """Flush stdout; False where the reader of a pipe has gone, which is no reason to complain."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at exit, and must find somewhere to write.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""``ugpnet list-backbones``, ``list-priors``, ``list-models`` and ``list-tasks``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from ugpnet_core.cli.console import output, plain
+from ugpnet_core.plugins import (
+    BackboneEntry,
+    E,
+    Entry,
+    Installed,
+    ModelEntry,
+    PriorEntry,
+    Problem,
+    TaskEntry,
+    registry,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Column = tuple[str, Callable[[Any], object]]
+
+
+def list_backbones(as_json: Json = False) -> None:
+    """Show the installed regression networks (backbones)."""
+    columns: list[Column] = [
+        ("kind", lambda entry: entry.kind),
+        ("channels", lambda entry: entry.feature_channels),
+        ("scale", lambda entry: entry.scale),
+        ("params", lambda entry: _millions(entry.parameters)),
+    ]
+    _list("backbone", registry().backbones, columns, as_json)
+
+
+def list_priors(as_json: Json = False) -> None:
+    """Show the installed priors (pretrained generators)."""
+    columns: list[Column] = [
+        ("resolution", lambda entry: entry.resolution),
+        ("params", lambda entry: _millions(entry.parameters)),
+    ]
+    _list("prior", registry().priors, columns, as_json)
+
+
+def list_models(as_json: Json = False) -> None:
+    """Show the installed trained models, for restore -m and evaluate -m."""
+    columns: list[Column] = [
+        ("task", lambda entry: entry.task),
+        ("size", lambda entry: entry.resolution),
+        ("params", lambda entry: _millions(entry.parameters)),
+    ]
+    _list("model", registry().models, columns, as_json)
+
+
+def list_tasks(as_json: Json = False) -> None:
+    """Show the installed tasks (degradations), for degrade --task and trainings."""
+    columns: list[Column] = [("scale", lambda entry: entry.scale)]
+    _list("task", registry().tasks, columns, as_json)
+
+
+def _list(
+    word: str, installed: Mapping[str, Installed[E]], columns: list[Column], as_json: bool
+) -> None:
+    problems = [problem for problem in registry().problems if problem.kind in (None, word)]
+    if as_json:
+        listing = {
+            f"{word}s": [_record(one) for one in installed.values()],
+            "problems": [dataclasses.asdict(problem) for problem in problems],
+        }
+        print(json.dumps(listing, indent=2))
+        return
+    _print_table(word, installed, columns, problems)
+
+
+def _print_table(
+    word: str,
+    installed: Mapping[str, Installed[E]],
+    columns: list[Column],
+    problems: list[Problem],
+) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    console = output()
+    # Distributions have long names; on a narrow terminal they are broken after a hyphen.
+    narrow = console.width < 110
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0 if narrow else (0, 1))
+    titles = [title for title, _ in columns]
+    for title in ("name", *titles, "distribution", "licence", "status"):
+        table.add_column(title, overflow="fold")
+
+    def row(source: Installed[E] | Problem, name: str, *cells: object) -> None:
+        words = plain(f"{source.distribution} {source.version}")
+        distribution = textwrap.fill(words, 18) if narrow else words
+        texts = [plain("-" if cell in (None, "") else str(cell)) for cell in (name, *cells)]
+        texts.insert(-2, distribution)
+        table.add_row(*map(Text, texts))
+
+    for one in installed.values():
+        entry: Any = one.entry
+        licence = getattr(entry, "licence", None)
+        row(one, entry.name, *(read(entry) for _, read in columns), licence, "ok")
+    for problem in problems:
+        row(problem, problem.entry or problem.plugin, *(None for _ in columns), None, "broken")
+
+    if installed or problems:
+        console.print(table)
+    else:
+        console.print(f"No {word} is installed.")
+    for one in installed.values():
+        console.print(Text(f"{one.entry.name}: {plain(one.entry.description)}"))
+    if problems:
+        console.print("\nBroken, and left out (everything else works):" if installed else "Broken:")
+    for problem in problems:
+        name = plain(problem.entry or problem.plugin)
+        source = plain(f"{problem.distribution} {problem.version}")
+        console.print(Text(f"{name} ({source}): {plain(problem.reason)}"))
+
+
+def _record(installed: Installed[E]) -> dict[str, object]:
+    """An entry as JSON shows it: its fields, its options, where it comes from."""
+    entry: Entry = installed.entry
+    fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
+    if not isinstance(entry, ModelEntry):
+        fields["options"] = _options(entry)
+    source = {"distribution": installed.distribution, "version": installed.version}
+    return fields | source | {"status": "ok"}
+
+
+def _options(entry: BackboneEntry | PriorEntry | TaskEntry) -> dict[str, Any]:
+    """The options as JSON schema properties; names only where a plugin's types have no schema."""
+    try:
+        schema = entry.options.model_json_schema()
+        json.dumps(schema)
+    except Exception:
+        return {name: {} for name in entry.options.model_fields}
+    properties: dict[str, Any] = schema.get("properties", {})
+    return properties
+
+
+def _millions(parameters: int | None) -> str | None:
+    return None if parameters is None else f"{parameters / 1e6:.2f} M"
