@@ -1,0 +1,48 @@
+"""Degrade images with a task by name: what ``ug.degrade`` and ``ugpnet degrade`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ugpnet_core.degradations.seeding import rng_for
+from ugpnet_core.errors import SizeError
+from ugpnet_core.factory import create_task
+
+
+def degrade(
+    image: Tensor,
+    task: str = "denoise",
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Degrade one image or a batch, reproducibly.
+
+    Args:
+        image: RGB (3, H, W) or (N, 3, H, W) in [0, 1]; values outside are clipped.
+        task: as ``ugpnet list-tasks`` shows it.
+        seed: the same seed gives the same result. The images of a batch get noise of their own:
+            image i is degraded with ``rng_for(seed, i)``, a single one with ``rng_for(seed, 0)``.
+        options: those of the task that differ from its defaults.
+
+    Returns:
+        float32 on the CPU, in [0, 1], with as many dimensions as ``image``; its sides are
+        divided by the task's scale and rounded up.
+
+    Raises:
+        SizeError: the tensor is no image or batch of images.
+        PluginError: there is no such task.
+        ConfigError: an option is unknown or impossible.
+    """
+    if image.dim() not in {3, 4} or image.shape[-3] != 3 or not image.numel():
+        raise SizeError(
+            f"degrade takes RGB images (3, H, W) or (N, 3, H, W), not {tuple(image.shape)}."
+        )
+    operator = create_task(task, **dict(options or {}))
+    clean = image.detach().to("cpu", torch.float32).clamp(0, 1)
+    if clean.dim() == 3:
+        return operator(clean, rng_for(seed, 0))
+    return torch.stack([operator(one, rng_for(seed, i)) for i, one in enumerate(clean)])
