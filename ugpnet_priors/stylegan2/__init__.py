@@ -1,0 +1,24 @@
+"""StyleGAN2 as a generative prior of ugpnet: the hook that announces it (imports no torch)."""
+
+from __future__ import annotations
+
+from ugpnet_core.plugins import PriorEntry, hookimpl
+from ugpnet_priors.stylegan2.options import StyleGAN2Options
+
+
+@hookimpl
+def ugpnet_priors() -> list[PriorEntry]:
+    """Return the StyleGAN2 prior; any power-of-two resolution, 512 by default."""
+    return [
+        PriorEntry(
+            name="stylegan2",
+            description="StyleGAN2 generator and discriminator, key layout of FFHQ checkpoints",
+            factory="ugpnet_priors.stylegan2.generator:StyleGAN2Generator",
+            discriminator="ugpnet_priors.stylegan2.discriminator:discriminator_for",
+            options=StyleGAN2Options,
+            resolution=512,
+            paper="Karras et al., Analyzing and Improving the Image Quality of StyleGAN, "
+            "CVPR 2020, arXiv:1912.04958",
+            licence="Apache-2.0",
+        )
+    ]

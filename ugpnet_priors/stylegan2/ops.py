@@ -1,0 +1,100 @@
+"""What generator and discriminator share: equalised layers, the FIR filter, the activation.
+
+Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020,
+arXiv:1912.04958; equalised learning rate: Karras et al., ICLR 2018, arXiv:1710.10196, section 4.1.
+
+Resampling filters with (1, 3, 3, 1) by a depthwise convolution beside a strided or transposed
+one. ``benchmarks/generator_resampling.py`` compares this with the textbook formulation.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+GAIN = math.sqrt(2.0)  # keeps the variance through LeakyReLU(0.2), about
+SLOPE = 0.2
+EPSILON = 1e-8
+
+
+def leaky_relu_(x: Tensor) -> Tensor:
+    """LeakyReLU(0.2), in place; x must be an intermediate result that nothing else reads."""
+    return F.leaky_relu(x, SLOPE, inplace=True)
+
+
+def fir_kernel(gain: float = 1.0) -> Tensor:
+    """The separable low-pass filter (1, 3, 3, 1) as a matrix (4, 4) that sums to ``gain``."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    return torch.outer(taps, taps) * (gain / 64)
+
+
+class FIRFilter(nn.Module):
+    """Filter each channel with (1, 3, 3, 1) x (1, 3, 3, 1) / 64 * gain, with zeros outside.
+
+    Maps (N, C, H, W) to (N, C, (H + 2 * padding - 4) // stride + 1, ...).
+    """
+
+    kernel: Tensor
+
+    def __init__(self, padding: int, stride: int = 1, gain: float = 1.0) -> None:
+        super().__init__()
+        self.padding = padding
+        self.stride = stride
+        # Not persistent: published checkpoints do not all hold it, and it never changes.
+        self.register_buffer("kernel", fir_kernel(gain), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Filter, keeping every ``stride``-th sample."""
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=channels)
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Double the size of (N, C, H, W) with zero insertion and the FIR filter.
+
+    The phases of (1, 3, 3, 1) / 4 are the weights of bilinear interpolation by two, so only the
+    border differs: zeros lie outside, where interpolation alone would repeat the edge.
+    """
+    enlarged = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2.0, mode="bilinear")
+    return enlarged[:, :, 2:-2, 2:-2]
+
+
+class EqualLinear(nn.Module):
+    """A linear layer with equalised learning rate: y = x (w * lr_mul / sqrt(in))^T + b * lr_mul.
+
+    With ``activate``, followed by sqrt(2) * LeakyReLU(0.2). Maps (..., in) to (..., out).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias_init: float = 0.0,
+        lr_mul: float = 1.0,
+        activate: bool = False,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init))
+        self.activate = activate
+        gain = GAIN if activate else 1.0  # LeakyReLU is positively homogeneous
+        self.weight_scale = gain * lr_mul / math.sqrt(in_features)
+        self.bias_scale = gain * lr_mul
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer."""
+        y = F.linear(x, self.weight * self.weight_scale, self.bias * self.bias_scale)
+        return leaky_relu_(y) if self.activate else y
+
+
+class ChannelBias(nn.Module):
+    """One learned number per channel; the layer that owns it adds it before its activation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
