@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from ugpnet_core.degradations.resampling import downsample
 from ugpnet_core.degradations.tasks import Blind, Deblur, Denoise, SuperResolution
 from ugpnet_core.errors import ConfigError, PluginError, SizeError
 
-TASKS = [Denoise(), Deblur(resolution=64), SuperResolution(), Blind(resolution=64)]
+TASKS: list[Any] = [Denoise(), Deblur(resolution=64), SuperResolution(), Blind(resolution=64)]
 SIZES = [(1, 1), (1, 9), (17, 16), (33, 20)]
 
 task_parameter = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
@@ -53,7 +54,7 @@ def test_the_generator_is_the_only_source_of_randomness(task: Denoise) -> None:
     image = photograph(24, 24)
     first = task(image, rng_for(1))
     torch.manual_seed(5)
-    np.random.seed(5)  # noqa: NPY002
+    np.random.seed(5)
     random.seed(5)
     state = torch.random.get_rng_state()
     assert torch.equal(task(image, rng_for(1)), first)
@@ -205,7 +206,6 @@ def test_rng_for_belongs_to_seed_and_keys() -> None:
     assert draw(0, "a.png", 1) == draw(0, "a.png", 1)
     different = [(0,), (1,), (0, 0), (0, "0"), (0, "a", "b"), (0, "ab"), (0, "b", "a"), (-1,)]
     assert len({draw(*arguments) for arguments in different}) == len(different)
-    assert draw(0, "a.png") == pytest.approx(0.7, abs=1)  # a float in [0, 1)
 
 
 def test_degrade_one_and_many() -> None:
@@ -215,11 +215,8 @@ def test_degrade_one_and_many() -> None:
     assert not torch.equal(x[0], x[1])
     assert torch.equal(degrade(batch[0], "denoise", seed=3), x[0])
     assert degrade(batch, "sr8").shape == (2, 3, 2, 3)
-    assert (
-        torch.equal(degrade(batch[0], "denoise", options={"sigma": 0.0, "k": 1e9}), batch[0])
-        or (degrade(batch[0], "denoise", options={"sigma": 0.0, "k": 1e9}) - batch[0]).abs().max()
-        < 1e-3
-    )
+    faint = degrade(batch[0], "denoise", options={"sigma": 0.0, "k": 1e9})
+    assert (faint - batch[0]).abs().max() < 1e-3
 
 
 def test_degrade_refuses_what_it_cannot_do() -> None:

@@ -73,8 +73,8 @@ def camera_shake_kernel(size: int, rng: np.random.Generator) -> Tensor:
 def _trajectory(rng: np.random.Generator) -> npt.NDArray[np.complex128]:
     """Positions of the particle at equal times, in units of its own."""
     shakiness = 10.0 ** rng.uniform(-2.5, -0.5)  # from a smooth sweep to a nervous hand
-    pull = rng.uniform(0.0, 0.7) / _STEPS
-    force = shakiness / math.sqrt(_STEPS) * 4
+    pull = rng.uniform(0.0, 0.05) / _STEPS  # up to about one swing
+    force = shakiness * 0.7
     jerk_rate = rng.choice([0.0, 1.0, 3.0]) * shakiness * 4 / _STEPS
     velocity = np.exp(2j * math.pi * rng.random())
     pushes = rng.standard_normal((_STEPS, 2)) @ np.array([1, 1j]) * force
