@@ -91,8 +91,7 @@ def _print_table(
     # Distributions have long names; on a narrow terminal they are broken after a hyphen.
     narrow = console.width < 110
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0 if narrow else (0, 1))
-    titles = [title for title, _ in columns]
-    for title in ("name", *titles, "distribution", "licence", "status"):
+    for title in ("name", *(column for column, _ in columns), "distribution", "licence", "status"):
         table.add_column(title, overflow="fold")
 
     def row(source: Installed[E] | Problem, name: str, *cells: object) -> None:

@@ -1,0 +1,90 @@
+# Every target does the set-up it needs: a virtual environment in .venv, made once and reused.
+# Another Python than python3: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/complete
+STARTED := $(VENV)/started
+PLUGINS := ugpnet_backbones/nafnet ugpnet_priors/stylegan2 ugpnet_priors/portraits
+PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
+
+# What lies outside .venv must not be imported instead of what is installed in it.
+unexport PYTHONPATH PYTHONHOME
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench train-portraits clean
+
+help:
+	@echo "make demo             restore a degraded portrait and show where the pictures are"
+	@echo "make test             run the tests"
+	@echo "make lint             check style and types"
+	@echo "make bench            measure speed and memory"
+	@echo "make train-portraits  train the shipped model from its recipe (hours)"
+	@echo "make setup            only make the virtual environment in .venv"
+	@echo "make clean            delete .venv and what the tools left behind"
+
+demo: $(STAMP)
+	@echo "== Demo"
+	@$(BIN)/ugpnet demo -o demo
+
+test: $(STAMP)
+	@echo "== Tests"
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	@echo "== ruff check"
+	@$(BIN)/ruff check .
+	@echo "== ruff format --check"
+	@$(BIN)/ruff format --check .
+	@echo "== mypy"
+	@$(BIN)/mypy
+
+bench: $(STAMP)
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+train-portraits: $(STAMP)
+	@echo "== Training portraits-denoise (goes on where it was stopped)"
+	@$(BIN)/ugpnet train examples/configs/portraits-denoise.yaml --resume
+
+setup: $(STAMP)
+	@echo "The environment in $(VENV) is ready."
+
+clean:
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The stamp holds the folder it was made for: an environment that was moved is made anew.
+ifneq ($(shell [ -x $(BIN)/python ] && cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+# An installation that was interrupted may have left half a package, so it starts again from
+# nothing; one that is merely older than the projects is brought up to date.
+$(STAMP): constraints.txt $(PROJECTS)
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "error: $(PYTHON) was not found; install Python 3.10 or newer." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "error: Python 3.10 or newer is needed, and $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1); name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "error: $(PYTHON) cannot make virtual environments; install its venv module" \
+			"(Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(CURDIR)" ] || [ -e $(STARTED) ] \
+			|| ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		echo "== Making a virtual environment in $(VENV) with $$($(PYTHON) --version)"; \
+		rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
+	fi
+	@touch $(STARTED)
+	@echo "== Installing the build tools"
+	@$(PIP) -q --upgrade pip setuptools wheel
+	@echo "== Installing PyTorch (a large download; one to several minutes)"
+	@[ -t 1 ] || quiet=-q; $(PIP) $$quiet torch torchvision
+	@echo "== Installing ugpnet-core, its plugins and the development tools"
+	@[ -t 1 ] || quiet=-q; $(PIP) $$quiet --no-build-isolation -e '.[dev]' $(PLUGINS:%=-e ./%)
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+		echo "== This machine has no libGL: installing opencv-python-headless instead"; \
+		$(BIN)/python -m pip -q uninstall -y opencv-python; \
+		$(PIP) -q opencv-python-headless; $(BIN)/python -c 'import cv2'; }
+	@rm -f $(STARTED)
+	@printf '%s\n' "$(CURDIR)" >$(STAMP)
