@@ -23,7 +23,7 @@ from ugpnet_core.losses.perceptual import (
     perceptual_config,
     resized,
 )
-from ugpnet_core.losses.perceptual_weights import empty_trunk
+from ugpnet_core.losses.perceptual_weights import TrunkName, empty_trunk
 from ugpnet_core.losses.pixel import PIXEL_LOSSES, charbonnier_loss, l1_loss, psnr_loss
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -35,7 +35,7 @@ def _no_weights_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
-def random_weights(name: str) -> dict[str, Tensor]:
+def random_weights(name: TrunkName) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     state = {}
     for key, value in empty_trunk(name).state_dict().items():
@@ -123,12 +123,14 @@ def test_generator_loss_falls_where_the_discriminator_believes() -> None:
 
 def test_r1_of_a_linear_discriminator_is_its_squared_norm() -> None:
     torch.manual_seed(0)
-    discriminator = nn.Sequential(nn.Flatten(), nn.Linear(3 * 5 * 4, 1))
-    weight = discriminator[1].weight
+    linear = nn.Linear(3 * 5 * 4, 1)
+    discriminator = nn.Sequential(nn.Flatten(), linear)
+    weight = linear.weight
     real = torch.rand(3, 3, 5, 4).requires_grad_()
     penalty = r1_penalty(real, discriminator(real), weight=10.0, every=16)
     assert penalty.item() == pytest.approx(10 / 2 * 16 * weight.square().sum().item(), rel=1e-5)
     penalty.backward()
+    assert weight.grad is not None
     assert torch.allclose(weight.grad, 160 * weight, rtol=1e-4)
 
 
@@ -330,7 +332,7 @@ def test_wrong_weights_are_refused(squeeze_file: Path, tmp_path: Path) -> None:
         check_perceptual(PerceptualConfig(network="squeeze", weights=damaged))
     unsafe = tmp_path / "unsafe.pth"
     torch.save({"features.0.weight": Path()}, unsafe)
-    with pytest.raises(WeightsError, match="no safe"):
+    with pytest.raises(WeightsError, match="never loaded"):
         check_perceptual(PerceptualConfig(network="squeeze", weights=unsafe))
 
 

@@ -24,6 +24,7 @@ from ugpnet_core.losses.perceptual_weights import (
     check_perceptual,
     describe,
     empty_trunk,
+    optional_perceptual,
     perceptual_config,
     read_lpips_weights,
     read_trunk,
@@ -38,6 +39,7 @@ __all__ = [
     "build_lpips",
     "check_perceptual",
     "describe",
+    "optional_perceptual",
     "perceptual_config",
 ]
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ugpnet_core.config import PerceptualConfig
 from ugpnet_core.errors import WeightsError
+from ugpnet_core.weights import read_tensors
 
 ENVIRONMENT = "UGPNET_PERCEPTUAL"
 HOW_TO_GIVE = (
@@ -55,6 +54,27 @@ def perceptual_config(weights: Path | None, resize: int | None = None) -> Percep
     return PerceptualConfig(network="squeeze" if squeeze else "vgg", weights=path, resize=resize)
 
 
+def optional_perceptual(
+    weights: Path | None, resize: int | None = None
+) -> tuple[PerceptualConfig | None, str]:
+    """Make the configuration for figures that can be left out.
+
+    Returns:
+        The configuration and ""; or None and, in one sentence, which file is wanted.
+
+    Raises:
+        WeightsError: a path was given, here or in the environment, and it does not fit.
+    """
+    config = perceptual_config(weights, resize)
+    try:
+        check_perceptual(config, contextual=False)
+    except WeightsError as error:
+        if config.weights is not None:
+            raise
+        return None, str(error)
+    return config, ""
+
+
 def check_perceptual(config: PerceptualConfig, contextual: bool = True) -> None:
     """Make sure, before anything long starts, that every needed file is there and fits.
 
@@ -80,20 +100,11 @@ def read_trunk(config: PerceptualConfig, trunk: TrunkName) -> Mapping[str, Tenso
         WeightsError: the file is missing, damaged, or another network.
     """
     path = find_trunk(config, trunk)
-    try:
-        if path.suffix == ".safetensors":
-            state: Mapping[str, Tensor] = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        state = {
-            key.removeprefix("features."): value.float()
-            for key, value in state.items()
-            if not key.startswith("classifier.")
-        }
-    except (OSError, SafetensorError, RuntimeError, ValueError, AttributeError, EOFError) as error:
-        raise WeightsError(f"{path} cannot be read as {trunk} weights: {error}.") from error
-    except Exception as error:  # weights_only refuses with an UnpicklingError of its own
-        raise WeightsError(f"{path} is no safe {trunk} weights file: {error}.") from error
+    state = {
+        key.removeprefix("features."): value.float()
+        for key, value in read_tensors(path).items()
+        if not key.startswith("classifier.")
+    }
     wanted = empty_trunk(trunk).state_dict()
     if any(key not in state or state[key].shape != wanted[key].shape for key in wanted):
         raise WeightsError(

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ugpnet_core.errors import SizeError
+from ugpnet_core.evaluation.baselines import best_strength, non_local_means
+from ugpnet_core.evaluation.frechet import FeatureStatistics, frechet_distance, random_crops
+from ugpnet_core.evaluation.metrics import psnr, quantised, ssim
+
+
+def test_psnr_is_the_closed_form_for_each_image() -> None:
+    target = torch.full((3, 3, 4, 5), 0.5)
+    x = target + torch.tensor([0.1, 0.01, 0.0]).view(3, 1, 1, 1)
+    values = psnr(x, target).tolist()
+    assert values[:2] == pytest.approx([20, 40], abs=1e-4)
+    assert values[2] == math.inf
+
+
+def test_ssim_is_that_of_scikit_image() -> None:
+    metrics = pytest.importorskip("skimage.metrics")
+    generator = torch.Generator().manual_seed(0)
+    target = torch.rand(2, 3, 24, 19, generator=generator)
+    x = (target + 0.2 * torch.randn(2, 3, 24, 19, generator=generator)).clamp(0, 1)
+    expected = [
+        metrics.structural_similarity(
+            a.numpy().astype(np.float64),
+            b.numpy().astype(np.float64),
+            channel_axis=0,
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for a, b in zip(x, target, strict=True)
+    ]
+    assert ssim(x, target).tolist() == pytest.approx(expected, abs=1e-6)
+    assert ssim(target, target).tolist() == pytest.approx([1, 1])
+
+
+def test_ssim_refuses_images_smaller_than_its_window() -> None:
+    assert ssim(torch.rand(1, 3, 11, 11), torch.rand(1, 3, 11, 11)).shape == (1,)
+    with pytest.raises(SizeError, match=r"at least 11x11.*not 10x20"):
+        ssim(torch.rand(1, 3, 10, 20), torch.rand(1, 3, 10, 20))
+
+
+def test_quantised_has_256_levels_in_range() -> None:
+    levels = quantised(torch.tensor([-0.3, 0.0, 0.1, 0.50001, 1.0, 7.0])) * 255
+    assert torch.equal(levels.round(), torch.tensor([0.0, 0, 26, 128, 255, 255]))
+
+
+def test_frechet_distance_has_its_closed_forms() -> None:
+    zero, one = np.zeros(3), np.ones(3)
+    a, b = np.diag([1.0, 4.0, 9.0]), np.diag([4.0, 1.0, 0.0])
+    assert frechet_distance(zero, a, zero, a) == pytest.approx(0, abs=1e-9)
+    assert frechet_distance(zero, a, one, a) == pytest.approx(3)
+    # Commuting covariances: the squared distance of the standard deviations.
+    assert frechet_distance(zero, a, zero, b) == pytest.approx(1 + 1 + 9)
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))
+    turned = frechet_distance(zero, rotation @ a @ rotation.T, zero, rotation @ b @ rotation.T)
+    assert turned == pytest.approx(11)
+
+
+def test_frechet_distance_of_covariances_that_do_not_commute() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (m @ m.T for m in rng.standard_normal((2, 4, 4)))
+    # The eigenvalues of S1 S2 are those of the symmetric form: an independent way to the trace.
+    root = np.sqrt(np.linalg.eigvals(first @ second).real).sum()
+    expected = np.trace(first) + np.trace(second) - 2 * root
+    zero = np.zeros(4)
+    assert frechet_distance(zero, first, zero, second) == pytest.approx(expected)
+    assert frechet_distance(zero, second, zero, first) == pytest.approx(expected)
+
+
+def test_statistics_in_batches_are_those_of_the_whole() -> None:
+    values = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) + 3
+    statistics = FeatureStatistics(6)
+    for batch in values.split(7):
+        statistics.add(batch)
+    assert np.allclose(statistics.mean(), values.double().mean(dim=0).numpy())
+    assert np.allclose(statistics.covariance(), np.cov(values.double().numpy().T))
+    assert statistics.distance(statistics) == pytest.approx(0, abs=1e-8)
+    with pytest.raises(ValueError, match="two vectors"):
+        FeatureStatistics(6).covariance()
+
+
+def test_crops_lie_at_the_same_places_in_every_set() -> None:
+    image = torch.arange(30 * 40).view(1, 30, 40).float()
+    crops = random_crops(image, seed=3, key="a.png", size=16, count=5)
+    assert crops.shape == (5, 1, 16, 16)
+    assert torch.equal(random_crops(image + 1, 3, "a.png", 16, 5), crops + 1)
+    assert not torch.equal(random_crops(image, 4, "a.png", 16, 5), crops)
+    assert not torch.equal(random_crops(image, 3, "b.png", 16, 5), crops)
+    assert len({crop.flatten()[0].item() for crop in crops}) > 1
+    assert random_crops(image, 3, "a.png", size=64, count=2).shape == (2, 1, 30, 40)
+
+
+def noisy_pairs() -> Iterable[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    for value in (0.3, 0.6):
+        clean = torch.full((3, 24, 20), value)
+        clean[0, :, 10:] = 0.9
+        noisy = (clean + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
+        yield noisy, clean
+
+
+def test_non_local_means_denoises_and_keeps_colours() -> None:
+    flat = torch.tensor([0.2, 0.4, 0.8]).view(3, 1, 1).expand(3, 16, 12)
+    assert (non_local_means(flat, 10) - flat).abs().max() < 2 / 255
+    noisy, clean = next(iter(noisy_pairs()))
+    assert psnr(non_local_means(noisy, 30)[None], clean[None]) > psnr(noisy[None], clean[None]) + 1
+
+
+def test_best_strength_beats_its_neighbours() -> None:
+    best = best_strength(noisy_pairs)
+
+    def mean(strength: int) -> float:
+        values = [
+            float(psnr(non_local_means(x, strength)[None], y[None])) for x, y in noisy_pairs()
+        ]
+        return sum(values) / len(values)
+
+    assert mean(best) >= max(mean(best - 1), mean(best + 1), mean(10), mean(60))

@@ -1,0 +1,1 @@
+"""Measuring restored images: figures, the protocol behind them, tables and files."""
