@@ -72,7 +72,8 @@ def files(folder: Path) -> list[Path]:
 
 
 def run(folder: Path, model: Any = None, photos: list[Path] | None = None, **options: Any) -> Any:
-    return evaluate(model or FakeModel(), photos or files(folder), root=folder, **options)
+    stand_in: Any = model or FakeModel()
+    return evaluate(stand_in, photos or files(folder), root=folder, **options)
 
 
 def test_figures_are_those_of_what_the_model_gave(folder: Path) -> None:
