@@ -120,19 +120,22 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
 
     flip, turns = _TURN.get(orientation, (False, 0))
     array = np.rot90(array, turns)
-    if flip:
-        array = array[:, ::-1]
-    depth: Literal[8, 16] = 16 if array.dtype == np.uint16 else 8
-    planes = np.ascontiguousarray(array.transpose(2, 0, 1))
-    tensor = torch.from_numpy(planes.astype(np.float32)) / float(2**depth - 1)
+    tensor = from_levels(array[:, ::-1] if flip else array)
     return ImageFile(
         pixels=tensor[:3],
         path=path,
         alpha=tensor[3:] if tensor.shape[0] == 4 else None,
-        bit_depth=depth,
+        bit_depth=16 if deep else 8,
         icc_profile=profile if profile and profile[16:20] == b"RGB " else None,
         exif=kept_exif,
     )
+
+
+def from_levels(array: Array) -> Tensor:
+    """An array (H, W, C) of uint8 or uint16, colours in the order RGB, as float32 (C, H, W) in
+    [0, 1]."""
+    planes = np.ascontiguousarray(array.transpose(2, 0, 1))
+    return torch.from_numpy(planes.astype(np.float32)) / float(np.iinfo(array.dtype).max)
 
 
 def write_image(

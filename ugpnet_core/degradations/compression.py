@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ugpnet_core.image import from_levels
+
 
 def jpeg(image: Tensor, quality: int) -> Tensor:
     """What is left of an image (3, H, W) in [0, 1] after JPEG with 4:2:0 colour.
@@ -23,5 +25,4 @@ def jpeg(image: Tensor, quality: int) -> Tensor:
         buffer, format="JPEG", quality=quality, subsampling="4:2:0"
     )
     with Image.open(buffer) as decoded:
-        planes = np.asarray(decoded.convert("RGB"), np.float32).transpose(2, 0, 1)
-    return torch.from_numpy(np.ascontiguousarray(planes)) / 255
+        return from_levels(np.asarray(decoded.convert("RGB")))

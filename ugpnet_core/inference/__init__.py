@@ -1,0 +1,1 @@
+"""Restoring images of any size, and files: tiling, the Restorer, batches."""

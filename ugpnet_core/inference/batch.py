@@ -1,0 +1,98 @@
+"""Restoring many files: a broken one is reported, and the rest goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ugpnet_core.errors import UGPNetError
+from ugpnet_core.image import ImageFile, read_image, resize, write_image
+from ugpnet_core.inference.outputs import Job
+
+if TYPE_CHECKING:
+    from ugpnet_core.inference.restorer import Restorer
+
+REGRESSION, SYNTHESIS = "_reg", "_syn"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one file; ``error`` says what went wrong, and is None if nothing did."""
+
+    job: Job
+    seconds: float
+    skipped: bool = False
+    error: str | None = None
+
+
+def restore_files(
+    restorer: Restorer,
+    jobs: Iterable[Job],
+    *,
+    save_all: bool = False,
+    skip_existing: bool = False,
+) -> Iterator[Result]:
+    """Restore file after file, and yield what became of each.
+
+    A result has the bit depth, alpha (enlarged by the model's scale), colour profile and EXIF of
+    its input, where its format can hold them.
+
+    Args:
+        save_all: write x_reg and x_syn, too, as ``NAME_reg.png`` and ``NAME_syn.png``.
+        skip_existing: leave files alone whose results all exist.
+    """
+
+    def restore(job: Job) -> None:
+        photo = read_image(job.source)
+        output = restorer(photo.pixels)
+        if save_all:
+            write_like(job.beside(REGRESSION), output.regression, photo)
+            write_like(job.beside(SYNTHESIS), output.synthesis, photo)
+        write_like(job.target, output.image, photo)  # last: it marks the job as done
+
+    suffixes = (REGRESSION, SYNTHESIS) if save_all else ()
+    return each_file(jobs, restore, suffixes if skip_existing else None)
+
+
+def each_file(
+    jobs: Iterable[Job], work: Callable[[Job], None], skip: tuple[str, ...] | None = None
+) -> Iterator[Result]:
+    """Do the work for job after job; whatever it raises is that job's error and stops no other.
+
+    Args:
+        skip: where not None, jobs are skipped whose target exists, with those suffixes beside it.
+    """
+    for job in jobs:
+        begun = time.perf_counter()
+        skipped = skip is not None and all(
+            path.exists() for path in (job.target, *map(job.beside, skip))
+        )
+        error = None
+        if not skipped:
+            try:
+                work(job)
+            except UGPNetError as problem:
+                error = str(problem)
+            except Exception as problem:
+                error = f"{job.source}: {type(problem).__name__}: {problem}"
+        yield Result(job, time.perf_counter() - begun, skipped, error)
+
+
+def write_like(path: Path, pixels: Tensor, photo: ImageFile) -> None:
+    """Write pixels with everything else as in the file that they were made from."""
+    alpha = photo.alpha
+    if alpha is not None:
+        alpha = resize(alpha, pixels.shape[-2:])
+    write_image(
+        path,
+        pixels,
+        alpha=alpha,
+        bit_depth=photo.bit_depth,
+        icc_profile=photo.icc_profile,
+        exif=photo.exif,
+    )
