@@ -271,6 +271,8 @@ class StyleConv(nn.Module):
         y, demodulation = self.modulated_conv(x, style)
         # One pass over the map instead of five; the gain moves inside the homogeneous LeakyReLU.
         shift = GAIN * (noise * self.weight + self.activate.bias.view(1, -1, 1, 1))
+        if y.is_contiguous(memory_format=torch.channels_last):
+            shift = shift.contiguous(memory_format=torch.channels_last)  # else y is transposed
         return leaky_relu_(torch.addcmul(shift.to(y.dtype), y, GAIN * demodulation.to(y.dtype)))
 
 

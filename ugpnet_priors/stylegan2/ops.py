@@ -10,6 +10,7 @@ one. ``benchmarks/generator_resampling.py`` compares this with the textbook form
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,9 +49,52 @@ class FIRFilter(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter, keeping every ``stride``-th sample."""
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return _filter(x, self.kernel, self.stride, self.padding)  # exporters see plain layers
+        y: Tensor = _Filter.apply(x, self.kernel, self.stride, self.padding)
+        return y
+
+
+def _filter(x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+    channels = x.shape[1]
+    kernel = kernel.to(x.dtype).expand(channels, 1, 4, 4)
+    return F.conv2d(x, kernel, stride=stride, padding=padding, groups=channels)
+
+
+class _Filter(torch.autograd.Function):
+    """A depthwise convolution whose derivatives of every order are depthwise convolutions too.
+
+    PyTorch's own second derivative of it runs one convolution per channel, which made the R1
+    penalty twice as slow. Valid for sizes H with H + 2 * padding - 4 divisible by the stride.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.geometry = stride, padding
+        return _filter(x, kernel, stride, padding)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (kernel,) = ctx.saved_tensors
+        return _Adjoint.apply(grad[0], kernel, *ctx.geometry), None, None, None
+
+
+class _Adjoint(torch.autograd.Function):
+    """The transpose of :class:`_Filter`, and so its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.geometry = stride, padding
         channels = x.shape[1]
-        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
-        return F.conv2d(x, kernel, stride=self.stride, padding=self.padding, groups=channels)
+        kernel = kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv_transpose2d(x, kernel, stride=stride, padding=padding, groups=channels)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (kernel,) = ctx.saved_tensors
+        return _Filter.apply(grad[0], kernel, *ctx.geometry), None, None, None
 
 
 def upsample(x: Tensor) -> Tensor:
