@@ -92,7 +92,7 @@ def _print_table(
     narrow = console.width < 110
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0 if narrow else (0, 1))
     for title in ("name", *(column for column, _ in columns), "distribution", "licence", "status"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "distribution")
 
     def row(source: Installed[E] | Problem, name: str, *cells: object) -> None:
         words = plain(f"{source.distribution} {source.version}")

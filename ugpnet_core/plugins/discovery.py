@@ -93,9 +93,9 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
     Args:
         entry_points: those of the group ``ugpnet`` (default: all installed ones).
     """
-    problems: list[Problem] = []
     if entry_points is None:
-        entry_points, problems = _installed_entry_points()
+        entry_points = importlib.metadata.entry_points(group=GROUP)
+    problems: list[Problem] = []
     found: dict[type[Entry], dict[str, list[tuple[_Source, Entry]]]] = {
         kind: {} for kind in HOOKS.values()
     }
@@ -126,7 +126,7 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
         priors=usable[PriorEntry],
         models=usable[ModelEntry],
         tasks=usable[TaskEntry],
-        problems=tuple(problems),
+        problems=tuple(sorted(problems, key=lambda one: (one.distribution, one.plugin))),
     )
 
 
@@ -143,27 +143,6 @@ def describe_error(error: BaseException) -> str:
     except Exception:
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _installed_entry_points() -> tuple[list[importlib.metadata.EntryPoint], list[Problem]]:
-    try:
-        return list(importlib.metadata.entry_points(group=GROUP)), []
-    except Exception:
-        # One damaged entry_points.txt makes the call above fail for all distributions, so
-        # they are read one by one.
-        points: dict[str, list[importlib.metadata.EntryPoint]] = {}
-        problems: list[Problem] = []
-        for distribution in importlib.metadata.distributions():
-            name, version = _identity(distribution)
-            try:
-                mine = [point for point in distribution.entry_points if point.group == GROUP]
-            except Exception as error:
-                reason = f"its entry points cannot be read: {describe_error(error)}"
-                problems.append(Problem(name, name, version, reason))
-            else:
-                # The first one on the path is the one that is imported.
-                points.setdefault(name.lower().replace("_", "-"), mine)
-        return [point for mine in points.values() for point in mine], problems
 
 
 def _by_plugin_name(points: Iterable[importlib.metadata.EntryPoint]) -> dict[str, list[_Source]]:
