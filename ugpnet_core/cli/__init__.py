@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -65,26 +66,30 @@ def make_app() -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback()(_global_options)
     return app
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"ugpnet {version('ugpnet-core')}")
+        raise typer.Exit
+
+
 def _global_options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (works anywhere).")
     ] = False,
 ) -> None:
     """Restore photographs with any regression network and a generative prior."""
-    if version:
-        import ugpnet_core
-
-        print(f"ugpnet {ugpnet_core.__version__}")
-        raise typer.Exit
 
 
 class _LazyGroup(TyperGroup):
