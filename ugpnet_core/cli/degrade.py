@@ -31,7 +31,10 @@ def degrade(
     skip_existing: SkipExisting = False,
     recursive: Recursive = False,
 ) -> None:
-    """Degrade clean photographs with a task; the noise depends on seed and file name only."""
+    """Degrade clean photographs with a task; the noise depends on seed and file name only.
+
+    JPEG and WebP files become PNG, which keeps the degradation as it is.
+    """
     from ugpnet_core.config import TaskConfig
     from ugpnet_core.degradations.seeding import rng_for
     from ugpnet_core.factory import create_task_at
@@ -41,7 +44,7 @@ def degrade(
 
     config = TaskConfig(name=task, options=parse_settings(settings or []))
     operator = create_task_at(config, resolution or 512)
-    jobs = require(plan(inputs, out, recursive=recursive), inputs)
+    jobs = require(plan(inputs, out, recursive=recursive, lossless=True), inputs)
 
     def work(job: Job) -> None:
         photo = read_image(job.source)

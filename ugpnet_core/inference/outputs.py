@@ -10,6 +10,8 @@ from pathlib import Path
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.image import EXTENSIONS, list_images
 
+_LOSSY = {".jpg", ".jpeg", ".webp"}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -30,6 +32,7 @@ def plan(
     *,
     recursive: bool = False,
     suffixes: Sequence[str] = (),
+    lossless: bool = False,
 ) -> list[Job]:
     """Find the files and give each a target of its own.
 
@@ -40,6 +43,7 @@ def plan(
 
     Args:
         suffixes: of the further results, see :meth:`Job.beside`.
+        lossless: results of JPEG and WebP files get ``.png``, too.
 
     Returns:
         Jobs in the order of the inputs. An input that does not exist has one, too: reading it is
@@ -56,7 +60,7 @@ def plan(
     else:
         jobs, taken = [], set[str]()
         for source, name in sources:
-            job = _free(source, name, out, suffixes, taken)
+            job = _free(source, name, out / _named(name, lossless), suffixes, taken)
             taken |= _claims(job, suffixes)
             jobs.append(job)
     _protect([source for source, _ in sources], jobs, suffixes)
@@ -79,12 +83,17 @@ def _sources(inputs: list[Path], out: Path, recursive: bool) -> list[tuple[Path,
     return list(found.values())
 
 
-def _free(source: Path, name: Path, out: Path, suffixes: Sequence[str], taken: set[str]) -> Job:
-    extension = name.suffix if name.suffix.lower() in EXTENSIONS else ".png"
+def _named(name: Path, lossless: bool) -> Path:
+    extension = name.suffix.lower()
+    keep = extension in EXTENSIONS and not (lossless and extension in _LOSSY)
+    return name if keep else name.with_suffix(".png")
+
+
+def _free(source: Path, name: Path, wish: Path, suffixes: Sequence[str], taken: set[str]) -> Job:
     number = 1
     while True:
-        stem = name.stem if number == 1 else f"{name.stem}_{number}"
-        job = Job(source, out / name.with_name(stem + extension), name.as_posix())
+        stem = wish.stem if number == 1 else f"{wish.stem}_{number}"
+        job = Job(source, wish.with_name(stem + wish.suffix), name.as_posix())
         if not _claims(job, suffixes) & taken:
             return job
         number += 1
