@@ -109,6 +109,15 @@ class _LazyGroup(TyperGroup):
             self.commands[cmd_name] = typer.main.get_command(one)
         return self.commands.get(cmd_name)
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        # The inherited one cuts each description to what fits into one line.
+        rows = [
+            (name, self.get_command(ctx, name).get_short_help_str(limit=300))
+            for name in self.list_commands(ctx)
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in COMMANDS:
             ctx.fail(_unknown_command(args[0]))
