@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from ugpnet_core.config import TaskConfig
 from ugpnet_core.errors import PluginError
 from ugpnet_core.plugins import (
     BackboneEntry,
@@ -79,6 +80,18 @@ def create_task(name: str, **options: Any) -> Task:
     """Make a task (a degradation with its settings) by name."""
     task: Task = _make(find(TaskEntry, name), options)
     return task
+
+
+def create_task_at(config: TaskConfig, resolution: int) -> Task:
+    """Make a task whose settings fit images of a resolution, unless the settings say otherwise.
+
+    The paper's settings are stated for 512 pixels; tasks that scale with the resolution have an
+    option of that name.
+    """
+    options = dict(config.options)
+    if "resolution" in find(TaskEntry, config.name).entry.options.model_fields:
+        options.setdefault("resolution", resolution)
+    return create_task(config.name, **options)
 
 
 def _make(

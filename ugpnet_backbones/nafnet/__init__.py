@@ -39,7 +39,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             options=NAFNetOptions,
             loss="psnr",
             parameters=17_111_907,
-            paper="Chen et al., Simple Baselines for Image Restoration, ECCV 2022, arXiv:2204.04676",
+            paper="Chen et al., Simple Baselines for Image Restoration, ECCV 2022, 2204.04676",
             licence="Apache-2.0",
         )
     ]

@@ -25,7 +25,9 @@ class FusionModule(nn.Module):
         width = channels or regression_channels
         self.conv = nn.Conv2d(synthesis_channels, width, 3, padding=1)
         self.project: nn.Module = (
-            nn.Identity() if width == regression_channels else nn.Conv2d(regression_channels, width, 1)
+            nn.Identity()
+            if width == regression_channels
+            else nn.Conv2d(regression_channels, width, 1)
         )
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.last = nn.Conv2d(width, 3, 3, padding=1)

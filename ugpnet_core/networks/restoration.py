@@ -2,6 +2,8 @@
 
     direct      x_reg = head(f)                                f_reg = f
     residual    x_reg = ToImage(R_mg(R'(x) + R_se(x)))         f_reg = what enters ToImage
+
+Where a task enlarges more than the backbone does, the input is enlarged bicubically first.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ from ugpnet_core.protocols import Backbone, RestorationOutput
 class DirectAdapter(nn.Module):
     """A direct backbone, untouched: its image is x_reg, its last feature map f_reg."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, enlarge: int = 1) -> None:
         super().__init__()
         self.backbone = backbone
+        self.enlarge = enlarge
         self.feature_channels = backbone.feature_channels
 
     def forward(self, x: Tensor) -> RestorationOutput:
         """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features (N, C, sH, sW)."""
+        x = _enlarged(x, self.enlarge)
         features = _features(self.backbone, x)
         return RestorationOutput(self.backbone.head(features), features)
 
@@ -45,7 +49,7 @@ class MergingNetwork(nn.Module):
 class ResidualAdapter(nn.Module):
     """A residual backbone whose addition is moved from the image to the feature domain."""
 
-    def __init__(self, backbone: Backbone, merging_channels: int = 64) -> None:
+    def __init__(self, backbone: Backbone, merging_channels: int = 64, enlarge: int = 1) -> None:
         super().__init__()
         if backbone.scale != 1:
             raise PluginError(
@@ -53,12 +57,15 @@ class ResidualAdapter(nn.Module):
                 f"{backbone.scale}; declare it direct."
             )
         self.backbone = backbone
+        self.enlarge = enlarge
         self.structure_encoder = ConvBlock(3, backbone.feature_channels)
         self.merging = MergingNetwork(backbone.feature_channels, merging_channels)
         self.feature_channels = merging_channels
 
     def forward(self, x: Tensor) -> RestorationOutput:
-        """Restore x (N, 3, H, W) to image (N, 3, H, W) and features (N, merging_channels, H, W)."""
+        """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features
+        (N, merging_channels, sH, sW)."""
+        x = _enlarged(x, self.enlarge)
         merged: RestorationOutput = self.merging(
             _features(self.backbone, x) + self.structure_encoder(x)
         )
@@ -66,7 +73,7 @@ class ResidualAdapter(nn.Module):
 
 
 def restoration_module(
-    backbone: Backbone, merging_channels: int = 64
+    backbone: Backbone, merging_channels: int = 64, enlarge: int = 1
 ) -> DirectAdapter | ResidualAdapter:
     """Wrap a backbone in the adapter for its kind.
 
@@ -80,15 +87,21 @@ def restoration_module(
             "see ugpnet_core.protocols.Backbone."
         )
     if backbone.kind == "direct":
-        return DirectAdapter(backbone)
+        return DirectAdapter(backbone, enlarge)
     if backbone.kind == "residual":
-        return ResidualAdapter(backbone, merging_channels)
+        return ResidualAdapter(backbone, merging_channels, enlarge)
     raise PluginError(
         f"{type(backbone).__name__}.kind is {backbone.kind!r}; make it 'direct' or 'residual'."
     )
 
 
 _MEMBERS = ("kind", "feature_channels", "scale", "size_multiple", "forward_features", "head")
+
+
+def _enlarged(x: Tensor, factor: int) -> Tensor:
+    if factor == 1:
+        return x
+    return F.interpolate(x, scale_factor=factor, mode="bicubic", align_corners=False)
 
 
 def _features(backbone: Backbone, x: Tensor) -> Tensor:

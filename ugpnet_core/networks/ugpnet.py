@@ -6,16 +6,15 @@ Restoration, WACV 2024.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import ConfigError, SizeError
-from ugpnet_core.factory import create_backbone, create_prior, create_task
+from ugpnet_core.factory import create_backbone, create_prior, create_task_at
 from ugpnet_core.networks.fusion import FusionModule
 from ugpnet_core.networks.restoration import restoration_module
 from ugpnet_core.networks.synthesis import SynthesisModule
-from ugpnet_core.protocols import Backbone, Prior, RestorationOutput, UGPNetOutput
+from ugpnet_core.protocols import Backbone, Prior, UGPNetOutput
 
 
 class UGPNet(nn.Module):
@@ -41,8 +40,9 @@ class UGPNet(nn.Module):
         self.config = config
         self.scale = scale
         self.resolution = prior.resolution
-        self.enlarge = scale // backbone.scale
-        self.restoration = restoration_module(backbone, config.merging_channels)
+        self.restoration = restoration_module(
+            backbone, config.merging_channels, scale // backbone.scale
+        )
         self.synthesis = SynthesisModule(prior, config.encoder_channels, config.map2style_channels)
         self.fusion = FusionModule(
             self.restoration.feature_channels,
@@ -50,14 +50,6 @@ class UGPNet(nn.Module):
             config.fusion_channels,
             config.fusion_blocks,
         )
-
-    def restore(self, x: Tensor) -> RestorationOutput:
-        """Run the restoration module alone, on x (N, 3, H, W) of any size."""
-        if self.enlarge != 1:
-            size = (x.shape[-2] * self.enlarge, x.shape[-1] * self.enlarge)
-            x = F.interpolate(x, size=size, mode="bicubic", align_corners=False)
-        restored: RestorationOutput = self.restoration(x)
-        return restored
 
     def forward(self, x: Tensor) -> UGPNetOutput:
         """Restore x (N, 3, r / scale, r / scale), RGB in [0, 1], to x_hat, x_reg and x_syn
@@ -72,7 +64,7 @@ class UGPNet(nn.Module):
                 f"This model takes images (N, 3, {side}, {side}), not {tuple(x.shape)}; "
                 "ugpnet_core.Restorer tiles and pads images of any size."
             )
-        regression = self.restore(x)
+        regression = self.restoration(x)
         synthesis = self.synthesis(regression.image)
         image = self.fusion(regression.features, synthesis.features)
         return UGPNetOutput(image, regression.image, synthesis.image)
@@ -87,5 +79,5 @@ def build_model(config: ModelConfig) -> UGPNet:
     """
     backbone = create_backbone(config.backbone.name, **config.backbone.options)
     prior = create_prior(config.prior.name, **config.prior.options)
-    task = create_task(config.task.name, **config.task.options)
+    task = create_task_at(config.task, prior.resolution)
     return UGPNet(config, backbone, prior, task.scale)

@@ -1,0 +1,65 @@
+"""``ugpnet train`` and ``ugpnet config-schema``."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class StageChoice(str, Enum):
+    """What ``--stage`` takes."""
+
+    all = "all"
+    prior = "prior"
+    restoration = "restoration"
+    synthesis = "synthesis"
+    fusion = "fusion"
+
+
+def train(
+    config: Annotated[
+        Path, typer.Argument(help="Training configuration, YAML; see examples/configs.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings to change, for instance fusion.iterations=500."),
+    ] = None,
+    stage: Annotated[
+        StageChoice, typer.Option(help="Train this stage only; those before it must be finished.")
+    ] = StageChoice.all,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was begun in the output folder.")
+    ] = False,
+) -> None:
+    """Train a UGPNet on folders of photographs: restoration, synthesis, fusion (paper 3.4).
+
+    Photographs are degraded on the fly. Everything is written to the output folder of the
+    configuration: checkpoints, sample pictures, TensorBoard scalars, and at the end one model
+    file. Stop it at any moment and start it again with --resume: the result is the same. A
+    finished stage is skipped.
+
+    Several GPUs: accelerate launch -m ugpnet_core.cli train CONFIG.
+
+    Example: ugpnet train examples/configs/portraits-denoise.yaml output=runs/mine --resume
+    """
+    from ugpnet_core.training.settings import read_config
+
+    settings = read_config(config, overrides or [])
+    from ugpnet_core.training.run import train as run
+
+    run(settings, stage.value, resume=resume, say=lambda text: typer.echo(text, err=True))
+
+
+def config_schema() -> None:
+    """Print the JSON schema of training configurations, for completion in editors.
+
+    Example: ugpnet config-schema > ugpnet-train.schema.json, and name that file in the first
+    line of a configuration: # yaml-language-server: $schema=ugpnet-train.schema.json
+    """
+    from ugpnet_core.training.settings import config_schema as schema
+
+    typer.echo(json.dumps(schema(), indent=2))

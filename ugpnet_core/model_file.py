@@ -1,0 +1,156 @@
+"""Model files: one ``.safetensors`` that holds a whole trained UGPNet and describes itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from ugpnet_core.config import ModelConfig
+from ugpnet_core.errors import WeightsError
+from ugpnet_core.networks.ugpnet import UGPNet, build_model
+from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
+from ugpnet_core.published import from_published, is_published
+from ugpnet_core.weights import fit, read_safetensors, read_tensors, write_safetensors
+
+FORMAT = "ugpnet-model-1"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model file says of itself."""
+
+    config: ModelConfig
+    plugins: Mapping[str, str]
+    record: Mapping[str, Any]
+    licence: str
+
+
+def save_model(
+    model: UGPNet,
+    path: str | PathLike[str],
+    *,
+    dtype: torch.dtype = torch.float32,
+    record: Mapping[str, Any] | None = None,
+    licence: str = "",
+) -> None:
+    """Write a model file, whole or not at all.
+
+    Args:
+        dtype: of the stored weights. Vectors (biases, norms, statistics) stay float32: they are
+            small, and rounding them costs most.
+        record: how the model was trained; anything JSON can hold.
+        licence: of the weights.
+    """
+    tensors = {
+        key: value.to(dtype) if value.is_floating_point() and value.dim() > 1 else value
+        for key, value in model.state_dict().items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "config": model.config.model_dump_json(),
+        "plugins": json.dumps(_plugin_versions(model.config)),
+        "record": json.dumps(record or {}),
+        "licence": licence,
+    }
+    write_safetensors(tensors, metadata, path)
+
+
+def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") -> UGPNet:
+    """Rebuild a trained model, in evaluation mode and float32.
+
+    Args:
+        source: a name that ``ugpnet list-models`` shows, a model file, or a checkpoint in the key
+            layout of the published UGPNet (``.pth`` or ``.safetensors``).
+
+    Raises:
+        PluginError: no such name, or a plugin that the model needs is not installed.
+        WeightsError: the file is missing, damaged, or does not fit.
+    """
+    path = find_model_file(source)
+    tensors, metadata = _read(path)
+    if "format" in metadata:
+        model = build_model(_card(path, metadata).config)
+    elif is_published(tensors):
+        config, tensors = from_published(tensors)
+        model = build_model(config)
+    else:
+        raise WeightsError(
+            f"{path} is no model file; make one with ugpnet train or ugpnet_core.save_model."
+        )
+    fit(
+        model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, str(path)
+    )
+    return model.eval().to(device)
+
+
+def read_card(source: str | PathLike[str]) -> ModelCard:
+    """Read what a model file says of itself, without building the model."""
+    path = find_model_file(source)
+    return _card(path, _read(path)[1])
+
+
+def find_model_file(source: str | PathLike[str]) -> Path:
+    """Turn a model's name or a path into the path of an existing file.
+
+    A name wins over a file of the same name without a suffix.
+
+    Raises:
+        PluginError: no such name.
+        WeightsError: no such file, or a shipped file was changed after it was released.
+    """
+    text = str(source)
+    if text not in registry().models and (Path(text).suffix or Path(text).exists()):
+        if not Path(text).is_file():
+            raise WeightsError(f"There is no model file {text}; check the path.")
+        return Path(text)
+    entry = find(ModelEntry, text).entry
+    package, _, name = entry.file.partition(":")
+    path = Path(str(files(package) / name))
+    if not path.is_file():
+        raise WeightsError(f"Model {text!r} lacks its file {path.name}; install its package again.")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != entry.sha256:
+        raise WeightsError(f"{path.name} of model {text!r} is damaged; install its package again.")
+    return path
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    return read_safetensors(path) if path.suffix == ".safetensors" else (read_tensors(path), {})
+
+
+def _card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
+    if metadata.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} has format {metadata.get('format', 'none')!r} and this version reads "
+            f"{FORMAT!r}; install the ugpnet-core that wrote it."
+        )
+    try:
+        return ModelCard(
+            ModelConfig.model_validate_json(metadata["config"]),
+            json.loads(metadata.get("plugins", "{}")),
+            json.loads(metadata.get("record", "{}")),
+            metadata.get("licence", ""),
+        )
+    except (KeyError, ValidationError, json.JSONDecodeError) as error:
+        raise WeightsError(
+            f"The description inside {path} is damaged; get the file again."
+        ) from error
+
+
+def _plugin_versions(config: ModelConfig) -> dict[str, str]:
+    installed = (
+        find(BackboneEntry, config.backbone.name),
+        find(PriorEntry, config.prior.name),
+        find(TaskEntry, config.task.name),
+    )
+    return {plugin.distribution: plugin.version for plugin in installed}

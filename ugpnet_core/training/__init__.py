@@ -1,0 +1,1 @@
+"""Training: the prior where asked for, then restoration, synthesis and fusion (paper 3.4, S.4)."""

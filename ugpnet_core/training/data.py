@@ -1,0 +1,180 @@
+"""Photographs in memory, and the pairs that a stage learns from.
+
+Nothing here has a state: sample number i of a stage is a pure function of the seed, the stage
+and i. A training that is resumed at step t therefore sees what an uninterrupted one would.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ugpnet_core.config import DataConfig
+from ugpnet_core.degradations import rng_for
+from ugpnet_core.errors import ImageError, TrainingError
+from ugpnet_core.image import center_square, list_images, read_image
+from ugpnet_core.protocols import Task
+
+logger = logging.getLogger(__name__)
+
+
+class Pair(NamedTuple):
+    """Clean images x_gt (N, 3, r, r) and degraded ones x (N, 3, r / s, r / s), in [0, 1]."""
+
+    clean: Tensor
+    degraded: Tensor
+
+
+@dataclass(frozen=True)
+class Photographs:
+    """The readable images of some folders, square, of one size, as uint8 (3, r, r)."""
+
+    images: Sequence[Tensor]
+    unreadable: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Image ``index`` as float32 (3, r, r) in [0, 1]."""
+        return self.images[index].float() / 255
+
+
+class _OnDisk(Sequence[Tensor]):
+    """Images that are decoded each time, for folders that memory does not hold."""
+
+    def __init__(self, paths: Sequence[Path], resolution: int) -> None:
+        self.paths = paths
+        self.resolution = resolution
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # slices are not needed
+        return _decode(self.paths[index], self.resolution)
+
+
+def read_photographs(
+    folders: Sequence[Path], resolution: int, *, count: int | None = None, cache: bool = True
+) -> Photographs:
+    """Find the images of some folders, recursively, and report and skip unreadable ones.
+
+    Args:
+        count: take so many, spread evenly over the sorted files (default: all).
+        cache: keep the decoded images in memory; otherwise decode them at each use.
+
+    Raises:
+        TrainingError: no folder, or no readable image in them.
+    """
+    for folder in folders:
+        if not folder.exists():
+            raise TrainingError(f"There is no folder {folder}; set data.train and data.validation.")
+    paths = list_images(folders, recursive=True)
+    if count is not None and len(paths) > count:
+        paths = [paths[index * len(paths) // count] for index in range(count)]
+    readable, images, unreadable = [], [], []
+    for path in paths:
+        try:
+            image = _decode(path, resolution)
+        except ImageError as error:
+            logger.warning("skipped: %s", error)
+            unreadable.append(path)
+            continue
+        readable.append(path)
+        if cache:
+            images.append(image)
+    if not readable:
+        names = ", ".join(str(folder) for folder in folders)
+        raise TrainingError(f"There is no readable image in {names}; give folders of photographs.")
+    return Photographs(images if cache else _OnDisk(readable, resolution), unreadable)
+
+
+def _decode(path: Path, resolution: int) -> Tensor:
+    square = center_square(read_image(path).pixels, resolution)
+    return square.mul(255).round().to(torch.uint8)
+
+
+class Pairs(Dataset[Pair]):
+    """An endless sequence of pairs: item i is drawn from (seed, stage, i) alone."""
+
+    def __init__(
+        self,
+        photographs: Photographs,
+        task: Task,
+        seed: int,
+        stage: str,
+        *,
+        flip: bool = True,
+        crop: int | None = None,
+    ) -> None:
+        self.photographs = photographs
+        self.task = task
+        self.seed = seed
+        self.stage = stage
+        self.flip = flip
+        self.crop = crop
+        self._order: tuple[int, Sequence[int]] = (-1, ())
+
+    def __getitem__(self, index: int) -> Pair:
+        """Sample ``index``: clean (3, r, r) and degraded (3, r / s, r / s)."""
+        epoch, position = divmod(index, len(self.photographs))
+        if self._order[0] != epoch:
+            order = rng_for(self.seed, self.stage, "epoch", epoch)
+            self._order = (epoch, order.permutation(len(self.photographs)).tolist())
+        rng = rng_for(self.seed, self.stage, "sample", index)
+        clean = self.photographs[self._order[1][position]]
+        if self.flip and rng.random() < 0.5:
+            clean = clean.flip(-1)
+        if self.crop is not None and self.crop < clean.shape[-1]:
+            top, left = rng.integers(0, clean.shape[-1] - self.crop + 1, size=2).tolist()
+            clean = clean[:, top : top + self.crop, left : left + self.crop]
+        return Pair(clean.contiguous(), self.task(clean, rng))
+
+
+def training_batches(
+    pairs: Pairs, *, first: int, last: int, batch_size: int, rank: int, world: int, workers: int
+) -> Iterator[Pair]:
+    """Batches number ``first`` to ``last`` - 1 of this process; all processes share the samples."""
+    indices = [
+        (batch * world + rank) * batch_size + item
+        for batch in range(first, last)
+        for item in range(batch_size)
+    ]
+    loader = DataLoader(
+        pairs,
+        batch_size=batch_size,
+        sampler=indices,
+        num_workers=workers,
+        persistent_workers=False,
+        # Workers must not draw their seeds from the global generator, which training resets.
+        generator=torch.Generator(),
+    )
+    yield from loader
+
+
+def validation_batches(
+    config: DataConfig, task: Task, seed: int, batch_size: int = 8
+) -> list[Pair]:
+    """The fixed validation set: the same images, degraded in the same way, at every call.
+
+    Raises:
+        TrainingError: there is no readable image.
+    """
+    photographs = read_photographs(
+        config.validation, config.resolution, count=config.validation_count
+    )
+    clean = [photographs[index] for index in range(len(photographs))]
+    degraded = [
+        task(image, rng_for(seed, "validation", index)) for index, image in enumerate(clean)
+    ]
+    return [
+        Pair(torch.stack(clean[i : i + batch_size]), torch.stack(degraded[i : i + batch_size]))
+        for i in range(0, len(clean), batch_size)
+    ]

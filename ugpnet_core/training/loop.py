@@ -1,0 +1,232 @@
+"""The one loop that every stage runs in: schedule, averaging, validation, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ugpnet_core.degradations import rng_for
+from ugpnet_core.errors import TrainingError
+from ugpnet_core.image import resize, write_image
+from ugpnet_core.training.checkpoint import (
+    Fingerprint,
+    checkpoint_path,
+    compare,
+    read_checkpoint,
+    write_checkpoint,
+)
+from ugpnet_core.training.data import Pair, Pairs, training_batches
+from ugpnet_core.training.display import Display
+from ugpnet_core.training.stage import Losses, Stage
+
+PICTURED = 6
+
+
+@dataclass
+class Best:
+    """The best validation so far."""
+
+    psnr: float = -math.inf
+    step: int = 0
+    state: Mapping[str, Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a stage ends with: the chosen weights by network, and what happened."""
+
+    states: Mapping[str, Mapping[str, Tensor]]
+    record: Mapping[str, Any]
+
+
+def run_stage(
+    stage: Stage, pairs: Pairs, validation: Sequence[Pair], made_by: Fingerprint
+) -> Finished:
+    """Train a stage to its end, from its checkpoint where there is one.
+
+    Each step draws from generators that belong to (seed, stage, step), so a run that was killed
+    and resumed makes the same numbers as one that was not.
+
+    Raises:
+        TrainingError: the checkpoint belongs to other settings, or a loss is no number.
+    """
+    config, settings = stage.bench.config, stage.settings
+    accelerator = stage.bench.accelerator
+    path = checkpoint_path(config.output, stage.name)
+    averaged = (
+        AveragedModel(stage.trained, multi_avg_fn=_average(settings.ema)) if settings.ema else None
+    )
+    best, done, seconds = Best(), 0, 0.0
+    if path.exists():
+        state = read_checkpoint(path)
+        compare(stage.name, state["fingerprint"], made_by, path)
+        best = _restore(stage, averaged, state)
+        done, seconds = state["step"], state["seconds"]
+    batches = training_batches(
+        pairs,
+        first=done * settings.accumulate,
+        last=settings.iterations * settings.accumulate,
+        batch_size=settings.batch_size,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        workers=config.data.workers,
+    )
+    images_per_step = settings.batch_size * settings.accumulate * accelerator.num_processes
+    started, since, since_step = time.monotonic() - seconds, time.monotonic(), done
+    sums: Losses = {}
+    with Display(
+        stage.name, settings.iterations, done, quiet=not accelerator.is_main_process
+    ) as display:
+        for step in range(done, settings.iterations):
+            torch.manual_seed(int(rng_for(config.seed, stage.name, "step", step).integers(2**62)))
+            _set_learning_rates(stage, step)
+            drawn = [stage.bench.to_device(next(batches)) for _ in range(settings.accumulate)]
+            losses = stage.update(drawn, step)
+            if averaged is not None:
+                averaged.update_parameters(stage.trained)
+            _check_finite(stage.name, step, losses)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value
+            done = step + 1
+            display.step(done)
+            if done % config.log_every == 0:
+                now = time.monotonic()
+                count = done - since_step
+                means = {name: value / count for name, value in sums.items()}
+                rate = count * images_per_step / (now - since)
+                display.figures(done, means, rate)
+                accelerator.log(
+                    {f"{stage.name}/{k}": v for k, v in {**means, "images_per_s": rate}.items()},
+                    step=done,
+                )
+                sums, since, since_step = {}, now, done
+            last = done == settings.iterations
+            chosen = averaged.module if averaged is not None else stage.trained
+            validated = False
+            if done % config.validate_every == 0 or last:
+                psnr = _validate(stage, chosen, validation)
+                if psnr is not None:
+                    validated = True
+                    display.say(f"{stage.name} {done}: PSNR {psnr:.2f} dB on the validation set")
+                    accelerator.log({f"{stage.name}/psnr": psnr}, step=done)
+                    if psnr > best.psnr:
+                        best = Best(psnr, done, _copy(chosen.state_dict()))
+            if accelerator.is_main_process and (done % config.sample_every == 0 or last):
+                _write_samples(stage, chosen, validation, done)
+            if done % config.checkpoint_every == 0 or validated or last:
+                if accelerator.is_main_process:
+                    elapsed = time.monotonic() - started
+                    write_checkpoint(path, _state(stage, averaged, best, done, elapsed, made_by))
+                accelerator.wait_for_everyone()
+    chosen = averaged.module if averaged is not None else stage.trained
+    keep_best = stage.keeps == "best" and best.state is not None
+    states = {name: _copy(network.state_dict()) for name, network in stage.networks.items()}
+    states["network"] = dict(best.state) if keep_best and best.state else _copy(chosen.state_dict())
+    record = {
+        "iterations": settings.iterations,
+        "images": settings.iterations * images_per_step,
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        "kept": f"iteration {best.step}" if keep_best else "last",
+        **({"validation_psnr": round(best.psnr, 3)} if best.state is not None else {}),
+        **stage.describe(),
+    }
+    return Finished(states, record)
+
+
+def _average(decay: float):  # type: ignore[no-untyped-def]  # the type is AveragedModel's own
+    """Exponential averaging that forgets the first steps faster: decay rises from 0.1."""
+
+    @torch.no_grad()
+    def update(averages: Any, current: Any, count: Any) -> None:
+        count = float(count)
+        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + count) / (10 + count)))
+
+    return update
+
+
+def _set_learning_rates(stage: Stage, step: int) -> None:
+    factor = stage.learning_rate_factor(step)
+    for optimizer, rate in stage.optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = rate * factor
+
+
+def _check_finite(stage: str, step: int, losses: Losses) -> None:
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        raise TrainingError(
+            f"The {bad[0]} loss of stage {stage} is no number at step {step}; lower the learning "
+            "rate or set clip_gradient, then train the stage again."
+        )
+
+
+@torch.no_grad()
+def _validate(stage: Stage, network: nn.Module, validation: Sequence[Pair]) -> float | None:
+    """Mean PSNR in dB over the validation set, of images clamped to [0, 1]."""
+    network.eval()
+    values = []
+    for pair in validation:
+        moved = stage.bench.to_device(pair)
+        with stage.bench.accelerator.autocast():
+            restored = stage.restored(network, moved)
+        if restored is None:
+            return None
+        error = (restored.float().clamp(0, 1) - moved.clean).square().mean(dim=(1, 2, 3))
+        values.append(-10 * error.clamp_min(1e-10).log10())
+    return float(torch.cat(values).mean())
+
+
+@torch.no_grad()
+def _write_samples(stage: Stage, network: nn.Module, validation: Sequence[Pair], done: int) -> None:
+    """One row each: degraded, what the stage makes, clean."""
+    network.eval()
+    first = Pair(*(image[:PICTURED] for image in validation[0]))
+    moved = stage.bench.to_device(first)
+    with stage.bench.accelerator.autocast():
+        made = stage.pictures(network, moved)
+    size = list(moved.clean.shape[-2:])
+    rows = [resize(moved.degraded.clamp(0, 1), size), *made, moved.clean]
+    sheet = torch.cat([torch.cat(list(row.float().clamp(0, 1).cpu()), dim=-1) for row in rows], -2)
+    folder: Path = stage.bench.config.output / "samples"
+    write_image(folder / f"{stage.name}-{done:06d}.png", sheet)
+
+
+def _state(
+    stage: Stage,
+    averaged: AveragedModel | None,
+    best: Best,
+    done: int,
+    seconds: float,
+    made_by: Fingerprint,
+) -> dict[str, Any]:
+    return {
+        "step": done,
+        "seconds": seconds,
+        "fingerprint": made_by,
+        "networks": {name: network.state_dict() for name, network in stage.networks.items()},
+        "optimizers": {name: opt.state_dict() for name, (opt, _) in stage.optimizers.items()},
+        "averaged": averaged.state_dict() if averaged is not None else None,
+        "best": {"psnr": best.psnr, "step": best.step, "state": best.state},
+    }
+
+
+def _restore(stage: Stage, averaged: AveragedModel | None, state: Mapping[str, Any]) -> Best:
+    for name, network in stage.networks.items():
+        network.load_state_dict(state["networks"][name])
+    for name, (optimizer, _) in stage.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    if averaged is not None:
+        averaged.load_state_dict(state["averaged"])
+    return Best(**state["best"])
+
+
+def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().clone() for key, value in state.items()}

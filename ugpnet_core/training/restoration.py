@@ -1,0 +1,42 @@
+"""The restoration stage: backbone and adapter learn with the backbone's own loss (paper 3.4)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from ugpnet_core.config import RestorationStageConfig
+from ugpnet_core.losses.pixel import PIXEL_LOSSES
+from ugpnet_core.plugins import BackboneEntry, find
+from ugpnet_core.training.data import Pair
+from ugpnet_core.training.stage import Bench, SingleLossStage
+from ugpnet_core.weights import load_weights
+
+
+class RestorationStage(SingleLossStage):
+    """Trains R, and for residual backbones R_se and R_mg."""
+
+    name: ClassVar[str] = "restoration"
+
+    def __init__(self, bench: Bench, settings: RestorationStageConfig) -> None:
+        model = bench.model
+        if settings.weights is not None:
+            load_weights(model.restoration.backbone, settings.weights)
+        entry = find(BackboneEntry, model.config.backbone.name).entry
+        self.loss_name = entry.loss if settings.loss == "backbone" else settings.loss
+        super().__init__(bench, settings, model.restoration)
+
+    def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
+        """L_res between x_reg and x_gt."""
+        loss = PIXEL_LOSSES[self.loss_name](self.network(pair.degraded).image, pair.clean)
+        return {self.loss_name: (1.0, loss)}
+
+    def restored(self, network: nn.Module, pair: Pair) -> Tensor:
+        """x_reg."""
+        image: Tensor = network(pair.degraded).image
+        return image
+
+    def describe(self) -> dict[str, str]:
+        """The loss that ``backbone`` stood for."""
+        return {"loss": self.loss_name}

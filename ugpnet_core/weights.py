@@ -1,0 +1,162 @@
+"""Weights in files: read them safely, and fit them strictly to a network.
+
+Nothing is ever unpickled: ``.pth`` files go through ``torch.load(weights_only=True)``.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ugpnet_core.errors import WeightsError
+
+# Where published checkpoints keep the state dict, the averaged one first.
+WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "model", "d")
+# A key that only one architecture has; the more telling ones first.
+SIGNATURES: Mapping[str, str] = {
+    "resmodule.regression.intro.weight": "a published UGPNet (read it with load_model)",
+    "restoration.backbone.intro.weight": "a whole model of this toolkit (read it with load_model)",
+    "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator (prior 'stylegan2')",
+    "conv_body.0.0.weight": "a StyleGAN2 discriminator",
+    "middle_blks.0.conv1.weight": "NAFNet (backbone 'nafnet')",
+    "sam12.conv1.weight": "HINet (backbone 'hinet')",
+    "body.0.rdb1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
+    "input_proj.proj.0.weight": "Uformer (backbone 'uformer')",
+    "patch_embed.proj.weight": "Restormer",
+}
+
+
+def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """Read a state dict from ``.safetensors``, ``.pth`` or ``.pt``, unwrapped, without executing
+    anything in the file.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds more than tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}; check the path.")
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)[0]
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{path} is damaged or holds Python objects, which are never loaded; ask for a file "
+            "with tensors only."
+        ) from error
+    return unwrap(content, path)
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a ``.safetensors`` file.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as safetensors ({error}); get it again."
+        ) from error
+
+
+def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    """Find the state dict inside a published checkpoint and strip ``module.`` prefixes."""
+    while isinstance(content, Mapping):
+        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    tensors = (
+        {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not tensors:
+        raise WeightsError(f"{path} holds no state dict; give a checkpoint of network weights.")
+    if all(key.startswith("module.") for key in tensors):
+        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    return tensors
+
+
+def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
+    """Read a file into a network; every key and shape must fit.
+
+    Raises:
+        WeightsError: as :func:`read_tensors`, or as :func:`fit`.
+    """
+    fit(network, read_tensors(path), str(path))
+
+
+def fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy tensors into a network; every key and shape must fit.
+
+    Buffers that the constructor computes (batch counters) may be left out.
+
+    Raises:
+        WeightsError: they do not fit; the message says what they look like instead.
+    """
+    own = network.state_dict()
+    optional = {key for key in own if key.endswith("num_batches_tracked")}
+    missing = sorted(own.keys() - tensors.keys() - optional)
+    unexpected = sorted(tensors.keys() - own.keys())
+    shapes = sorted(k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape)
+    if not (missing or unexpected or shapes):
+        network.load_state_dict(dict(tensors), strict=False)
+        return
+    if shapes and not (missing or unexpected):
+        key = shapes[0]
+        problem = (
+            f"{key!r} is {tuple(tensors[key].shape)} there and {tuple(own[key].shape)} here; "
+            "check the options"
+        )
+    else:
+        problem = f"{len(missing)} keys are missing and {len(unexpected)} unknown"
+        example = (missing or unexpected)[0]
+        problem += f" (for instance {example!r})"
+    raise WeightsError(
+        f"{source} does not fit {type(network).__name__}: {problem}; it looks like "
+        f"{recognise(tensors)}."
+    )
+
+
+def recognise(tensors: Mapping[str, Tensor]) -> str:
+    """Say in words which architecture a state dict looks like."""
+    for key, words in SIGNATURES.items():
+        if key in tensors:
+            return words
+    return "no architecture known here"
+
+
+def write_safetensors(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: str | PathLike[str]
+) -> None:
+    """Write tensors and metadata; the file appears whole or not at all."""
+    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    write_whole(Path(path), save(contiguous, metadata=dict(metadata)))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then move it there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
