@@ -81,6 +81,7 @@ def test_figures_are_those_of_what_the_model_gave(folder: Path) -> None:
     assert list(result.figures) == ["degraded", "x_reg", "x_syn", "x_hat"]
     assert [name for name, _ in result.images] == ["a.png", "b.png", "sub/c.jpg"]
     degraded = result.figures["degraded"]["psnr"]
+    assert result.protocol["task"] == "denoise (sigma 0.3, k 30.0), seed 0 and file name"
     assert 9 < degraded < 16  # sigma 0.3 alone, unclipped, would be 10.5 dB
     assert result.figures["x_reg"]["psnr"] < degraded < result.figures["x_hat"]["psnr"]
     mean = sum(row["x_hat"]["psnr"] for _, row in result.images) / 3
@@ -125,6 +126,7 @@ def test_a_perfect_model_has_no_distance(folder: Path, squeeze_file: Path) -> No
 def test_smaller_images_are_enlarged_for_comparison(folder: Path) -> None:
     result = run(folder, FakeModel("sr8", scale=8))
     assert result.figures["degraded"]["psnr"] > 10
+    assert result.protocol["task"] == "sr8, seed 0 and file name"
     assert "enlarged 8 times" in result.protocol["compared"]
     with pytest.raises(ConfigError, match="choose a task that fits"):
         run(folder, FakeModel("denoise"), task=TaskConfig(name="sr8"))

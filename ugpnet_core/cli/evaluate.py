@@ -54,6 +54,7 @@ def evaluate(
     from ugpnet_core.evaluation.evaluate import evaluate as run
     from ugpnet_core.evaluation.report import summary_table, write_csv, write_json
     from ugpnet_core.image import list_images
+    from ugpnet_core.inference.restorer import choose_device
     from ugpnet_core.losses.perceptual import optional_perceptual
     from ugpnet_core.model_file import load_model
 
@@ -85,7 +86,7 @@ def evaluate(
             seed=seed,
             perceptual=perceptual,
             baselines=baselines,
-            device=_device(device),
+            device=choose_device(device),
             progress=lambda stage, done, total: bar.update(
                 shown, description=stage, completed=done, total=total
             ),
@@ -110,11 +111,3 @@ def evaluate(
         errors.print(f"left out {plain(file)}: {plain(reason)}", soft_wrap=True)
     if result.problems:
         raise typer.Exit(1)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from ugpnet_core.evaluation.metrics import SSIM_WINDOW, quantised
 from ugpnet_core.factory import create_task
 from ugpnet_core.image import center_square, read_image, resize
 from ugpnet_core.losses.perceptual import describe
-from ugpnet_core.plugins import TaskEntry, find
+from ugpnet_core.plugins import TaskEntry, find, validate_options
 from ugpnet_core.protocols import Task
 
 if TYPE_CHECKING:
@@ -67,10 +67,14 @@ class Evaluation:
 
 def task_at(config: TaskConfig, resolution: int) -> Task:
     """Make a task whose sizes fit a resolution, unless its options say otherwise."""
-    options = dict(config.options)
-    if "resolution" in find(TaskEntry, config.name).entry.options.model_fields:
-        options.setdefault("resolution", resolution)
-    return create_task(config.name, **options)
+    return create_task(config.name, **_task_options(config, resolution))
+
+
+def _task_options(config: TaskConfig, resolution: int) -> dict[str, Any]:
+    """All options of a task, those left open by default included."""
+    entry = find(TaskEntry, config.name).entry
+    fitted = {"resolution": resolution} if "resolution" in entry.options.model_fields else {}
+    return validate_options(entry, fitted | config.options)
 
 
 def evaluate(
@@ -189,7 +193,8 @@ def _protocol(
     model: UGPNet, task: TaskConfig, seed: int, perceptual: PerceptualConfig | None
 ) -> dict[str, str]:
     side = model.resolution
-    settings = ", ".join(f"{name} {value}" for name, value in task.options.items())
+    options = _task_options(task, side)
+    settings = ", ".join(f"{name} {value}" for name, value in options.items())
     protocol = {
         "task": f"{task.name}{f' ({settings})' if settings else ''}, seed {seed} and file name",
         "photographs": f"RGB, largest centred square, antialiased bicubic to {side}x{side}, 8 bits",

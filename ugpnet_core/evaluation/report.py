@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 NOT_COMPUTED = "not computed"
-DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "frechet": 3}
+DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "frechet": 1}
 BETTER = {"psnr": "up", "ssim": "up", "lpips": "down", "frechet": "down"}
 
 
