@@ -187,12 +187,12 @@ def test_demo(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -
     original = read_image(tmp_path / "demo" / "original.png").pixels
     assert original.shape == (3, 32, 32)
     sheet = read_image(tmp_path / "demo" / "side-by-side.png").pixels
-    assert sheet.shape[1] > 320
-    assert sheet.shape[2] > 5 * 320
+    assert sheet.shape[1] > 384
+    assert sheet.shape[2] > 5 * 384
     # The original is the last picture of the sheet, enlarged without smoothing.
-    gap = round(0.03 * 320)
-    shown = sheet[:, 32 : 32 + 320, -320 - gap : -gap]
-    assert (shown[:, 5::10, 5::10] - original).abs().max() < 1 / 255
+    gap = round(0.03 * 384)
+    shown = sheet[:, 38 : 38 + 384, -384 - gap : -gap]
+    assert (shown[:, 5::12, 5::12] - original).abs().max() < 1 / 255
 
 
 def test_demo_with_an_image_of_ones_own(photos: Path, tmp_path: Path, model: Path) -> None:

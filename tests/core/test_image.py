@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from ugpnet_core.errors import ImageError, SizeError
+from ugpnet_core.errors import DependencyError, ImageError, SizeError
 from ugpnet_core.image import (
     center_square,
     list_images,
@@ -273,3 +274,14 @@ def test_resize_agrees_with_pillow() -> None:
     x = torch.from_numpy(array.copy()).permute(2, 0, 1) / 255
     expected = Image.fromarray(array).resize((16, 12), Image.Resampling.BICUBIC)
     assert np.abs(as_uint8(resize(x, (12, 16))).astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_without_opencv_only_16_bit_files_need_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_image(tmp_path / "deep.png", torch.rand(3, 4, 4), bit_depth=16)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(DependencyError, match="opencv-python-headless"):
+        read_image(tmp_path / "deep.png")
+    write_image(tmp_path / "a.png", torch.rand(3, 4, 4))
+    assert read_image(tmp_path / "a.png").bit_depth == 8

@@ -15,7 +15,7 @@ from ugpnet_core.image import resize
 _GAP = 0.03  # between pictures, in sides
 
 
-def side_by_side(pictures: Mapping[str, Tensor], side: int = 320) -> Tensor:
+def side_by_side(pictures: Mapping[str, Tensor], side: int = 384) -> Tensor:
     """Put pictures (3, H, W) of one size in a row on white, with their names above.
 
     Args:
