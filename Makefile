@@ -5,7 +5,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/complete
-STARTED := $(VENV)/started
 PLUGINS := ugpnet_backbones/nafnet ugpnet_priors/stylegan2 ugpnet_priors/portraits
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
@@ -59,8 +58,8 @@ ifneq ($(shell [ -x $(BIN)/python ] && cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif
 
-# An installation that was interrupted may have left half a package, so it starts again from
-# nothing; one that is merely older than the projects is brought up to date.
+# An installation that was interrupted has no stamp and may have left half a package, so it starts
+# again from nothing; one that is merely older than the projects is brought up to date.
 $(STAMP): constraints.txt $(PROJECTS)
 	@command -v $(PYTHON) >/dev/null || { \
 		echo "error: $(PYTHON) was not found; install Python 3.10 or newer." >&2; exit 1; }
@@ -70,21 +69,20 @@ $(STAMP): constraints.txt $(PROJECTS)
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 		echo "error: $(PYTHON) cannot make virtual environments; install its venv module" \
 			"(Debian, Ubuntu: apt install python3-venv)." >&2; exit 1; }
-	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(CURDIR)" ] || [ -e $(STARTED) ] \
+	@if [ "$$(cat $(STAMP) 2>/dev/null)" != "$(CURDIR)" ] \
 			|| ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
 		echo "== Making a virtual environment in $(VENV) with $$($(PYTHON) --version)"; \
 		rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
 	fi
-	@touch $(STARTED)
+	@rm -f $(STAMP)
 	@echo "== Installing the build tools"
 	@$(PIP) -q --upgrade pip setuptools wheel
 	@echo "== Installing PyTorch (a large download; one to several minutes)"
 	@[ -t 1 ] || quiet=-q; $(PIP) $$quiet torch torchvision
 	@echo "== Installing ugpnet-core, its plugins and the development tools"
-	@[ -t 1 ] || quiet=-q; $(PIP) $$quiet --no-build-isolation -e '.[dev]' $(PLUGINS:%=-e ./%)
+	@[ -t 1 ] || quiet=-q; PYTHONWARNINGS=ignore $(PIP) $$quiet --no-build-isolation -e '.[dev]' $(PLUGINS:%=-e ./%)
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 		echo "== This machine has no libGL: installing opencv-python-headless instead"; \
 		$(BIN)/python -m pip -q uninstall -y opencv-python; \
 		$(PIP) -q opencv-python-headless; $(BIN)/python -c 'import cv2'; }
-	@rm -f $(STARTED)
 	@printf '%s\n' "$(CURDIR)" >$(STAMP)
