@@ -7,7 +7,7 @@ https://arxiv.org/abs/1912.04958. Without path length regularisation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,7 @@ class PriorStage(Stage):
         super().__init__(bench, settings)
         self.options = settings
         accelerator, model = bench.accelerator, bench.model
-        generator: nn.Module = model.synthesis.generator
+        generator = cast(nn.Module, model.synthesis.generator)
         if not hasattr(generator, "map_styles"):
             raise TrainingError(
                 f"Prior {model.config.prior.name!r} does not generate from random codes, so it "
@@ -92,7 +92,7 @@ class PriorStage(Stage):
         return values
 
     def _generate(self, count: int) -> Tensor:
-        generator = self.networks["network"]
+        generator: Any = self.networks["network"]
         device = self.bench.accelerator.device
         codes = [torch.randn(count, generator.style_dim, device=device) for _ in range(2)]
         mixing = int(torch.randint(1, generator.num_latents, ()))
@@ -109,6 +109,7 @@ class PriorStage(Stage):
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
         """Images generated from codes that are the same at every call."""
         rng = torch.Generator().manual_seed(self.bench.config.seed)
-        codes = torch.randn(len(pair.clean), network.style_dim, generator=rng)
+        style_dim = cast(int, network.style_dim)
+        codes = torch.randn(len(pair.clean), style_dim, generator=rng)
         image: Tensor = network(codes.to(self.bench.accelerator.device)).image
         return [image]

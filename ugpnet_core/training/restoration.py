@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ class RestorationStage(SingleLossStage):
     def __init__(self, bench: Bench, settings: RestorationStageConfig) -> None:
         model = bench.model
         if settings.weights is not None:
-            load_weights(model.restoration.backbone, settings.weights)
+            load_weights(cast(nn.Module, model.restoration.backbone), settings.weights)
         entry = find(BackboneEntry, model.config.backbone.name).entry
         self.loss_name = entry.loss if settings.loss == "backbone" else settings.loss
         super().__init__(bench, settings, model.restoration)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from accelerate import Accelerator
@@ -173,7 +173,7 @@ def _run(name: StageName, bench: Bench, material: _Material, say: Callable[[str]
     """Train a stage, or take its finished weights; either way install them in the model."""
     config, output = bench.config, bench.config.output
     settings: StageConfig = getattr(config, name)
-    inputs = {
+    inputs: dict[str, Path] = {
         other: result_path(output, other) for other in INPUTS[name] if other in planned(config)
     }
     for other, path in inputs.items():
@@ -245,7 +245,7 @@ def _make(name: StageName, bench: Bench, say: Callable[[str], None]) -> Stage:
 def _install(model: UGPNet, name: StageName, states: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Put a finished stage's weights into the model."""
     networks: Mapping[StageName, nn.Module] = {
-        "prior": model.synthesis.generator,
+        "prior": cast(nn.Module, model.synthesis.generator),
         "restoration": model.restoration,
         "synthesis": model.synthesis,
         "fusion": model.fusion,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ class SynthesisStage(Stage):
         self.lpips = lpips
         model, accelerator = bench.model, bench.accelerator
         if settings.weights is not None:
-            load_weights(model.synthesis.generator, settings.weights)
+            load_weights(cast(nn.Module, model.synthesis.generator), settings.weights)
         discriminator = create_discriminator(model.config.prior.name, **model.config.prior.options)
         if discriminator_state is not None:
             discriminator.load_state_dict(discriminator_state)
