@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ugpnet_priors.stylegan2.discriminator import ConvLayer
-from ugpnet_priors.stylegan2.generator import StyleConv
+from ugpnet_priors.stylegan2.modulation import StyleConv
 from ugpnet_priors.stylegan2.ops import fir_kernel, upsample
 
 

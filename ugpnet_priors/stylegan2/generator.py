@@ -8,23 +8,15 @@ parameters are those of the FFHQ checkpoints in the layout of BasicSR (Apache-2.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, SizeError
 from ugpnet_core.protocols import PriorOutput
-from ugpnet_priors.stylegan2.ops import (
-    EPSILON,
-    GAIN,
-    ChannelBias,
-    EqualLinear,
-    FIRFilter,
-    leaky_relu_,
-    upsample,
-)
+from ugpnet_priors.stylegan2.modulation import StyleConv, ToRGB
+from ugpnet_priors.stylegan2.ops import EPSILON, EqualLinear
 from ugpnet_priors.stylegan2.options import channel_widths, check_sizes
 
 
@@ -251,95 +243,6 @@ class StyleGAN2Generator(nn.Module):
         if tuple(value.shape[1:]) != shape:
             wanted = ", ".join(map(str, shape))
             raise SizeError(f"Pass {name} of shape (N, {wanted}), not {tuple(value.shape)}.")
-
-
-class StyleConv(nn.Module):
-    """Modulated convolution, noise, bias, sqrt(2) * LeakyReLU(0.2) (the paper's figure 2d)."""
-
-    def __init__(
-        self, in_channels: int, out_channels: int, style_dim: int, *, enlarge: bool = False
-    ) -> None:
-        super().__init__()
-        self.modulated_conv = ModulatedConv(
-            in_channels, out_channels, 3, style_dim, enlarge=enlarge
-        )
-        self.weight = nn.Parameter(torch.zeros(1))  # strength of the noise
-        self.activate = ChannelBias(out_channels)
-
-    def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        """Map (N, in, h, w), style (N, style_dim) and noise (1 or N, 1, H, W) to (N, out, H, W)."""
-        y, demodulation = self.modulated_conv(x, style)
-        # One pass over the map instead of five; the gain moves inside the homogeneous LeakyReLU.
-        shift = GAIN * (noise * self.weight + self.activate.bias.view(1, -1, 1, 1))
-        if y.is_contiguous(memory_format=torch.channels_last):
-            shift = shift.contiguous(memory_format=torch.channels_last)  # else y is transposed
-        return leaky_relu_(torch.addcmul(shift.to(y.dtype), y, GAIN * demodulation.to(y.dtype)))
-
-
-class ModulatedConv(nn.Module):
-    """Convolution whose weights a style scales per input channel, without the demodulation.
-
-    Equation 1 scales the weights w_ijk by s_i and equation 3 divides by the norm
-    sqrt(sum_ik (s_i w_ijk)^2 + eps). Both factors are constant over the image, so scaling the
-    input by s_i and the output by the inverse norm is the same, with one set of weights for the
-    whole batch. With ``enlarge``, doubles the size: transposed convolution, then FIR filter.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        style_dim: int,
-        *,
-        enlarge: bool = False,
-    ) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(
-            torch.randn(1, out_channels, in_channels, kernel_size, kernel_size)
-        )
-        self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
-        self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
-        self.smooth = FIRFilter(padding=1, gain=4.0) if enlarge else None
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModulatedConv:
-        # The published shape has five dimensions, which ``module.to(memory_format=channels_last)``
-        # refuses; convert the four that matter.
-        def convert(t: Tensor) -> Tensor:
-            return fn(t[0]).unsqueeze(0) if t.ndim == 5 else fn(t)
-
-        super()._apply(convert, recurse)  # type: ignore[no-untyped-call]
-        return self
-
-    def forward(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the map and the factors (N, out, 1, 1) of equation 3 that demodulate it."""
-        weight = self.weight[0]
-        s = self.modulation(style) * self.scale
-        norm = F.linear(s.square(), weight.square().sum((2, 3)))
-        demodulation = torch.rsqrt(norm + EPSILON)[:, :, None, None]
-        x = x * s.to(x.dtype)[:, :, None, None]
-        if self.smooth is None:
-            return F.conv2d(x, weight, padding=1), demodulation
-        y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        return self.smooth(y), demodulation
-
-
-class ToRGB(nn.Module):
-    """Modulated 1x1 convolution to the raw image, without demodulation, plus the skip."""
-
-    def __init__(self, in_channels: int, style_dim: int) -> None:
-        super().__init__()
-        self.modulated_conv = ModulatedConv(in_channels, 3, 1, style_dim)
-        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
-
-    def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
-        """Map (N, C, H, W) to (N, 3, H, W); the skip (N, 3, H / 2, W / 2) is enlarged."""
-        conv = self.modulated_conv
-        # Three output channels: weights of each image's own are cheaper than scaling its map.
-        weight = conv.weight[:, :, :, 0, 0] * (conv.modulation(style) * conv.scale)[:, None]
-        n, _, h, w = x.shape
-        rgb = torch.bmm(weight, x.flatten(2)).view(n, 3, h, w) + self.bias
-        return rgb if skip is None else rgb + upsample(skip)
 
 
 class PixelNorm(nn.Module):
