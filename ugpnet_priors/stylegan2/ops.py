@@ -64,8 +64,8 @@ def _filter(x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
 class _Filter(torch.autograd.Function):
     """A depthwise convolution whose derivatives of every order are depthwise convolutions too.
 
-    PyTorch's own second derivative of it runs one convolution per channel, which made the R1
-    penalty twice as slow. Valid for sizes H with H + 2 * padding - 4 divisible by the stride.
+    PyTorch's own second derivative runs one convolution per channel, which slows the R1 penalty.
+    Valid for sizes H with H + 2 * padding - 4 divisible by the stride.
     """
 
     @staticmethod
