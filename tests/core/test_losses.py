@@ -121,23 +121,24 @@ def test_generator_loss_falls_where_the_discriminator_believes() -> None:
     assert (logits.grad < 0).all()
 
 
-def test_r1_of_a_linear_discriminator_is_its_squared_norm() -> None:
+def test_r1_of_a_linear_discriminator_is_a_quarter_of_its_squared_norm() -> None:
     torch.manual_seed(0)
     linear = nn.Linear(3 * 5 * 4, 1)
     discriminator = nn.Sequential(nn.Flatten(), linear)
     weight = linear.weight
     real = torch.rand(3, 3, 5, 4).requires_grad_()
     penalty = r1_penalty(real, discriminator(real), weight=10.0, every=16)
-    assert penalty.item() == pytest.approx(10 / 2 * 16 * weight.square().sum().item(), rel=1e-5)
+    assert penalty.item() == pytest.approx(10 / 2 * 16 * weight.square().sum().item() / 4, rel=1e-5)
     penalty.backward()
     assert weight.grad is not None
-    assert torch.allclose(weight.grad, 160 * weight, rtol=1e-4)
+    assert torch.allclose(weight.grad, 40 * weight, rtol=1e-4)
 
 
 def test_r1_sums_over_an_image_and_averages_over_the_batch() -> None:
     real = torch.rand(4, 3, 2, 2).requires_grad_()
     logits = real.square().sum(dim=(1, 2, 3)).unsqueeze(1) / 2  # gradient: the image itself
-    expected = real.detach().square().sum(dim=(1, 2, 3)).mean() / 2
+    # A quarter: the published penalty counts for images of range 2.
+    expected = real.detach().square().sum(dim=(1, 2, 3)).mean() / 2 / 4
     assert r1_penalty(real, logits, weight=1.0).item() == pytest.approx(expected.item(), rel=1e-5)
 
 

@@ -10,6 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Images of the published trainings span 2, from -1 to 1; ours span 1.
+PUBLISHED_RANGE = 2.0
+
 
 def generator_loss(fake_logits: Tensor) -> Tensor:
     """L_adv = mean softplus(-D(fake)); logits (N, 1) -> scalar."""
@@ -24,8 +27,9 @@ def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
 def r1_penalty(real: Tensor, real_logits: Tensor, weight: float = 10.0, every: int = 1) -> Tensor:
     """(weight / 2) * E ||grad_real D(real)||^2 * every (Mescheder et al., ICML 2018).
 
-    The norm is over all values of one image, the expectation over the batch. Lazy
-    regularisation (StyleGAN2, section 3.1) applies the penalty in one of ``every`` iterations
+    The norm is over all values of one image, the expectation over the batch. Published weights
+    (10) count for images in [-1, 1]; with ours in [0, 1] a gradient is twice as large, which is
+    undone here. Lazy regularisation (StyleGAN2, section 3.1) applies the penalty in one of ``every`` iterations
     only and so multiplies it by ``every``.
 
     Args:
@@ -38,5 +42,5 @@ def r1_penalty(real: Tensor, real_logits: Tensor, weight: float = 10.0, every: i
     if not real.requires_grad:
         raise ValueError("call real.requires_grad_() before the discriminator sees the images")
     (gradient,) = torch.autograd.grad(real_logits.float().sum(), real, create_graph=True)
-    squared_norm = gradient.float().square().sum(dim=(1, 2, 3))
+    squared_norm = (gradient.float() / PUBLISHED_RANGE).square().sum(dim=(1, 2, 3))
     return squared_norm.mean() * (0.5 * weight * every)
