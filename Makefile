@@ -43,9 +43,14 @@ lint: $(STAMP)
 bench: $(STAMP)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
+# DATA holds the folders train and val; PERCEPTUAL is a SqueezeNet 1.1 in torchvision's layout.
+DATA ?= data/portraits
+PERCEPTUAL ?= squeezenet1_1_features.safetensors
 train-portraits: $(STAMP)
 	@echo "== Training portraits-denoise (goes on where it was stopped)"
-	@$(BIN)/ugpnet train examples/configs/portraits-denoise.yaml --resume
+	@$(BIN)/ugpnet train examples/configs/portraits-denoise.yaml --resume \
+		"data.train=[$(DATA)/train]" "data.validation=[$(DATA)/val]" \
+		"perceptual.weights=$(PERCEPTUAL)"
 
 setup: $(STAMP)
 	@echo "The environment in $(VENV) is ready."

@@ -1,0 +1,24 @@
+"""Models trained on portraits: the hook; the weights lie beside this file."""
+
+from __future__ import annotations
+
+from ugpnet_core.plugins import ModelEntry, hookimpl
+
+
+@hookimpl
+def ugpnet_models() -> list[ModelEntry]:
+    """Return the models whose weights are in this distribution."""
+    return [
+        ModelEntry(
+            name="portraits-denoise",
+            description="Removes heavy noise from portraits (sigma 0.3, k 30), at 128 pixels",
+            file="ugpnet_priors.portraits:portraits-denoise.safetensors",
+            sha256="@SHA256@",
+            task="denoise",
+            resolution=128,
+            backbone="nafnet",
+            prior="stylegan2",
+            parameters=0,
+            licence="Apache-2.0",
+        )
+    ]
