@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.config import StageConfig, TrainConfig
+from ugpnet_core.config import ModelConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.weights import read_safetensors, write_safetensors, write_whole
 
@@ -35,8 +35,22 @@ def result_path(output: Path, stage: str) -> Path:
     return output / f"{stage}.safetensors"
 
 
+# What each stage depends on of the model's configuration; the fusion stage on all of it.
+DEPENDS_ON: Mapping[str, frozenset[str]] = {
+    "prior": frozenset({"prior"}),
+    "restoration": frozenset({"backbone", "task", "merging_channels"}),
+    "synthesis": frozenset(ModelConfig.model_fields) - {"fusion_channels", "fusion_blocks"},
+    "fusion": frozenset(ModelConfig.model_fields),
+}
+PERCEPTUAL_STAGES = ("synthesis", "fusion")
+
+
 def fingerprint(
-    config: TrainConfig, settings: StageConfig, inputs: Mapping[str, Path], images: int
+    config: TrainConfig,
+    stage: str,
+    settings: StageConfig,
+    inputs: Mapping[str, Path],
+    images: int,
 ) -> Fingerprint:
     """Everything that a stage's result depends on, by name.
 
@@ -47,9 +61,11 @@ def fingerprint(
     parts = {f"settings.{key}": value for key, value in settings.model_dump(mode="json").items()}
     data = config.data.model_dump(mode="json", exclude={"cache", "workers"})
     parts |= {f"data.{key}": value for key, value in data.items()}
-    parts |= {f"model.{k}": value for k, value in config.model.model_dump(mode="json").items()}
-    network = config.perceptual.model_dump(mode="json", exclude={"weights"})
-    parts |= {f"perceptual.{key}": value for key, value in network.items()}
+    model = config.model.model_dump(mode="json", include=set(DEPENDS_ON[stage]))
+    parts |= {f"model.{key}": value for key, value in model.items()}
+    if stage in PERCEPTUAL_STAGES:
+        network = config.perceptual.model_dump(mode="json", exclude={"weights"})
+        parts |= {f"perceptual.{key}": value for key, value in network.items()}
     for key in ("seed", "precision", "channels_last", "validate_every"):
         parts[key] = getattr(config, key)
     parts["number of training images"] = images

@@ -184,6 +184,7 @@ def _run(name: StageName, bench: Bench, material: _Material, say: Callable[[str]
     weights = getattr(settings, "weights", None)
     made_by = fingerprint(
         config,
+        name,
         settings,
         {**inputs, **({"weights": weights} if weights else {})},
         len(material.photographs),
