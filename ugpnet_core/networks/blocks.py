@@ -26,7 +26,7 @@ class ConvBlock(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """x + Conv(ReLU(Conv(x))) with 3x3 convolutions."""
+    """ReLU(x + Conv(ReLU(Conv(x)))) with 3x3 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, channels, H, W)."""
-        return x + self.body(x)  # type: ignore[no-any-return]
+        return F.relu(x + self.body(x))
 
 
 class ChannelLayerNorm(nn.Module):
