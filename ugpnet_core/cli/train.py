@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
@@ -51,7 +52,14 @@ def train(
     settings = read_config(config, overrides or [])
     from ugpnet_core.training.run import train as run
 
-    run(settings, stage.value, resume=resume, say=lambda text: typer.echo(text, err=True))
+    try:
+        run(settings, stage.value, resume=resume, say=lambda text: typer.echo(text, err=True))
+    except KeyboardInterrupt:
+        words = ["ugpnet", "train", str(config), *(overrides or []), "--resume"]
+        if stage is not StageChoice.all:
+            words += ["--stage", stage.value]
+        typer.echo(f"Stopped. Go on with: {shlex.join(words)}", err=True)
+        raise typer.Exit(130) from None
 
 
 def config_schema() -> None:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.config import ModelConfig, StageConfig, TrainConfig
-from ugpnet_core.errors import TrainingError
+from ugpnet_core.errors import TrainingError, WeightsError
 from ugpnet_core.weights import read_safetensors, write_safetensors, write_whole
 
 Fingerprint = dict[str, str]
@@ -57,6 +57,9 @@ def fingerprint(
     Args:
         inputs: files whose content the stage starts from (earlier stages, pretrained weights).
         images: number of training images.
+
+    Raises:
+        TrainingError: one of the files cannot be read.
     """
     parts = {f"settings.{key}": value for key, value in settings.model_dump(mode="json").items()}
     data = config.data.model_dump(mode="json", exclude={"cache", "workers"})
@@ -79,7 +82,10 @@ def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> N
     Raises:
         TrainingError: they differ; the message says in what.
     """
-    differing = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    # Early states also note settings of the model that their stage does not depend on.
+    indifferent = {k for k in before.keys() - now.keys() if k.startswith(("model.", "perceptual."))}
+    keys = (before.keys() | now.keys()) - indifferent
+    differing = sorted(key for key in keys if before.get(key) != now.get(key))
     if differing:
         changes = ", ".join(
             f"{key} (was {before.get(key, 'unset')}, is {now.get(key, 'unset')})"
@@ -93,10 +99,17 @@ def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> N
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a stage's state, whole or not at all."""
+    """Write a stage's state, whole or not at all.
+
+    Raises:
+        TrainingError: the disk refuses; what was there before is untouched.
+    """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    write_whole(path, buffer.getvalue())
+    try:
+        write_whole(path, buffer.getvalue())
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -118,21 +131,51 @@ def write_result(
     made_by: Fingerprint,
     record: Mapping[str, Any],
 ) -> None:
-    """Write a finished stage's weights, with what made them."""
+    """Write a finished stage's weights, with what made them.
+
+    Raises:
+        TrainingError: the disk refuses.
+    """
     tensors = {f"{name}.{key}": t for name, state in networks.items() for key, t in state.items()}
     metadata = {"fingerprint": json.dumps(made_by), "record": json.dumps(dict(record))}
-    write_safetensors(tensors, metadata, path)
+    try:
+        write_safetensors(tensors, metadata, path)
+    except OSError as error:
+        raise _refused(path, error) from error
 
 
 def read_result(path: Path) -> tuple[dict[str, dict[str, Tensor]], Fingerprint, dict[str, Any]]:
-    """Read a finished stage: state dicts by network, what made them, and the record."""
-    tensors, metadata = read_safetensors(path)
+    """Read a finished stage: state dicts by network, what made them, and the record.
+
+    Raises:
+        TrainingError: the file is damaged, or no stage wrote it.
+    """
+    try:
+        tensors, metadata = read_safetensors(path)
+        made_by, record = json.loads(metadata["fingerprint"]), json.loads(metadata["record"])
+    except (WeightsError, KeyError, json.JSONDecodeError) as error:
+        raise TrainingError(
+            f"{path} is damaged or no result of a stage; delete it to train its stage again."
+        ) from error
     networks: dict[str, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         name, _, inner = key.partition(".")
         networks.setdefault(name, {})[inner] = tensor
-    return networks, json.loads(metadata["fingerprint"]), json.loads(metadata["record"])
+    return networks, made_by, record
+
+
+def _refused(path: Path, error: OSError) -> TrainingError:
+    return TrainingError(
+        f"{path} cannot be written ({error.strerror or error}); make room for it, then go on with "
+        "--resume."
+    )
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be read ({error.strerror or error}); put it back, as a stage was made "
+            "from it."
+        ) from error

@@ -1,4 +1,4 @@
-"""Photographs in memory, and the pairs that a stage learns from.
+"""The pairs of clean and degraded images that a stage learns from.
 
 Nothing here has a state: sample number i of a stage is a pure function of the seed, the stage
 and i. A training that is resumed at step t therefore sees what an uninterrupted one would.
@@ -6,23 +6,16 @@ and i. A training that is resumed at step t therefore sees what an uninterrupted
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ugpnet_core.config import DataConfig
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.errors import ImageError, TrainingError
-from ugpnet_core.image import center_square, list_images, read_image
 from ugpnet_core.protocols import Task
-
-logger = logging.getLogger(__name__)
+from ugpnet_core.training.photographs import Photographs
 
 
 class Pair(NamedTuple):
@@ -30,75 +23,6 @@ class Pair(NamedTuple):
 
     clean: Tensor
     degraded: Tensor
-
-
-@dataclass(frozen=True)
-class Photographs:
-    """The readable images of some folders, square, of one size, as uint8 (3, r, r)."""
-
-    images: Sequence[Tensor]
-    unreadable: Sequence[Path]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Image ``index`` as float32 (3, r, r) in [0, 1]."""
-        return self.images[index].float() / 255
-
-
-class _OnDisk(Sequence[Tensor]):
-    """Images that are decoded each time, for folders that memory does not hold."""
-
-    def __init__(self, paths: Sequence[Path], resolution: int) -> None:
-        self.paths = paths
-        self.resolution = resolution
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # slices are not needed
-        return _decode(self.paths[index], self.resolution)
-
-
-def read_photographs(
-    folders: Sequence[Path], resolution: int, *, count: int | None = None, cache: bool = True
-) -> Photographs:
-    """Find the images of some folders, recursively, and report and skip unreadable ones.
-
-    Args:
-        count: take so many, spread evenly over the sorted files (default: all).
-        cache: keep the decoded images in memory; otherwise decode them at each use.
-
-    Raises:
-        TrainingError: no folder, or no readable image in them.
-    """
-    for folder in folders:
-        if not folder.exists():
-            raise TrainingError(f"There is no folder {folder}; set data.train and data.validation.")
-    paths = list_images(folders, recursive=True)
-    if count is not None and len(paths) > count:
-        paths = [paths[index * len(paths) // count] for index in range(count)]
-    readable, images, unreadable = [], [], []
-    for path in paths:
-        try:
-            image = _decode(path, resolution)
-        except ImageError as error:
-            logger.warning("skipped: %s", error)
-            unreadable.append(path)
-            continue
-        readable.append(path)
-        if cache:
-            images.append(image)
-    if not readable:
-        names = ", ".join(str(folder) for folder in folders)
-        raise TrainingError(f"There is no readable image in {names}; give folders of photographs.")
-    return Photographs(images if cache else _OnDisk(readable, resolution), unreadable)
-
-
-def _decode(path: Path, resolution: int) -> Tensor:
-    square = center_square(read_image(path).pixels, resolution)
-    return square.mul(255).round().to(torch.uint8)
 
 
 class Pairs(Dataset[Pair]):
@@ -160,16 +84,9 @@ def training_batches(
 
 
 def validation_batches(
-    config: DataConfig, task: Task, seed: int, batch_size: int = 8
+    photographs: Photographs, task: Task, seed: int, batch_size: int = 8
 ) -> list[Pair]:
-    """The fixed validation set: the same images, degraded in the same way, at every call.
-
-    Raises:
-        TrainingError: there is no readable image.
-    """
-    photographs = read_photographs(
-        config.validation, config.resolution, count=config.validation_count
-    )
+    """The fixed validation set: the same images, degraded in the same way, at every call."""
     clean = [photographs[index] for index in range(len(photographs))]
     degraded = [
         task(image, rng_for(seed, "validation", index)) for index, image in enumerate(clean)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 2.0
+LINE_EVERY_SECONDS = 15.0
 
 
 class Display:
@@ -52,8 +58,48 @@ class Display:
         if self.progress.disable:
             elapsed = time.monotonic() - self.started
             left = elapsed / max(done - self.first, 1) * (self.total - done)
-            self.say(f"{self.stage} {done}/{self.total}  {text}  {left / 60:.0f} min left")
+            self.say(f"{self.stage} {done}/{self.total}  {text}  {duration(left)} left")
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         self.progress.console.print(text, markup=False, soft_wrap=True)
+
+
+def watched(items: Iterable[T], total: int, what: str, quiet: bool = False) -> Iterator[T]:
+    """Pass items on, and show how many of them there were once that takes longer than 2 s."""
+    console = Console(stderr=True, quiet=quiet, highlight=False)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    task = progress.add_task(what, total=total)
+    live = console.is_terminal and not quiet
+    started = time.monotonic()
+    next_line = started + PATIENCE_SECONDS
+    try:
+        for done, item in enumerate(items, start=1):
+            progress.update(task, completed=done)
+            now = time.monotonic()
+            if now >= next_line:
+                if live:
+                    progress.start()
+                else:
+                    left = (now - started) / done * (total - done)
+                    console.print(f"{what}: {done} of {total}, {duration(left)} left", markup=False)
+                next_line = now + LINE_EVERY_SECONDS
+            yield item
+    finally:
+        if live:
+            progress.stop()
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "50 s", "12 min", "3 h 28 min"."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

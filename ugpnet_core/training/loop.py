@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ def run_stage(
     """
     config, settings = stage.bench.config, stage.settings
     accelerator = stage.bench.accelerator
+    if accelerator.num_processes > 1:
+        made_by = {**made_by, "number of processes": str(accelerator.num_processes)}
     path = checkpoint_path(config.output, stage.name)
     averaged = (
         AveragedModel(stage.trained, multi_avg_fn=_average(settings.ema)) if settings.ema else None
@@ -86,13 +88,13 @@ def run_stage(
         stage.name, settings.iterations, done, quiet=not accelerator.is_main_process
     ) as display:
         for step in range(done, settings.iterations):
-            torch.manual_seed(int(rng_for(config.seed, stage.name, "step", step).integers(2**62)))
+            _seed_step(stage, step)
             _set_learning_rates(stage, step)
             drawn = [stage.bench.to_device(next(batches)) for _ in range(settings.accumulate)]
             losses = stage.update(drawn, step)
             if averaged is not None:
                 averaged.update_parameters(stage.trained)
-            _check_finite(stage.name, step, losses)
+            _check_finite(stage.name, step, losses, path)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value
             done = step + 1
@@ -141,15 +143,22 @@ def run_stage(
     return Finished(states, record)
 
 
-def _average(decay: float):  # type: ignore[no-untyped-def]  # the type is AveragedModel's own
+def _average(decay: float) -> Callable[[Any, Any, Any], None]:
     """Exponential averaging that forgets the first steps faster: decay rises from 0.1."""
 
     @torch.no_grad()
     def update(averages: Any, current: Any, count: Any) -> None:
-        count = float(count)
-        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + count) / (10 + count)))
+        updates = float(count)
+        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + updates) / (10 + updates)))
 
     return update
+
+
+def _seed_step(stage: Stage, step: int) -> None:
+    """Let what a step draws depend on the step alone, and differ between processes."""
+    process = stage.bench.accelerator.process_index
+    keys = (stage.name, "step", step, *((process,) if process else ()))
+    torch.manual_seed(int(rng_for(stage.bench.config.seed, *keys).integers(2**62)))
 
 
 def _set_learning_rates(stage: Stage, step: int) -> None:
@@ -159,12 +168,13 @@ def _set_learning_rates(stage: Stage, step: int) -> None:
             group["lr"] = rate * factor
 
 
-def _check_finite(stage: str, step: int, losses: Losses) -> None:
+def _check_finite(stage: str, step: int, losses: Losses, checkpoint: Path) -> None:
     bad = [name for name, value in losses.items() if not math.isfinite(value)]
     if bad:
+        again = f"delete {checkpoint} and " if checkpoint.exists() else ""
         raise TrainingError(
-            f"The {bad[0]} loss of stage {stage} is no number at step {step}; lower the learning "
-            "rate or set clip_gradient, then train the stage again."
+            f"The {bad[0]} loss of stage {stage} is {losses[bad[0]]} at step {step}; set a lower "
+            f"{stage}.learning_rate, or {stage}.clip_gradient, then {again}train the stage again."
         )
 
 

@@ -17,7 +17,7 @@ from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_discriminator
 from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.stage import Bench, Losses, Stage
+from ugpnet_core.training.stage import Bench, Losses, Stage, clip
 
 MIXING_PROBABILITY = 0.9
 
@@ -72,6 +72,7 @@ class PriorStage(Stage):
             accelerator.backward(loss / count)
             values["adversarial"] += float(loss.detach()) / count
             fakes.append(fake.detach())
+        clip(accelerator, self.generator, self.settings.clip_gradient)
         optimizer.step()
 
         self.discriminator.requires_grad_(True)
@@ -88,6 +89,7 @@ class PriorStage(Stage):
                 values["r1"] = values.get("r1", 0.0) + float(penalty.detach()) / count
                 loss = loss + penalty
             accelerator.backward(loss / count)
+        clip(accelerator, self.discriminator, self.settings.clip_gradient)
         optimizer.step()
         return values
 

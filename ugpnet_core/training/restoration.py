@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ugpnet_core.config import RestorationStageConfig
 from ugpnet_core.losses.pixel import PIXEL_LOSSES
+from ugpnet_core.networks.restoration import DirectAdapter
+from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import BackboneEntry, find
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.stage import Bench, SingleLossStage
-from ugpnet_core.weights import load_weights
+
+
+def nothing_to_train(model: UGPNet, settings: RestorationStageConfig) -> bool:
+    """Whether the stage is finished before it starts: a direct backbone is used without any
+    modification, so its pretrained weights stay as they are (paper 3.4)."""
+    return settings.weights is not None and isinstance(model.restoration, DirectAdapter)
 
 
 class RestorationStage(SingleLossStage):
@@ -21,8 +28,6 @@ class RestorationStage(SingleLossStage):
 
     def __init__(self, bench: Bench, settings: RestorationStageConfig) -> None:
         model = bench.model
-        if settings.weights is not None:
-            load_weights(cast(nn.Module, model.restoration.backbone), settings.weights)
         entry = find(BackboneEntry, model.config.backbone.name).entry
         self.loss_name = entry.loss if settings.loss == "backbone" else settings.loss
         super().__init__(bench, settings, model.restoration)

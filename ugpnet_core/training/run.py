@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from accelerate import Accelerator
@@ -16,14 +14,15 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from ugpnet_core.config import StageConfig, TrainConfig
-from ugpnet_core.errors import ConfigError, DependencyError, TrainingError
+from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.losses.contextual import PatchContextualLoss
 from ugpnet_core.losses.perceptual import build_contextual_features, build_lpips
-from ugpnet_core.losses.perceptual_weights import check_perceptual, describe
+from ugpnet_core.losses.perceptual_weights import describe
 from ugpnet_core.model_file import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.training.checkpoint import (
+    Fingerprint,
     checkpoint_path,
     compare,
     fingerprint,
@@ -31,25 +30,19 @@ from ugpnet_core.training.checkpoint import (
     result_path,
     write_result,
 )
-from ugpnet_core.training.data import Pairs, Photographs, read_photographs, validation_batches
+from ugpnet_core.training.data import Pairs
 from ugpnet_core.training.fusion import FusionStage
-from ugpnet_core.training.loop import run_stage
+from ugpnet_core.training.loop import Finished, run_stage
+from ugpnet_core.training.material import Material, read_material
+from ugpnet_core.training.plan import StageName, check, inputs, planned
 from ugpnet_core.training.prior import PriorStage
-from ugpnet_core.training.restoration import RestorationStage
+from ugpnet_core.training.restoration import RestorationStage, nothing_to_train
 from ugpnet_core.training.stage import Bench, Stage
 from ugpnet_core.training.synthesis import SynthesisStage
+from ugpnet_core.weights import load_weights
 
 logger = logging.getLogger(__name__)
 
-StageName = Literal["prior", "restoration", "synthesis", "fusion"]
-ORDER: tuple[StageName, ...] = ("prior", "restoration", "synthesis", "fusion")
-# Which finished stages each stage starts from.
-INPUTS: Mapping[StageName, tuple[StageName, ...]] = {
-    "prior": (),
-    "restoration": (),
-    "synthesis": ("prior", "restoration"),
-    "fusion": ("prior", "restoration", "synthesis"),
-}
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16")}
 
 
@@ -70,15 +63,55 @@ def train(
     Raises:
         ConfigError, PluginError: the configuration cannot be right.
         WeightsError: perceptual or pretrained weights are missing; found before anything starts.
-        TrainingError: no images, a state of other settings, or a loss that is no number.
+        TrainingError: no images, a state of other settings, a loss that is no number, or a disk
+            that refuses.
     """
     wanted = planned(config) if stage == "all" else (stage,)
-    if stage == "prior" and config.prior is None:
-        raise ConfigError("The configuration has no section 'prior'; add one to train a prior.")
-    _check(config, wanted, resume)
+    check(config, wanted, resume)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     accelerator = _accelerator(config)
+    if not accelerator.is_main_process:
+        say = logger.debug
+    bench = Bench(config, _build(config, wanted).to(accelerator.device), accelerator)
+    material = read_material(config, say, quiet=not accelerator.is_main_process)
+    if config.trackers:
+        accelerator.init_trackers("scalars")
+    try:
+        for name in planned(config):
+            if name in wanted or _is_finished(config, name):
+                _run(name, bench, material, say)
+    finally:
+        # An interrupted training keeps its scalars, too.
+        for tracker in accelerator.trackers:
+            tracker.finish()
+    missing = [name for name in planned(config) if not _is_finished(config, name)]
+    if missing:
+        say(f"Still to train: {', '.join(missing)}.")
+        path = None
+    else:
+        path = _write_model(bench, say)
+    accelerator.end_training()
+    return path
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    try:
+        return Accelerator(
+            mixed_precision="bf16" if config.precision == "bfloat16" else "no",
+            log_with=list(config.trackers) or None,
+            project_dir=str(config.output),
+            # The layers below the base code take no part in the synthesis stage.
+            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+        )
+    except ValueError as error:
+        raise TrainingError(
+            f"accelerate refuses the precision {config.precision}: {error}"
+        ) from error
+
+
+def _build(config: TrainConfig, wanted: Sequence[StageName]) -> UGPNet:
+    """The model before any training, with the pretrained weights that the stages start from."""
     torch.manual_seed(config.seed)
     model = build_model(config.model)
     if model.resolution != config.data.resolution:
@@ -86,129 +119,72 @@ def train(
             f"data.resolution is {config.data.resolution} and the prior's {model.resolution}; "
             "make them equal."
         )
-    if config.channels_last:
-        model.to(memory_format=torch.channels_last)
-    model.to(accelerator.device)
-    bench = Bench(config, model, accelerator)
-    material = _read_material(config, say)
-    for name in ORDER:
-        path = result_path(config.output, name)
-        if name in wanted:
-            _run(name, bench, material, say)
-        elif path.exists():
-            _install(model, name, read_result(path)[0])
-    missing = [name for name in planned(config) if not result_path(config.output, name).exists()]
-    accelerator.end_training()
-    if missing:
-        say(f"Still to train: {', '.join(missing)}.")
-        return None
-    return _write_model(bench, say)
-
-
-def planned(config: TrainConfig) -> tuple[StageName, ...]:
-    """The stages that a configuration asks for, in their order."""
-    return tuple(name for name in ORDER if name != "prior" or config.prior is not None)
-
-
-@dataclass(frozen=True)
-class _Material:
-    photographs: Photographs
-    validation: Sequence[Any]
-
-
-def _check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:
-    """Find what would fail later before anything starts."""
-    fusion, synthesis = config.fusion, config.synthesis
-    contextual = "fusion" in wanted and fusion.contextual_weight > 0
-    if (
-        contextual
-        or ("synthesis" in wanted and synthesis.perceptual_weight > 0)
-        or ("fusion" in wanted and fusion.perceptual_weight > 0)
-    ):
-        check_perceptual(config.perceptual, contextual=contextual)
-    if "tensorboard" in config.trackers and not importlib.util.find_spec("tensorboard"):
-        raise DependencyError(
-            "TensorBoard is not installed; run 'pip install tensorboard' or set trackers=[]."
+    if config.data.crop is not None and config.data.crop % model.scale:
+        raise ConfigError(
+            f"data.crop is {config.data.crop}; make it a multiple of {model.scale}, by which task "
+            f"{config.model.task.name!r} enlarges."
         )
-    if "wandb" in config.trackers and not importlib.util.find_spec("wandb"):
-        raise DependencyError("wandb is not installed; run 'pip install wandb' or set trackers=[].")
-    for name in wanted:
-        begun = checkpoint_path(config.output, name)
-        finished = result_path(config.output, name)
-        if begun.exists() and not finished.exists() and not resume:
-            raise TrainingError(
-                f"Stage {name} was begun in {config.output}; add --resume to go on with it, or "
-                "choose another output."
-            )
+    if "restoration" in wanted and config.restoration.weights is not None:
+        load_weights(cast(nn.Module, model.restoration.backbone), config.restoration.weights)
+    if "synthesis" in wanted and config.synthesis.weights is not None:
+        load_weights(cast(nn.Module, model.synthesis.generator), config.synthesis.weights)
+    return model.to(memory_format=torch.channels_last) if config.channels_last else model
 
 
-def _accelerator(config: TrainConfig) -> Accelerator:
-    accelerator = Accelerator(
-        mixed_precision="bf16" if config.precision == "bfloat16" else "no",
-        log_with=list(config.trackers) or None,
-        project_dir=str(config.output),
-        # The layers below the base code take no part in the synthesis stage.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-    if config.trackers:
-        accelerator.init_trackers("scalars")
-    return accelerator
+def _is_finished(config: TrainConfig, name: StageName) -> bool:
+    return all(result_path(config.output, one).exists() for one in (*inputs(config, name), name))
 
 
-def _read_material(config: TrainConfig, say: Callable[[str], None]) -> _Material:
-    data = config.data
-    photographs = read_photographs(data.train, data.resolution, cache=data.cache)
-    task = create_task_at(config.model.task, data.resolution)
-    validation = validation_batches(data, task, config.seed)
-    say(
-        f"{len(photographs)} photographs to learn from, {len(photographs.unreadable)} unreadable; "
-        f"{sum(len(pair.clean) for pair in validation)} to validate on."
-    )
-    for path in photographs.unreadable:
-        say(f"Skipped, unreadable: {path}")
-    return _Material(photographs, validation)
-
-
-def _run(name: StageName, bench: Bench, material: _Material, say: Callable[[str], None]) -> None:
+def _run(name: StageName, bench: Bench, material: Material, say: Callable[[str], None]) -> None:
     """Train a stage, or take its finished weights; either way install them in the model."""
-    config, output = bench.config, bench.config.output
+    config, accelerator, output = bench.config, bench.accelerator, bench.config.output
     settings: StageConfig = getattr(config, name)
-    inputs: dict[str, Path] = {
-        other: result_path(output, other) for other in INPUTS[name] if other in planned(config)
-    }
-    for other, path in inputs.items():
-        if not path.exists():
-            raise TrainingError(
-                f"Stage {name} starts from stage {other}, which is not finished; train that first."
-            )
-    weights = getattr(settings, "weights", None)
-    made_by = fingerprint(
-        config,
-        name,
-        settings,
-        {**inputs, **({"weights": weights} if weights else {})},
-        len(material.photographs),
-    )
+    sources: dict[str, Path] = {other: result_path(output, other) for other in inputs(config, name)}
+    weights: Path | None = getattr(settings, "weights", None)
+    if weights is not None:
+        sources["weights"] = weights
+    made_by = fingerprint(config, name, settings, sources, len(material.photographs))
     path = result_path(output, name)
-    if path.exists():
-        states, before, _ = read_result(path)
-        compare(name, before, made_by, path)
-        say(f"Stage {name} is finished: {path}")
-        _install(bench.model, name, states)
-        return
+    is_finished = path.exists()
+    # No process may write the result before all have seen that it is not there.
+    accelerator.wait_for_everyone()
+    if is_finished:
+        compare(name, read_result(path)[1], made_by, path)
+    else:
+        finished = _train(name, bench, material, made_by, say)
+        if accelerator.is_main_process:
+            write_result(path, finished.states, made_by, finished.record)
+        accelerator.wait_for_everyone()
+        accelerator.free_memory()
+    if accelerator.is_main_process:
+        checkpoint_path(output, name).unlink(missing_ok=True)
+    # Read by every process, and also by the one that wrote it: what follows is then the same as
+    # after an interruption.
+    _install(bench.model, name, read_result(path)[0])
+    say(f"Stage {name} is finished: {path}")
+
+
+def _train(
+    name: StageName,
+    bench: Bench,
+    material: Material,
+    made_by: Fingerprint,
+    say: Callable[[str], None],
+) -> Finished:
+    config = bench.config
+    if name == "restoration" and nothing_to_train(bench.model, config.restoration):
+        say(
+            f"Stage restoration has nothing to train: backbone {config.model.backbone.name!r} is "
+            f"direct and keeps the weights of {config.restoration.weights}."
+        )
+        record = {"iterations": 0, "images": 0, "kept": "the pretrained weights"}
+        return Finished({"network": bench.model.restoration.state_dict()}, record)
     torch.manual_seed(config.seed)
     stage = _make(name, bench, say)
     task = create_task_at(config.model.task, config.data.resolution)
     crop = config.data.crop if name == "restoration" else None
     pairs = Pairs(material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop)
-    finished = run_stage(stage, pairs, material.validation, made_by)
-    if bench.accelerator.is_main_process:
-        write_result(path, finished.states, made_by, finished.record)
-        checkpoint_path(output, name).unlink(missing_ok=True)
-    bench.accelerator.wait_for_everyone()
-    bench.accelerator.free_memory()
-    _install(bench.model, name, finished.states)
-    say(f"Stage {name} is finished: {path}")
+    return run_stage(stage, pairs, material.validation, made_by)
 
 
 def _make(name: StageName, bench: Bench, say: Callable[[str], None]) -> Stage:

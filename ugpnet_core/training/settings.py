@@ -19,11 +19,11 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Relative paths inside mean the current folder, as they do on the command line.
 
     Raises:
-        ConfigError: the file is missing or no YAML, an override has no ``=``, or a value cannot
-            be right; the message names the key.
+        ConfigError: the file is missing, no YAML, or has a key twice; an override has no ``=``;
+            or a value cannot be right. The message names the key.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -47,9 +47,20 @@ def config_schema() -> dict[str, Any]:
     return TrainConfig.model_json_schema()
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a section, where YAML takes the last one silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"the key {key!r} stands twice,{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
 def _apply(content: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not key:
+    if not equals or not all(key.split(".")):
         raise ConfigError(f"{override!r} is no override; write it as key.subkey=value.")
     try:
         value = yaml.safe_load(text)

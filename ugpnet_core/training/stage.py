@@ -50,8 +50,8 @@ class Stage(ABC):
 
     name: ClassVar[str]
     keeps: ClassVar[Literal["best", "last"]] = "best"
-    networks: Mapping[str, nn.Module]
-    optimizers: Mapping[str, tuple[Optimizer, float]]
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, tuple[Optimizer, float]]
 
     def __init__(self, bench: Bench, settings: StageConfig) -> None:
         self.bench = bench
@@ -135,6 +135,6 @@ class SingleLossStage(Stage):
 
 
 def clip(accelerator: Accelerator, network: nn.Module, norm: float | None) -> None:
-    """Limit the norm of a network's gradient, where a limit is set."""
+    """Limit the norm of the gradient of a whole network, where a limit is set."""
     if norm is not None:
         accelerator.clip_grad_norm_(network.parameters(), norm)

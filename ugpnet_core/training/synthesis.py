@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, cast
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,6 @@ from ugpnet_core.losses.pixel import l1_loss
 from ugpnet_core.training.augmentation import move_together
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.stage import Bench, Losses, Stage, clip
-from ugpnet_core.weights import load_weights
 
 
 class SynthesisStage(Stage):
@@ -40,39 +39,37 @@ class SynthesisStage(Stage):
         self.options = settings
         self.lpips = lpips
         model, accelerator = bench.model, bench.accelerator
-        if settings.weights is not None:
-            load_weights(cast(nn.Module, model.synthesis.generator), settings.weights)
-        discriminator = create_discriminator(model.config.prior.name, **model.config.prior.options)
-        if discriminator_state is not None:
-            discriminator.load_state_dict(discriminator_state)
-        if bench.config.channels_last:
-            discriminator.to(memory_format=torch.channels_last)
         model.synthesis.requires_grad_(True)
         model.restoration.requires_grad_(False).eval()
-        generator_rate, discriminator_rate = (
-            settings.learning_rate,
-            settings.discriminator_learning_rate,
+        rate = settings.learning_rate
+        self.synthesis, optimizer = accelerator.prepare(
+            model.synthesis, self.optimizer(model.synthesis, rate)
         )
-        self.synthesis, generator_steps = accelerator.prepare(
-            model.synthesis, self.optimizer(model.synthesis, generator_rate)
-        )
-        self.discriminator, discriminator_steps = accelerator.prepare(
-            discriminator, self.optimizer(discriminator, discriminator_rate)
-        )
-        self.networks = {
-            "network": accelerator.unwrap_model(self.synthesis),
-            "discriminator": accelerator.unwrap_model(self.discriminator),
-        }
-        self.optimizers = {
-            "network": (generator_steps, generator_rate),
-            "discriminator": (discriminator_steps, discriminator_rate),
-        }
+        self.networks = {"network": accelerator.unwrap_model(self.synthesis)}
+        self.optimizers = {"network": (optimizer, rate)}
+        self.discriminator: nn.Module | None = None
+        # A prior that brings no discriminator can still be trained without L_adv.
+        if settings.adversarial_weight > 0:
+            discriminator = create_discriminator(
+                model.config.prior.name, **model.config.prior.options
+            )
+            if discriminator_state is not None:
+                discriminator.load_state_dict(discriminator_state)
+            if bench.config.channels_last:
+                discriminator.to(memory_format=torch.channels_last)
+            rate = settings.discriminator_learning_rate
+            self.discriminator, optimizer = accelerator.prepare(
+                discriminator, self.optimizer(discriminator, rate)
+            )
+            self.networks["discriminator"] = accelerator.unwrap_model(self.discriminator)
+            self.optimizers["discriminator"] = (optimizer, rate)
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """One step of E and G, then one of D on what they made."""
-        adversarial = self.options.adversarial_weight > 0 and step >= self.options.adversarial_from
+        discriminator = self.discriminator if step >= self.options.adversarial_from else None
         self.synthesis.train()
-        self.discriminator.requires_grad_(False)
+        if discriminator is not None:
+            discriminator.requires_grad_(False)
         optimizer, _ = self.optimizers["network"]
         optimizer.zero_grad(set_to_none=True)
         values: Losses = {}
@@ -83,8 +80,8 @@ class SynthesisStage(Stage):
             terms = {"l1": (self.options.pixel_weight, l1_loss(fake, clean))}
             if self.lpips is not None and self.options.perceptual_weight > 0:
                 terms["perceptual"] = (self.options.perceptual_weight, self.lpips(fake, clean))
-            if adversarial:
-                loss = generator_loss(self.discriminator(fake))
+            if discriminator is not None:
+                loss = generator_loss(discriminator(fake))
                 terms["adversarial"] = (self.options.adversarial_weight, loss)
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
             self.bench.accelerator.backward(total / len(batches))
@@ -92,22 +89,22 @@ class SynthesisStage(Stage):
             made.append((fake.detach(), clean))
         clip(self.bench.accelerator, self.synthesis, self.settings.clip_gradient)
         optimizer.step()
-        if adversarial:
-            _add(values, self._update_discriminator(made, step), 1)
+        if discriminator is not None:
+            _add(values, self._update_discriminator(discriminator, made, step), 1)
         return values
 
     def _update_discriminator(
-        self, made: Sequence[tuple[Tensor, Tensor]], step: int
+        self, discriminator: nn.Module, made: Sequence[tuple[Tensor, Tensor]], step: int
     ) -> dict[str, Tensor]:
         optimizer, _ = self.optimizers["discriminator"]
-        self.discriminator.requires_grad_(True)
+        discriminator.requires_grad_(True)
         optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
         for fake, clean in made:
             regularise = step % self.options.r1_every == 0
             real = clean.detach().requires_grad_(regularise)
-            real_logits = self.discriminator(real)
-            loss = discriminator_loss(real_logits, self.discriminator(fake))
+            real_logits = discriminator(real)
+            loss = discriminator_loss(real_logits, discriminator(fake))
             losses["discriminator"] = losses.get("discriminator", 0) + loss.detach() / len(made)
             if regularise:
                 penalty = r1_penalty(
@@ -116,6 +113,7 @@ class SynthesisStage(Stage):
                 losses["r1"] = losses.get("r1", 0) + penalty.detach() / len(made)
                 loss = loss + penalty
             self.bench.accelerator.backward(loss / len(made))
+        clip(self.bench.accelerator, discriminator, self.settings.clip_gradient)
         optimizer.step()
         return losses
 

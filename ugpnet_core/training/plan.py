@@ -1,0 +1,97 @@
+"""Which stages a training has, and what must be right before the first of them starts."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from ugpnet_core.config import TrainConfig
+from ugpnet_core.errors import ConfigError, DependencyError, TrainingError
+from ugpnet_core.losses.perceptual_weights import check_perceptual
+from ugpnet_core.training.checkpoint import checkpoint_path, result_path
+
+StageName = Literal["prior", "restoration", "synthesis", "fusion"]
+ORDER: tuple[StageName, ...] = ("prior", "restoration", "synthesis", "fusion")
+_INPUTS: Mapping[StageName, tuple[StageName, ...]] = {
+    "prior": (),
+    "restoration": (),
+    "synthesis": ("prior", "restoration"),
+    "fusion": ("prior", "restoration", "synthesis"),
+}
+
+
+def planned(config: TrainConfig) -> tuple[StageName, ...]:
+    """The stages that a configuration asks for, in their order."""
+    return tuple(name for name in ORDER if name != "prior" or config.prior is not None)
+
+
+def inputs(config: TrainConfig, stage: StageName) -> tuple[StageName, ...]:
+    """The finished stages that a stage starts from."""
+    return tuple(name for name in _INPUTS[stage] if name in planned(config))
+
+
+def check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:
+    """Find what would fail later, without writing anything.
+
+    Raises:
+        ConfigError: settings that contradict each other.
+        WeightsError: the perceptual weights are missing.
+        DependencyError: the library of a tracker is missing.
+        TrainingError: a stage was begun and is not to be resumed, one that is needed is not
+            finished, or the output folder cannot be written.
+    """
+    _check_settings(config, wanted)
+    _check_perceptual(config, wanted)
+    for tracker in config.trackers:
+        if not importlib.util.find_spec(tracker):
+            raise DependencyError(
+                f"{tracker} is not installed; run 'pip install {tracker}' or set trackers=[]."
+            )
+    _check_output(config.output)
+    for name in wanted:
+        if result_path(config.output, name).exists():
+            continue
+        if checkpoint_path(config.output, name).exists() and not resume:
+            raise TrainingError(
+                f"Stage {name} was begun in {config.output}; add --resume to go on with it, or "
+                "choose another output."
+            )
+        for other in inputs(config, name):
+            if other not in wanted and not result_path(config.output, other).exists():
+                raise TrainingError(
+                    f"Stage {name} starts from stage {other}, which is not finished in "
+                    f"{config.output}; train that first."
+                )
+
+
+def _check_settings(config: TrainConfig, wanted: Sequence[StageName]) -> None:
+    if "prior" in wanted and config.prior is None:
+        raise ConfigError("The configuration has no section 'prior'; add one to train a prior.")
+    if config.prior is not None and config.synthesis.weights is not None:
+        raise ConfigError(
+            "The prior is trained (section 'prior') and also read from synthesis.weights; remove "
+            "one of them."
+        )
+    # The model file lies beside the results of the stages.
+    if config.name in ORDER or config.name.startswith(".") or Path(config.name).name != config.name:
+        raise ConfigError(
+            f"name is {config.name!r}; choose a file name that is not one of {', '.join(ORDER)}."
+        )
+
+
+def _check_perceptual(config: TrainConfig, wanted: Sequence[StageName]) -> None:
+    fusion = config.fusion if "fusion" in wanted else None
+    synthesis = config.synthesis if "synthesis" in wanted else None
+    contextual = fusion is not None and fusion.contextual_weight > 0
+    lpips = any(stage is not None and stage.perceptual_weight > 0 for stage in (fusion, synthesis))
+    if contextual or lpips:
+        check_perceptual(config.perceptual, contextual=contextual)
+
+
+def _check_output(output: Path) -> None:
+    existing = next(path for path in (output, *output.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise TrainingError(f"{output} cannot be written; set 'output' to another folder.")
