@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from ugpnet_core.plugins import BackboneEntry, Options, hookimpl
+
+Count = Annotated[int, Field(ge=0)]
 
 
 class NAFNetOptions(Options):
@@ -13,8 +17,8 @@ class NAFNetOptions(Options):
     img_channel: int = Field(default=3, ge=3, le=3, description="colour channels; always RGB here")
     width: int = Field(default=32, gt=0, description="channels at full resolution")
     middle_blk_num: int = Field(default=1, ge=0, description="blocks at the lowest resolution")
-    enc_blk_nums: list[int] = Field(default=[1, 1, 1, 28], description="blocks of each encoder")
-    dec_blk_nums: list[int] = Field(default=[1, 1, 1, 1], description="blocks of each decoder")
+    enc_blk_nums: list[Count] = Field(default=[1, 1, 1, 28], description="blocks of each encoder")
+    dec_blk_nums: list[Count] = Field(default=[1, 1, 1, 1], description="blocks of each decoder")
     local_pooling: bool = Field(
         default=False, description="pool locally (TLC), for images larger than in training"
     )

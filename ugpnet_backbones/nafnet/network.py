@@ -114,14 +114,21 @@ class NAFNet(nn.Module):
         self.feature_channels = width
         self.levels = len(enc_blk_nums)
         train = _height_width(train_size)
-        base = _height_width(base_size) if base_size else (train[0] * 3 // 2, train[1] * 3 // 2)
+        base = (train[0] * 3 // 2, train[1] * 3 // 2)
+        if base_size is not None:
+            base = _height_width(base_size)
+        multiple = 2**self.levels
 
         def blocks(channels: int, count: int, level: int) -> nn.Sequential:
             def pool() -> nn.Module:
                 if not local_pooling:
                     return nn.AdaptiveAvgPool2d(1)
                 # What the window covers of a map is what base_size covers of a training crop.
-                sides = [-(-t // 2**level) * b // t for t, b in zip(train, base, strict=True)]
+                # A training crop too is padded to the multiple that the levels need.
+                sides = [
+                    -(-t // multiple) * multiple // 2**level * b // t
+                    for t, b in zip(train, base, strict=True)
+                ]
                 return LocalPool((max(sides[0], 1), max(sides[1], 1)))
 
             return nn.Sequential(*(NAFBlock(channels, pool()) for _ in range(count)))
@@ -180,6 +187,9 @@ class NAFNet(nn.Module):
 
 def _height_width(size: int | Sequence[int]) -> tuple[int, int]:
     """Read a size given as a side, as (height, width), or as a whole tensor shape."""
-    if isinstance(size, int):
-        return size, size
-    return size[-2], size[-1]
+    sides = [size, size] if isinstance(size, int) else list(size)[-2:]
+    if len(sides) != 2 or min(sides) < 1:
+        raise ConfigError(
+            f"A size is a side in pixels, or [..., height, width] of at least 1, not {size}."
+        )
+    return sides[0], sides[1]
