@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugpnet_core.errors import PluginError, SizeError
+from ugpnet_core.image import pad_to_multiple
 from ugpnet_core.networks.blocks import LEAKY_SLOPE, ConvBlock
 from ugpnet_core.protocols import Backbone, RestorationOutput
 
@@ -28,8 +29,17 @@ class DirectAdapter(nn.Module):
     def forward(self, x: Tensor) -> RestorationOutput:
         """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features (N, C, sH, sW)."""
         x = _enlarged(x, self.enlarge)
-        features = _features(self.backbone, x)
-        return RestorationOutput(self.backbone.head(features), features)
+        features = _padded_features(self.backbone, x)
+        # The head sees the padded map, as it would inside the backbone; cropping comes last.
+        image = self.backbone.head(features)
+        expected = (x.shape[0], 3, *features.shape[2:])
+        if tuple(image.shape) != expected:
+            raise PluginError(
+                f"{type(self.backbone).__name__}.head returned {tuple(image.shape)} where an "
+                f"image {expected} belongs."
+            )
+        scale = self.backbone.scale
+        return RestorationOutput(_cropped(image, x, scale), _cropped(features, x, scale))
 
 
 class MergingNetwork(nn.Module):
@@ -66,9 +76,8 @@ class ResidualAdapter(nn.Module):
         """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features
         (N, merging_channels, sH, sW)."""
         x = _enlarged(x, self.enlarge)
-        merged: RestorationOutput = self.merging(
-            _features(self.backbone, x) + self.structure_encoder(x)
-        )
+        features = _cropped(_padded_features(self.backbone, x), x)
+        merged: RestorationOutput = self.merging(features + self.structure_encoder(x))
         return merged
 
 
@@ -80,12 +89,14 @@ def restoration_module(
     Raises:
         PluginError: the backbone lacks something of :class:`ugpnet_core.protocols.Backbone`.
     """
-    if not isinstance(backbone, Backbone):
-        missing = [name for name in _MEMBERS if not hasattr(backbone, name)]
+    missing = [name for name in _MEMBERS if not hasattr(backbone, name)]
+    if missing:
         raise PluginError(
             f"{type(backbone).__name__} is no backbone: it lacks {', '.join(missing)}; "
             "see ugpnet_core.protocols.Backbone."
         )
+    if not isinstance(backbone, nn.Module):
+        raise PluginError(f"{type(backbone).__name__} is no torch.nn.Module; derive it from that.")
     if backbone.kind == "direct":
         return DirectAdapter(backbone, enlarge)
     if backbone.kind == "residual":
@@ -99,30 +110,27 @@ _MEMBERS = ("kind", "feature_channels", "scale", "size_multiple", "forward_featu
 
 
 def _enlarged(x: Tensor, factor: int) -> Tensor:
+    if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape:
+        raise SizeError(f"A backbone takes images (N, 3, H, W), not {tuple(x.shape)}.")
     if factor == 1:
         return x
     return F.interpolate(x, scale_factor=factor, mode="bicubic", align_corners=False)
 
 
-def _features(backbone: Backbone, x: Tensor) -> Tensor:
-    """Pad x to the backbone's size multiple, take its feature map, and crop that again.
-
-    The pad is made by reflection; where the image is too small to reflect, by repeating its edge.
-    """
-    if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape:
-        raise SizeError(f"A backbone takes images (N, 3, H, W), not {tuple(x.shape)}.")
-    height, width = x.shape[-2:]
-    down = -height % backbone.size_multiple
-    right = -width % backbone.size_multiple
-    if down or right:
-        mode = "reflect" if down < height and right < width else "replicate"
-        x = F.pad(x, (0, right, 0, down), mode=mode)
+def _padded_features(backbone: Backbone, x: Tensor) -> Tensor:
+    """The feature map of x, padded to the backbone's size multiple."""
+    x = pad_to_multiple(x, backbone.size_multiple)
     features = backbone.forward_features(x)
     scale = backbone.scale
-    expected = (x.shape[0], backbone.feature_channels, x.shape[-2] * scale, x.shape[-1] * scale)
+    expected = (x.shape[0], backbone.feature_channels, x.shape[2] * scale, x.shape[3] * scale)
     if tuple(features.shape) != expected:
         raise PluginError(
             f"{type(backbone).__name__}.forward_features returned {tuple(features.shape)} where "
             f"its declaration promises {expected}."
         )
-    return features[..., : height * scale, : width * scale]
+    return features
+
+
+def _cropped(padded: Tensor, x: Tensor, scale: int = 1) -> Tensor:
+    """What of a padded map belongs to x."""
+    return padded[..., : x.shape[2] * scale, : x.shape[3] * scale]
