@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugpnet_core.errors import ConfigError, SizeError
+from ugpnet_core.errors import ConfigError, PluginError, SizeError
 from ugpnet_core.networks.blocks import LEAKY_SLOPE
 from ugpnet_core.protocols import LatentCode, Prior, PriorOutput
 
@@ -74,7 +73,7 @@ class Map2Style(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for index in range(int(math.log2(size))):
+        for index in range((size - 1).bit_length()):
             layers += [
                 nn.Conv2d(in_channels if index == 0 else channels, channels, 3, 2, padding=1),
                 nn.LeakyReLU(MAP2STYLE_SLOPE),
@@ -98,7 +97,9 @@ class SynthesisModule(nn.Module):
         map2style_channels: int | None = None,
     ) -> None:
         super().__init__()
-        widths = list(encoder_channels or encoder_widths(prior))
+        if not isinstance(prior, nn.Module):
+            raise PluginError(f"{type(prior).__name__} is no torch.nn.Module; derive it from that.")
+        widths = encoder_widths(prior) if encoder_channels is None else list(encoder_channels)
         if len(widths) != halvings(prior) + 1:
             raise ConfigError(
                 f"encoder_channels has {len(widths)} widths; a prior of resolution "
@@ -137,8 +138,19 @@ class SynthesisModule(nn.Module):
 
 
 def halvings(prior: Prior) -> int:
-    """How many times the encoder halves the prior's resolution to reach its base size."""
-    return int(math.log2(prior.resolution // prior.base_size))
+    """How many times the encoder halves the prior's resolution to reach its base size.
+
+    Raises:
+        ConfigError: no number of halvings does, or none is needed, which leaves no map for the
+            styles.
+    """
+    count = (prior.resolution // prior.base_size).bit_length() - 1
+    if count < 1 or prior.base_size << count != prior.resolution:
+        raise ConfigError(
+            f"The encoder halves {prior.resolution} pixels until {prior.base_size} are left, which "
+            f"cannot be; choose a base size of {prior.resolution} / 2, / 4, / 8, ..."
+        )
+    return count
 
 
 def encoder_widths(prior: Prior) -> list[int]:
