@@ -6,7 +6,6 @@ Nothing is ever unpickled: ``.pth`` files go through ``torch.load(weights_only=T
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -23,8 +22,8 @@ from ugpnet_core.errors import WeightsError
 WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "model", "d")
 # A key that only one architecture has; the more telling ones first.
 SIGNATURES: Mapping[str, str] = {
-    "resmodule.regression.intro.weight": "a published UGPNet (read it with load_model)",
-    "restoration.backbone.intro.weight": "a whole model of this toolkit (read it with load_model)",
+    "fusmodule.conv.weight": "a published UGPNet (read it with load_model)",
+    "fusion.conv.weight": "a whole model of this toolkit (read it with load_model)",
     "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator (prior 'stylegan2')",
     "conv_body.0.0.weight": "a StyleGAN2 discriminator",
     "middle_blks.0.conv1.weight": "NAFNet (backbone 'nafnet')",
@@ -46,10 +45,10 @@ def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"There is no weights file {path}; check the path.")
     if path.suffix == ".safetensors":
-        return read_safetensors(path)[0]
+        return unwrap(read_safetensors(path)[0], path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file can make torch raise almost anything
         raise WeightsError(
             f"{path} is damaged or holds Python objects, which are never loaded; ask for a file "
             "with tensors only."
@@ -144,8 +143,15 @@ def write_safetensors(
     tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: str | PathLike[str]
 ) -> None:
     """Write tensors and metadata; the file appears whole or not at all."""
-    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    write_whole(Path(path), save(contiguous, metadata=dict(metadata)))
+    stored: dict[str, Tensor] = {}
+    seen = set()
+    for key, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        # safetensors refuses tensors that share memory, which tied weights do.
+        memory = value.untyped_storage().data_ptr()
+        stored[key] = value.clone() if memory in seen else value
+        seen.add(memory)
+    write_whole(Path(path), save(stored, metadata=dict(metadata)))
 
 
 def write_whole(path: Path, content: bytes) -> None:
