@@ -43,13 +43,22 @@ def from_published(
     only where the task is drawn from the configuration (``ugpnet evaluate`` without ``--task``).
 
     Raises:
-        WeightsError: the restoration module is not a NAFNet, or a key is unknown.
+        WeightsError: the restoration module is not a NAFNet, or a key is unknown or missing.
     """
     if "resmodule.regression.intro.weight" not in tensors:
         raise WeightsError(
             "The published checkpoint has a restoration module other than NAFNet; only NAFNet's "
             "layout can be read so far."
         )
+    try:
+        return _translated(tensors, task)
+    except (KeyError, ValueError, IndexError) as error:
+        raise WeightsError(
+            f"The published checkpoint is incomplete ({error}); get it again."
+        ) from error
+
+
+def _translated(tensors: Mapping[str, Tensor], task: str) -> tuple[ModelConfig, dict[str, Tensor]]:
     renamed = {_rename(key): value for key, value in tensors.items()}
     base_channels = renamed["synthesis.encoder.conv1x1.weight"].shape[0]
     style_dim = renamed["synthesis.generator.style_mlp.1.weight"].shape[0]
@@ -60,7 +69,7 @@ def from_published(
     last = renamed[
         f"synthesis.generator.style_convs.{2 * int(math.log2(resolution)) - 5}.activate.bias"
     ]
-    multiplier = round(last.numel() * resolution / 2**14 / narrow)
+    multiplier = max(round(last.numel() * resolution / 2**14 / narrow), 1)
     widths = [
         renamed[f"synthesis.encoder.downblocks.{index}.conv.0.bias"].numel()
         for index in range(_count(renamed, r"synthesis\.encoder\.downblocks\.(\d+)\."))
