@@ -6,7 +6,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ugpnet_core.config import TaskConfig
-from ugpnet_core.errors import PluginError
+from ugpnet_core.errors import PluginError, UGPNetError
 from ugpnet_core.plugins import (
     BackboneEntry,
     Installed,
@@ -16,6 +16,7 @@ from ugpnet_core.plugins import (
     resolve,
     validate_options,
 )
+from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.protocols import Backbone, Prior, Task
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def create_discriminator(name: str, **options: Any) -> nn.Module:
             f"Prior {name!r} brings no discriminator; set adversarial_weight to 0 or choose "
             "another prior."
         )
-    make = resolve(installed.entry.discriminator)
-    discriminator: nn.Module = make(**validate_options(installed.entry, options))
+    discriminator: nn.Module = _make(installed, options, installed.entry.discriminator)
     return discriminator
 
 
@@ -97,9 +97,21 @@ def create_task_at(config: TaskConfig, resolution: int) -> Task:
 def _make(
     installed: Installed[BackboneEntry] | Installed[PriorEntry] | Installed[TaskEntry],
     options: dict[str, Any],
+    factory: str | None = None,
 ) -> Any:
+    """Call a plugin's factory; what it raises, except our own errors, is the plugin's fault."""
     entry = installed.entry
-    return resolve(entry.factory)(**validate_options(entry, options))
+    valid = validate_options(entry, options)
+    make = resolve(factory or entry.factory)
+    try:
+        return make(**valid)
+    except UGPNetError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"{factory or entry.factory!r} of {installed.distribution} failed to make "
+            f"{entry.name!r} ({describe_error(error)}); choose other options, or tell its author."
+        ) from error
 
 
 def _load(network: Any, weights: str | PathLike[str] | None) -> None:
