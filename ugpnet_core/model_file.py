@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from os import PathLike
 from pathlib import Path
@@ -16,11 +17,18 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from ugpnet_core.config import ModelConfig
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.errors import PluginError, UnknownNameError, WeightsError
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
 from ugpnet_core.published import from_published, is_published
-from ugpnet_core.weights import fit, read_safetensors, read_tensors, write_safetensors
+from ugpnet_core.weights import (
+    fit,
+    read_safetensors,
+    read_tensors,
+    recognise,
+    unwrap,
+    write_safetensors,
+)
 
 FORMAT = "ugpnet-model-1"
 
@@ -78,15 +86,11 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
     """
     path = find_model_file(source)
     tensors, metadata = _read(path)
-    if "format" in metadata:
-        model = build_model(_card(path, metadata).config)
-    elif is_published(tensors):
+    if not _is_card(metadata) and is_published(tensors):
         config, tensors = from_published(tensors)
         model = build_model(config)
     else:
-        raise WeightsError(
-            f"{path} is no model file; make one with ugpnet train or ugpnet_core.save_model."
-        )
+        model = _build(path, _card(path, tensors, metadata))
     fit(
         model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, str(path)
     )
@@ -96,7 +100,7 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
 def read_card(source: str | PathLike[str]) -> ModelCard:
     """Read what a model file says of itself, without building the model."""
     path = find_model_file(source)
-    return _card(path, _read(path)[1])
+    return _card(path, *_read(path))
 
 
 def find_model_file(source: str | PathLike[str]) -> Path:
@@ -109,13 +113,22 @@ def find_model_file(source: str | PathLike[str]) -> Path:
         WeightsError: no such file, or a shipped file was changed after it was released.
     """
     text = str(source)
-    if text not in registry().models and (Path(text).suffix or Path(text).exists()):
+    if text not in registry().models and (
+        Path(text).suffix or len(Path(text).parts) > 1 or Path(text).exists()
+    ):
         if not Path(text).is_file():
             raise WeightsError(f"There is no model file {text}; check the path.")
         return Path(text)
-    entry = find(ModelEntry, text).entry
+    plugin = find(ModelEntry, text)
+    entry = plugin.entry
     package, _, name = entry.file.partition(":")
-    path = Path(str(files(package) / name))
+    try:
+        path = Path(str(files(package) / name))
+    except (ImportError, TypeError) as error:
+        raise PluginError(
+            f"{plugin.distribution} {plugin.version} says that model {text!r} lies in {package!r}, "
+            "which is no package; tell its author."
+        ) from error
     if not path.is_file():
         raise WeightsError(f"Model {text!r} lacks its file {path.name}; install its package again.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -125,14 +138,27 @@ def find_model_file(source: str | PathLike[str]) -> Path:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    return read_safetensors(path) if path.suffix == ".safetensors" else (read_tensors(path), {})
+    if path.suffix != ".safetensors":
+        return read_tensors(path), {}
+    tensors, metadata = read_safetensors(path)
+    return unwrap(tensors, path), metadata
 
 
-def _card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
-    if metadata.get("format") != FORMAT:
+def _is_card(metadata: Mapping[str, str]) -> bool:
+    # Other programs write a "format" too, such as "pt".
+    return metadata.get("format", "").startswith(FORMAT.rstrip("0123456789"))
+
+
+def _card(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> ModelCard:
+    if not _is_card(metadata):
         raise WeightsError(
-            f"{path} has format {metadata.get('format', 'none')!r} and this version reads "
-            f"{FORMAT!r}; install the ugpnet-core that wrote it."
+            f"{path} is no model file (it looks like {recognise(tensors)}); make one with "
+            "ugpnet train or ugpnet_core.save_model."
+        )
+    if metadata["format"] != FORMAT:
+        raise WeightsError(
+            f"{path} has format {metadata['format']!r} and this version reads {FORMAT!r}; "
+            "install the ugpnet-core that wrote it."
         )
     try:
         return ModelCard(
@@ -145,6 +171,27 @@ def _card(path: Path, metadata: Mapping[str, str]) -> ModelCard:
         raise WeightsError(
             f"The description inside {path} is damaged; get the file again."
         ) from error
+
+
+def _build(path: Path, card: ModelCard) -> UGPNet:
+    """Build the network that a card describes; the card knows which distributions it needs."""
+    try:
+        return build_model(card.config)
+    except UnknownNameError as error:
+        missing = [name for name in card.plugins if not _is_installed(name)]
+        if not missing:
+            raise
+        raise PluginError(
+            f"{path} needs plugins that are not installed; pip install {' '.join(missing)}"
+        ) from error
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _plugin_versions(config: ModelConfig) -> dict[str, str]:
