@@ -1,0 +1,234 @@
+"""Reading checkpoints safely, fitting them strictly, writing them whole."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+import ugpnet_core as ug
+from ugpnet_core.errors import WeightsError
+from ugpnet_core.weights import (
+    fit,
+    load_weights,
+    read_safetensors,
+    read_tensors,
+    recognise,
+    write_safetensors,
+    write_whole,
+)
+
+State = dict[str, Tensor]
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2))
+
+
+def same(a: State, b: State) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def wrapped(state: State) -> Iterator[dict[str, Any]]:
+    other = {key: value + 1 for key, value in state.items()}
+    yield dict(state)
+    yield {"params": state}
+    yield {"params": other, "params_ema": state}
+    yield {"state_dict": state, "epoch": 3, "optimizer": {"lr": 0.1}}
+    yield {"g": other, "g_ema": state, "d": other, "g_optim": {}}
+    yield {"model": {"state_dict": state}}
+    prefixed = {f"module.{key}": value for key, value in state.items()}
+    yield prefixed
+    yield {"params_ema": prefixed, "iter": torch.tensor(3)}
+
+
+@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt"])
+def test_the_state_dict_is_unwrapped(index: int, suffix: str, tmp_path: Path) -> None:
+    state = network().state_dict()
+    path = tmp_path / f"weights{suffix}"
+    torch.save(list(wrapped(state))[index], path)
+    assert same(read_tensors(path), state)
+
+
+def test_safetensors_are_unwrapped_too(tmp_path: Path) -> None:
+    state = network().state_dict()
+    save_file({f"module.{key}": value for key, value in state.items()}, tmp_path / "w.safetensors")
+    assert same(read_tensors(str(tmp_path / "w.safetensors")), state)
+
+
+def test_a_name_that_only_begins_like_a_wrapper_is_a_weight(tmp_path: Path) -> None:
+    state = {"d": torch.ones(1), "module.weight": torch.ones(2)}
+    torch.save(state, tmp_path / "w.pth")
+    assert same(read_tensors(tmp_path / "w.pth"), state)
+
+
+def test_older_file_formats_are_read(tmp_path: Path) -> None:
+    state = network().state_dict()
+    torch.save(state, tmp_path / "w.pth", _use_new_zipfile_serialization=False)
+    assert same(read_tensors(tmp_path / "w.pth"), state)
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_python_objects_are_refused_and_never_run(tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    content = {"state_dict": network().state_dict(), "extra": Payload(mark)}
+    torch.save(content, tmp_path / "new.pth")
+    torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(mark)))
+    torch.save(network(), tmp_path / "module.pth")
+    for name in ("new", "old", "plain", "module"):
+        with pytest.raises(WeightsError, match=r"Python objects, which are never loaded; ask"):
+            read_tensors(tmp_path / f"{name}.pth")
+    assert not mark.exists()
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    torch.save(network().state_dict(), tmp_path / "whole.pth")
+    torch.save(network().state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    save_file(network().state_dict(), tmp_path / "whole.safetensors")
+    rng = np.random.default_rng(0)
+    for source in ("whole.pth", "old.pth", "whole.safetensors"):
+        content = (tmp_path / source).read_bytes()
+        cuts = [content[:n] for n in (0, 1, 7, 9, 64, len(content) // 2, len(content) - 1)]
+        for piece in (*cuts, rng.bytes(500), b"\0" * 500, b"<html>not found</html>"):
+            path = tmp_path / f"damaged{Path(source).suffix}"
+            path.write_bytes(piece)
+            with pytest.raises(WeightsError, match="damaged"):
+                read_tensors(path)
+
+
+@pytest.mark.parametrize("content", [{}, [1, 2], {"epoch": 3}, torch.ones(2), {"params": {}}])
+def test_a_file_without_weights_is_refused(content: object, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="holds no state dict"):
+        read_tensors(tmp_path / "w.pth")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    for name in ("gone.pth", "gone.safetensors", "."):
+        with pytest.raises(WeightsError, match=r"no weights file .*; check the path"):
+            read_tensors(tmp_path / name)
+
+
+# --- fitting --------------------------------------------------------------------------------------
+
+
+def test_weights_are_loaded_exactly_whatever_their_type(tmp_path: Path) -> None:
+    expected, loaded = network(), network()
+    with torch.no_grad():
+        for value in (*expected.parameters(), *expected.buffers()):
+            value.copy_(value * 3 + 1)
+    torch.save(expected.state_dict(), tmp_path / "w.pth")
+    load_weights(loaded, tmp_path / "w.pth")
+    assert same(loaded.state_dict(), expected.state_dict())
+    fit(loaded, {key: value.half() for key, value in expected.state_dict().items()}, "half")
+    assert all(value.dtype == torch.float32 for value in loaded.parameters())
+
+
+def test_batch_counters_may_be_left_out() -> None:
+    state = network().state_dict()
+    del state["1.num_batches_tracked"]
+    fit(network(), state, "file")
+
+
+def test_what_does_not_fit_changes_nothing_and_says_what_is_wrong() -> None:
+    mine = network()
+    before = {key: value.clone() for key, value in mine.state_dict().items()}
+    state = {key: value + 1 for key, value in before.items()}
+    cases: list[tuple[State, str]] = [
+        ({**state, "2.weight": torch.ones(1)}, r"0 keys are missing and 1 unknown.*'2\.weight'"),
+        ({k: v for k, v in state.items() if k != "0.bias"}, r"1 keys are missing.*'0\.bias'"),
+        ({**state, "0.bias": torch.ones(3)}, r"'0\.bias' is \(3,\) there and \(2,\) here"),
+        ({}, "6 keys are missing and 0 unknown"),
+    ]
+    for tensors, said in cases:
+        with pytest.raises(WeightsError, match=f"file does not fit Sequential: {said}"):
+            fit(mine, tensors, "file")
+        assert same(mine.state_dict(), before)
+
+
+def test_weights_of_another_architecture_are_recognised(
+    golden: Callable[[str], tuple[State, State]], tmp_path: Path
+) -> None:
+    generator, _ = golden("stylegan2_basicsr_64")
+    torch.save({"params_ema": generator}, tmp_path / "generator.pth")
+    with pytest.raises(WeightsError, match=r"looks like a StyleGAN2 generator \(prior 'stylegan2"):
+        ug.create_backbone("nafnet", width=2, weights=tmp_path / "generator.pth")
+    discriminator, _ = golden("stylegan2_basicsr_64_discriminator")
+    assert "StyleGAN2 discriminator" in recognise(discriminator)
+    # One key of each, as the published checkpoints have it.
+    for key, words in {
+        "middle_blks.0.conv1.weight": "NAFNet",
+        "resmodule.regression.intro.weight": "no architecture",
+        "fusmodule.conv.weight": "a published UGPNet",
+        "sam12.conv1.weight": "HINet",
+        "body.0.rdb1.conv1.weight": "RRDBNet",
+        "input_proj.proj.0.weight": "Uformer",
+        "some.weight": "no architecture known here",
+    }.items():
+        assert recognise({key: torch.ones(1)}).startswith(words)
+
+
+def test_a_backbone_is_made_with_its_weights(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"width": 2, "enc_blk_nums": [1], "dec_blk_nums": [1]}
+    one: Any = ug.create_backbone("nafnet", **options)
+    torch.save({"params": one.state_dict()}, tmp_path / "w.pth")
+    other: Any = ug.create_backbone("nafnet", weights=tmp_path / "w.pth", **options)
+    assert same(one.state_dict(), other.state_dict())
+
+
+# --- writing --------------------------------------------------------------------------------------
+
+
+def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:
+    tied = torch.randn(2, 3)
+    state = {"a": tied, "b": tied, "c": tied.T, "d": tied[:1], "e": torch.tensor(3)}
+    write_safetensors(state, {"note": "ü"}, tmp_path / "new" / "w.safetensors")
+    tensors, metadata = read_safetensors(tmp_path / "new" / "w.safetensors")
+    assert same(tensors, state)
+    assert metadata == {"note": "ü"}
+    assert same(load_file(tmp_path / "new" / "w.safetensors"), state)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), KeyboardInterrupt()])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
+    failing: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    path = tmp_path / "w.bin"
+    write_whole(path, b"old")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, failing, fail)
+        for target in (path, tmp_path / "new.bin"):
+            with pytest.raises(type(error)):
+                write_whole(target, b"new")
+    assert [file.name for file in tmp_path.iterdir()] == ["w.bin"]
+    assert path.read_bytes() == b"old"
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
