@@ -1,4 +1,5 @@
-"""Golden numbers for every test that compares with them; tests/golden/README.md has the rules."""
+"""What tests of several folders share: golden numbers (tests/golden/README.md has the rules), and
+what the smallest training needs."""
 
 from __future__ import annotations
 
@@ -6,12 +7,16 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from ugpnet_core.image import write_image
+from ugpnet_core.losses.perceptual_weights import empty_trunk
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -41,3 +46,73 @@ def golden() -> Callable[[str], tuple[dict[str, Tensor], dict[str, Tensor]]]:
         return weights, tensors
 
     return read
+
+
+@pytest.fixture(scope="session")
+def squeezenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with random weights of the SqueezeNet trunk, scaled so that no layer dies."""
+    rng = torch.Generator().manual_seed(0)
+    state = {}
+    for key, value in empty_trunk("squeeze").state_dict().items():
+        fan_in = value[0].numel() if value.dim() > 1 else 100
+        state[key] = torch.randn(value.shape, generator=rng) * (2 / fan_in) ** 0.5
+    path = tmp_path_factory.mktemp("squeezenet") / "squeezenet.safetensors"
+    save_file(state, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with five smooth pictures, none of them square or smaller than 36 pixels."""
+    folder = tmp_path_factory.mktemp("photographs")
+    rng = torch.Generator().manual_seed(1)
+    for index in range(5):
+        smooth = torch.rand(1, 3, 4, 5, generator=rng)
+        picture = torch.nn.functional.interpolate(smooth, (36, 40 + index), mode="bilinear")[0]
+        write_image(folder / "inner" / f"{index}.png", picture)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def training_settings(squeezenet: Path, photographs: Path) -> dict[str, Any]:
+    """The smallest training with all four stages, as YAML would hold it; not to be changed."""
+    return {
+        "name": "tiny",
+        "output": "runs/tiny",
+        "model": {
+            "backbone": {
+                "name": "nafnet",
+                "options": {
+                    "width": 4,
+                    "enc_blk_nums": [1],
+                    "middle_blk_num": 1,
+                    "dec_blk_nums": [1],
+                },
+            },
+            "prior": {
+                "name": "stylegan2",
+                "options": {
+                    "resolution": 32,
+                    "style_dim": 8,
+                    "num_mlp": 1,
+                    "narrow": 1 / 64,
+                    "base_size": 8,
+                },
+            },
+            "merging_channels": 4,
+            "fusion_blocks": 1,
+        },
+        "data": {
+            "train": [str(photographs)],
+            "validation": [str(photographs)],
+            "resolution": 32,
+            "validation_count": 2,
+        },
+        "perceptual": {"network": "squeeze", "weights": str(squeezenet), "resize": None},
+        "prior": {"iterations": 2, "batch_size": 2},
+        "restoration": {"iterations": 2, "batch_size": 2},
+        "synthesis": {"iterations": 2, "batch_size": 2},
+        "fusion": {"iterations": 2, "batch_size": 2},
+        "trackers": [],
+        "threads": 1,
+    }
