@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
-import zlib
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -28,18 +26,8 @@ from ugpnet_priors.stylegan2.discriminator import (
 from ugpnet_priors.stylegan2.generator import StyleGAN2Generator
 from ugpnet_priors.stylegan2.options import channel_widths
 
-GOLDEN = Path(__file__).parents[1] / "golden"
 State = dict[str, Tensor]
-
-
-def golden(name: str, prefix: str = "") -> tuple[State, State]:
-    """The weights that a golden file prescribes, and its tensors."""
-    weights = {}
-    for key, entry in json.loads((GOLDEN / f"{name}.json").read_text())["state"].items():
-        rng = np.random.RandomState(zlib.crc32((prefix + key).encode()))
-        drawn = rng.standard_normal(entry["shape"]).astype("float32")
-        weights[key] = torch.from_numpy(entry["offset"] + entry["scale"] * drawn).float()
-    return weights, load_file(GOLDEN / f"{name}.safetensors")
+Golden = Callable[[str], tuple[State, State]]
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-4) -> bool:
@@ -178,7 +166,7 @@ def reference_logits(sd: State, image: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("channels_last", [False, True])
 @torch.no_grad()
-def test_generator_computes_the_published_numbers(channels_last: bool) -> None:
+def test_generator_computes_the_published_numbers(golden: Golden, channels_last: bool) -> None:
     weights, expected = golden("stylegan2_basicsr_64")
     generator = StyleGAN2Generator(64, style_dim=64, narrow=0.125)
     generator.load_state_dict(weights, strict=True)
@@ -190,8 +178,8 @@ def test_generator_computes_the_published_numbers(channels_last: bool) -> None:
 
 
 @torch.no_grad()
-def test_discriminator_computes_the_published_numbers() -> None:
-    weights, expected = golden("stylegan2_basicsr_64_discriminator", "discriminator/")
+def test_discriminator_computes_the_published_numbers(golden: Golden) -> None:
+    weights, expected = golden("stylegan2_basicsr_64_discriminator")
     discriminator = StyleGAN2Discriminator(64, narrow=0.125)
     discriminator.load_state_dict(weights, strict=True)
     assert close(discriminator((expected["image"] + 1) / 2), expected["logits"])
