@@ -18,7 +18,7 @@ def ugpnet_models() -> list[ModelEntry]:
             resolution=128,
             backbone="nafnet",
             prior="stylegan2",
-            parameters=0,
+            parameters=4_283_278,
             licence="Apache-2.0",
         )
     ]
