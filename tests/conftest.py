@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.losses.perceptual_weights import empty_trunk
 
@@ -116,3 +117,23 @@ def training_settings(squeezenet: Path, photographs: Path) -> dict[str, Any]:
         "trackers": [],
         "threads": 1,
     }
+
+
+@pytest.fixture
+def training_config(
+    training_settings: dict[str, Any], tmp_path: Path
+) -> Callable[..., TrainConfig]:
+    """A function that makes the smallest training, with changes by dotted key."""
+
+    def make(**changes: Any) -> TrainConfig:
+        content = {**training_settings, "output": str(tmp_path / "run")}
+        for key, value in changes.items():
+            *sections, last = key.split("__")
+            inner = content
+            for section in sections:
+                inner[section] = dict(inner.get(section) or {})
+                inner = inner[section]
+            inner[last] = value
+        return TrainConfig.model_validate(content)
+
+    return make

@@ -1,0 +1,215 @@
+"""The training loop: averages, schedules, the best weights, checkpoints, what it shows."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from ugpnet_core.config import TrainConfig
+from ugpnet_core.errors import TrainingError
+from ugpnet_core.factory import create_task
+from ugpnet_core.training.checkpoint import read_checkpoint
+from ugpnet_core.training.data import Pair, Pairs
+from ugpnet_core.training.loop import Finished, run_stage
+from ugpnet_core.training.photographs import Photographs
+from ugpnet_core.training.stage import Bench, Losses, Stage
+
+
+class Level(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.level = nn.Parameter(torch.zeros(()))
+
+
+class Scripted(Stage):
+    """Its network is one number that takes the given values; it restores x_gt + that number."""
+
+    name: ClassVar[str] = "restoration"
+    keeps: ClassVar[Literal["best", "last"]] = "best"
+
+    def __init__(
+        self, config: TrainConfig, levels: Sequence[float], losses: Sequence[float] = ()
+    ) -> None:
+        super().__init__(Bench(config, None, Accelerator()), config.restoration)  # type: ignore[arg-type]
+        network = Level()
+        self.networks = {"network": network}
+        self.optimizers = {"network": (SGD(network.parameters(), lr=1.0), 0.5)}
+        self.levels, self.losses = levels, losses
+        self.rates: list[float] = []
+        self.drawn: list[tuple[float, list[Pair]]] = []
+
+    def update(self, batches: Sequence[Pair], step: int) -> Losses:
+        self.rates.append(self.optimizers["network"][0].param_groups[0]["lr"])
+        self.drawn.append((float(torch.rand(())), list(batches)))
+        self.networks["network"].load_state_dict({"level": torch.tensor(self.levels[step])})
+        return {"l1": self.losses[step] if self.losses else 1.0}
+
+    def restored(self, network: nn.Module, pair: Pair) -> Tensor:
+        return pair.clean + network.state_dict()["level"]  # type: ignore[no-any-return]
+
+
+class KeepsLast(Scripted):
+    keeps: ClassVar[Literal["best", "last"]] = "last"
+
+
+GREY = Photographs([torch.full((3, 4, 4), 127, dtype=torch.uint8)])
+VALIDATION = [Pair(torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 4, 4), 0.5))]
+
+
+def run(stage: Stage) -> Finished:
+    source = Pairs(GREY, create_task("denoise"), 0, stage.name)
+    return run_stage(stage, source, VALIDATION, {"made by": "a test"})
+
+
+def settings(count: int, **more: Any) -> dict[str, Any]:
+    return {"iterations": count, "learning_rate": 0.5, "batch_size": 1, **more}
+
+
+def test_the_best_weights_by_psnr_are_kept(training_config: Callable[..., TrainConfig]) -> None:
+    levels = [0.4, 0.3, 0.1, 0.01, 0.2, 0.3]
+    best = run(Scripted(training_config(restoration=settings(6), validate_every=1), levels))
+    assert float(best.states["network"]["level"]) == pytest.approx(0.01)
+    assert best.record["kept"] == "iteration 4"
+    assert best.record["validation_psnr"] == pytest.approx(40.0, abs=1e-3)
+    assert best.record["iterations"] == 6
+
+
+def test_a_validation_that_comes_seldom_sees_seldom(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    made = training_config(
+        restoration=settings(5), validate_every=3, output=str(training_config().output) + "2"
+    )
+    kept = run(Scripted(made, [0.0, 0.1, 0.3, 0.0, 0.2]))
+    assert kept.record["kept"] == "iteration 5"  # the last one is always looked at
+    assert float(kept.states["network"]["level"]) == pytest.approx(0.2)
+
+
+def test_a_stage_that_keeps_the_last_weights_does(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    last = run(
+        KeepsLast(training_config(restoration=settings(3), validate_every=1), [0.0, 0.1, 0.3])
+    )
+    assert float(last.states["network"]["level"]) == pytest.approx(0.3)
+    assert last.record["kept"] == "last"
+    assert last.record["validation_psnr"] > 100 - 1e-3
+
+
+def test_averaged_weights_follow_their_closed_form(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    levels = [0.4, 0.1, 0.3, 0.2, 0.0]
+    made = training_config(restoration=settings(5, ema=0.3), validate_every=100)
+    averaged = run(KeepsLast(made, levels))
+    expected = levels[0]
+    for count, level in enumerate(levels[1:], start=1):
+        decay = min(0.3, (1 + count) / (10 + count))
+        expected = decay * expected + (1 - decay) * level
+    assert float(averaged.states["network"]["level"]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ({}, [1, 1, 1, 1, 1, 1]),
+        ({"warmup": 4}, [0.25, 0.5, 0.75, 1, 1, 1]),
+        ({"schedule": "step", "decay_at": 3}, [1, 1, 1, 0.1, 0.1, 0.1]),
+        (
+            {"schedule": "cosine", "warmup": 2},
+            [0.5, *((1 + math.cos(math.pi * i / 6)) / 2 for i in range(1, 6))],
+        ),
+    ],
+)
+def test_learning_rates_follow_their_schedule(
+    training_config: Callable[..., TrainConfig], schedule: dict[str, Any], expected: list[float]
+) -> None:
+    stage = Scripted(training_config(restoration=settings(6, **schedule)), [0.0] * 6)
+    run(stage)
+    assert stage.rates == pytest.approx([0.5 * factor for factor in expected])
+
+
+def test_a_step_sees_its_own_samples_and_random_numbers(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    changes = {"checkpoint_every": 2, "restoration": settings(4, accumulate=2, batch_size=3)}
+    whole = Scripted(training_config(**changes), [0.0] * 4)
+    run(whole)
+    assert [len(batches) for _, batches in whole.drawn] == [2] * 4
+    assert len({number for number, _ in whole.drawn}) == 4
+    changes["output"] = str(training_config().output) + "2"
+    stopped = Scripted(training_config(**changes), [0.0] * 4, losses=[1.0, 1.0, math.nan])
+    with pytest.raises(TrainingError):
+        run(stopped)
+    resumed = Scripted(training_config(**changes), [0.0] * 4)
+    run(resumed)
+    assert len(resumed.drawn) == 2
+    for (number, batches), (expected, others) in zip(resumed.drawn, whole.drawn[2:], strict=True):
+        assert number == expected
+        for one, other in zip(batches, others, strict=True):
+            assert torch.equal(one.degraded, other.degraded)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_no_number_stops_with_advice(
+    training_config: Callable[..., TrainConfig], bad: float
+) -> None:
+    made = training_config(restoration=settings(3), checkpoint_every=1)
+    with pytest.raises(TrainingError) as caught:
+        run(Scripted(made, [0.0] * 3, losses=[1.0, bad, 1.0]))
+    checkpoint = made.output / "checkpoints" / "restoration.pt"
+    for part in ("l1 loss", str(bad), "step 1", "restoration.learning_rate", str(checkpoint)):
+        assert part in str(caught.value)
+    assert read_checkpoint(checkpoint)["step"] == 1
+
+
+def test_losses_are_shown_as_means_with_rate_and_time_left(
+    training_config: Callable[..., TrainConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = training_config(restoration=settings(4), log_every=2)
+    run(Scripted(made, [0.0] * 4, losses=[1.0, 3.0, 5.0, 7.0]))
+    lines = [line for line in capsys.readouterr().err.splitlines() if "images/s" in line]
+    assert [line.split("  ")[:2] for line in lines] == [
+        ["restoration 2/4", "l1 2"],
+        ["restoration 4/4", "l1 6"],
+    ]
+    assert lines[1].endswith("0 s left")
+
+
+def test_a_full_disk_is_an_error_that_keeps_the_last_checkpoint(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    made = training_config(restoration=settings(3), checkpoint_every=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class FillsTheDisk(Scripted):
+        def update(self, batches: Sequence[Pair], step: int) -> Losses:
+            if step == 1:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+            return super().update(batches, step)
+
+    try:
+        with pytest.raises(TrainingError, match=r"restoration\.pt cannot be written .*--resume"):
+            run(FillsTheDisk(made, [0.0] * 3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    checkpoints = made.output / "checkpoints"
+    assert [file.name for file in checkpoints.iterdir()] == ["restoration.pt"]
+    assert read_checkpoint(checkpoints / "restoration.pt")["step"] == 1
+
+
+def test_a_damaged_checkpoint_is_named(training_config: Callable[..., TrainConfig]) -> None:
+    made = training_config(restoration=settings(1))
+    path = made.output / "checkpoints" / "restoration.pt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half of")
+    with pytest.raises(TrainingError, match=r"restoration\.pt is damaged; delete it"):
+        run(Scripted(made, [0.0]))

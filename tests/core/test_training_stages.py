@@ -1,0 +1,140 @@
+"""The four stages: which networks learn, from which losses, and in which turns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from ugpnet_core.config import (
+    PriorStageConfig,
+    RestorationStageConfig,
+    SynthesisStageConfig,
+    TrainConfig,
+)
+from ugpnet_core.networks.ugpnet import build_model
+from ugpnet_core.training.data import Pair
+from ugpnet_core.training.prior import PriorStage
+from ugpnet_core.training.restoration import RestorationStage
+from ugpnet_core.training.stage import Bench, Stage
+from ugpnet_core.training.synthesis import SynthesisStage
+
+
+def bench(config: TrainConfig) -> Bench:
+    torch.manual_seed(0)
+    return Bench(config, build_model(config.model), Accelerator())
+
+
+def batch(count: int = 2, seed: int = 0) -> Pair:
+    rng = torch.Generator().manual_seed(seed)
+    images = (torch.rand(count, 3, 32, 32, generator=rng) for _ in range(2))
+    return Pair(*images)
+
+
+def test_accumulated_batches_equal_a_larger_one(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    made = training_config()
+    whole = batch(4)
+    parts = [Pair(*(image[i : i + 2] for image in whole)) for i in (0, 2)]
+    gradients = []
+    for batches in ([whole], parts):
+        chosen = RestorationStageConfig(iterations=1, loss="l1", learning_rate=0.1)
+        stage = RestorationStage(bench(made), chosen)
+        stage.update(batches, 0)
+        gradients.append([p.grad for p in stage.trained.parameters() if p.grad is not None])
+    assert len(gradients[0]) == len(gradients[1]) > 20
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_a_clipped_gradient_has_the_norm_that_was_set(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    chosen = RestorationStageConfig(iterations=1, clip_gradient=1e-3)
+    stage = RestorationStage(bench(training_config()), chosen)
+    stage.update([batch()], 0)
+    norms = [p.grad.norm() for p in stage.trained.parameters() if p.grad is not None]
+    assert float(torch.stack(norms).norm()) == pytest.approx(1e-3, rel=1e-2)
+
+
+class Watch:
+    """Notes the state of a discriminator at each of its calls."""
+
+    def __init__(self, discriminator: nn.Module) -> None:
+        self.learning: list[bool] = []
+        discriminator.register_forward_pre_hook(self._note)
+
+    def _note(self, module: nn.Module, _: Any) -> None:
+        self.learning.append(all(p.requires_grad for p in module.parameters()))
+
+
+def changed(network: nn.Module, before: dict[str, Tensor]) -> bool:
+    return any(not torch.equal(before[k], p) for k, p in network.named_parameters())
+
+
+def copy(network: nn.Module) -> dict[str, Tensor]:
+    return {key: p.detach().clone() for key, p in network.named_parameters()}
+
+
+def adversarial_stage(name: str, made: TrainConfig, r1_every: int) -> Stage:
+    if name == "prior":
+        return PriorStage(bench(made), PriorStageConfig(iterations=9, r1_every=r1_every))
+    chosen = SynthesisStageConfig(iterations=9, r1_every=r1_every, learning_rate=1e-3)
+    return SynthesisStage(bench(made), chosen, None)
+
+
+@pytest.mark.parametrize("name", ["prior", "synthesis"])
+def test_generator_and_discriminator_take_turns_and_r1_is_lazy(
+    training_config: Callable[..., TrainConfig], name: str
+) -> None:
+    stage = adversarial_stage(name, training_config(), r1_every=3)
+    discriminator = stage.networks["discriminator"]
+    watch = Watch(discriminator)
+    before = [copy(network) for network in stage.networks.values()]
+    losses = [stage.update([batch()], step) for step in range(4)]
+    # Fake for G with D frozen; real and fake for D.
+    assert watch.learning == [False, True, True] * 4
+    assert ["r1" in values for values in losses] == [True, False, False, True]
+    assert all(values["r1"] > 0 for values in losses if "r1" in values)
+    for network, old in zip(stage.networks.values(), before, strict=True):
+        assert changed(network, old)
+
+
+def test_the_generator_step_leaves_no_gradient_in_the_discriminator(
+    training_config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = adversarial_stage("synthesis", training_config(), r1_every=3)
+    monkeypatch.setattr(SynthesisStage, "_update_discriminator", lambda *_: {})
+    stage.update([batch()], 0)
+    assert all(p.grad is None for p in stage.networks["discriminator"].parameters())
+    assert any(p.grad is not None for p in stage.trained.parameters())
+
+
+def test_adversarial_learning_begins_where_it_was_asked_to(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    chosen = SynthesisStageConfig(iterations=3, adversarial_from=1)
+    stage = SynthesisStage(bench(training_config()), chosen, None)
+    before = copy(stage.networks["discriminator"])
+    assert stage.update([batch()], 0).keys() == {"l1"}
+    assert not changed(stage.networks["discriminator"], before)
+    assert stage.update([batch()], 1).keys() == {"l1", "adversarial", "discriminator"}
+    assert changed(stage.networks["discriminator"], before)
+
+
+def test_the_restoration_module_stays_as_it_is_in_the_synthesis_stage(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    stage = adversarial_stage("synthesis", training_config(), r1_every=1)
+    restoration = stage.bench.model.restoration
+    before = copy(restoration)
+    for augment in (True, False):
+        stage.options = stage.options.model_copy(update={"augment": augment})  # type: ignore[attr-defined]
+        stage.update([batch()], 0)
+    assert not changed(restoration, before)
+    assert all(p.grad is None for p in restoration.parameters())
