@@ -23,7 +23,9 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
             or a value cannot be right. The message names the key.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
+        _refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), path)
+        content = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -47,15 +49,17 @@ def config_schema() -> dict[str, Any]:
     return TrainConfig.model_json_schema()
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a section, where YAML takes the last one silently."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"the key {key!r} stands twice,{node.start_mark}")
-        return super().construct_mapping(node, deep)
+def _refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
+    """YAML takes the last of two sections of one name and drops the first without a word."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            name = str(key.value)
+            if name in seen:
+                line = key.start_mark.line + 1
+                raise ConfigError(f"{path}: {name!r} stands twice, again in line {line}.")
+            seen.add(name)
+            _refuse_repeated_keys(value, path)
 
 
 def _apply(content: dict[str, Any], override: str) -> None:
