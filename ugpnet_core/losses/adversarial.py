@@ -29,8 +29,8 @@ def r1_penalty(real: Tensor, real_logits: Tensor, weight: float = 10.0, every: i
 
     The norm is over all values of one image, the expectation over the batch. Published weights
     (10) count for images in [-1, 1]; with ours in [0, 1] a gradient is twice as large, which is
-    undone here. Lazy regularisation (StyleGAN2, section 3.1) applies the penalty in one of ``every`` iterations
-    only and so multiplies it by ``every``.
+    undone here. Lazy regularisation (StyleGAN2, section 3.1) applies the penalty in one of
+    ``every`` iterations only and so multiplies it by ``every``.
 
     Args:
         real: images (N, 3, r, r) on which ``requires_grad`` was set before D saw them.
