@@ -215,6 +215,14 @@ def test_nothing_is_written_before_everything_needed_is_there(
     assert not (tmp_path / "run").exists()
 
 
+def test_processes_that_do_not_know_of_each_other_are_refused(
+    training_config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="2 processes were started .*ACCELERATE_USE_CPU=true"):
+        train(training_config())
+
+
 def test_an_output_that_is_no_folder_is_refused_at_once(
     training_config: Callable[..., TrainConfig], tmp_path: Path
 ) -> None:

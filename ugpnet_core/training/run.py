@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -97,7 +98,7 @@ def train(
 
 def _accelerator(config: TrainConfig) -> Accelerator:
     try:
-        return Accelerator(
+        accelerator = Accelerator(
             mixed_precision="bf16" if config.precision == "bfloat16" else "no",
             log_with=list(config.trackers) or None,
             project_dir=str(config.output),
@@ -108,6 +109,14 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         raise TrainingError(
             f"accelerate refuses the precision {config.precision}: {error}"
         ) from error
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        # They would all train the same and write over each other.
+        raise TrainingError(
+            f"{started} processes were started and each believes to be one of "
+            f"{accelerator.num_processes}; without a GPU for each, set ACCELERATE_USE_CPU=true."
+        )
+    return accelerator
 
 
 def _build(config: TrainConfig, wanted: Sequence[StageName]) -> UGPNet:
