@@ -13,7 +13,7 @@ def ugpnet_models() -> list[ModelEntry]:
             name="portraits-denoise",
             description="Removes heavy noise from portraits (sigma 0.3, k 30), at 128 pixels",
             file="ugpnet_priors.portraits:portraits-denoise.safetensors",
-            sha256="@SHA256@",
+            sha256="616d04c83939488f52a41f310d49176f34a33de343d2cb58ef7646f4b059322d",
             task="denoise",
             resolution=128,
             backbone="nafnet",
