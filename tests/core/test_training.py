@@ -219,7 +219,7 @@ def test_processes_that_do_not_know_of_each_other_are_refused(
     training_config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(TrainingError, match="2 processes were started .*ACCELERATE_USE_CPU=true"):
+    with pytest.raises(TrainingError, match=r"2 processes were started .*ACCELERATE_USE_CPU=true"):
         train(training_config())
 
 

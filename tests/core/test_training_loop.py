@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import resource
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
@@ -18,6 +19,7 @@ from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_task
 from ugpnet_core.training.checkpoint import read_checkpoint
 from ugpnet_core.training.data import Pair, Pairs
+from ugpnet_core.training.display import Display
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.photographs import Photographs
 from ugpnet_core.training.stage import Bench, Losses, Stage
@@ -182,6 +184,22 @@ def test_losses_are_shown_as_means_with_rate_and_time_left(
         ["restoration 4/4", "l1 6"],
     ]
     assert lines[1].endswith("0 s left")
+
+
+def test_a_narrow_terminal_has_room_for_everything(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    losses = dict.fromkeys(("l1", "perceptual", "adversarial", "discriminator", "r1"), 1.25)
+    with Display("restoration", 100_000, 12_345, quiet=False) as display:
+        display.step(12_346)
+        display.figures(12_346, losses, 123.4)
+    shown = capsys.readouterr().err
+    for part in ("restoration", "12346/100000", "123.4 images/s", "left", "discriminator 1.25"):
+        assert part in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert "…" not in shown
 
 
 def test_a_full_disk_is_an_error_that_keeps_the_last_checkpoint(

@@ -7,13 +7,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 T = TypeVar("T")
 
 PATIENCE_SECONDS = 2.0
 LINE_EVERY_SECONDS = 15.0
+
+
+class _Bar(Progress):
+    """A bar with the losses in a line of their own, which may be longer than a terminal is wide."""
+
+    losses = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self.losses, style="dim")
 
 
 class Display:
@@ -23,16 +34,19 @@ class Display:
         self.console = Console(stderr=True, quiet=quiet, highlight=False)
         self.stage, self.total, self.first = stage, total, done
         self.started = time.monotonic()
-        self.progress = Progress(
+        self.progress = _Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[figures]}"),
+            TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=self.console,
             disable=not self.console.is_terminal or quiet,
+            # Long enough to have validations in it, in their proportion.
+            speed_estimate_period=600,
         )
-        self.task = self.progress.add_task(stage, total=total, completed=done, figures="")
+        self.task = self.progress.add_task(stage, total=total, completed=done, rate="")
 
     def __enter__(self) -> Display:
         self.progress.start()
@@ -53,12 +67,13 @@ class Display:
     def figures(self, done: int, losses: Mapping[str, float], images_per_second: float) -> None:
         """Show the losses and the rate."""
         text = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
-        text += f"  {images_per_second:.1f} images/s"
-        self.progress.update(self.task, figures=text)
+        rate = f"{images_per_second:.1f} images/s"
+        self.progress.losses = text
+        self.progress.update(self.task, rate=rate)
         if self.progress.disable:
             elapsed = time.monotonic() - self.started
             left = elapsed / max(done - self.first, 1) * (self.total - done)
-            self.say(f"{self.stage} {done}/{self.total}  {text}  {duration(left)} left")
+            self.say(f"{self.stage} {done}/{self.total}  {text}  {rate}  {duration(left)} left")
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
