@@ -66,9 +66,11 @@ def test_a_portrait_is_restored(portrait: Tensor, seed: int) -> None:
 
 
 def test_flat_content_does_not_show_the_tiles() -> None:
-    restorer = ug.Restorer("portraits-denoise", device="cpu")
+    # The generator's texture is anchored to its tile, so single pixels may differ by more than
+    # 1/255 between two layouts of tiles; a seam would show in the local means.
     flat = torch.full((3, 128, 300), 0.5)
-    wide = restorer(flat).image
-    shifted = ug.Restorer("portraits-denoise", device="cpu", tile=64)(flat).image
-    inner = (slice(None), slice(16, -16), slice(16, -16))
-    assert (wide[inner] - shifted[inner]).abs().max() <= 4 / 255
+    spread = ug.Restorer("portraits-denoise", device="cpu")(flat).image
+    dense = ug.Restorer("portraits-denoise", device="cpu", tile=64)(flat).image
+    difference = spread - dense
+    assert difference.abs().mean() <= 1 / 255
+    assert torch.nn.functional.avg_pool2d(difference[None], 16, 4).abs().max() <= 2 / 255
