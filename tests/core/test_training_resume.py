@@ -17,7 +17,7 @@ from ugpnet_core.training.checkpoint import read_result
 from ugpnet_core.weights import read_safetensors
 
 # Runs `ugpnet train CONFIG` once from beginning to end, and once killed in every stage. Each
-# training is a process of its own; forking them from one that has imported torch saves a minute.
+# training is a process of its own; forking them from one that has imported torch saves time.
 DRIVER = """
 import json, os, signal, sys, time
 from pathlib import Path
@@ -26,6 +26,9 @@ from ugpnet_core.training import run
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.stage import SingleLossStage
 from ugpnet_core.training.synthesis import SynthesisStage
+# What every training imports late is imported once here: the first optimiser brings a lot.
+import torch, torchvision.models
+torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
 
 config, output = sys.argv[1], Path(sys.argv[2])
 
