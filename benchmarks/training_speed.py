@@ -82,7 +82,10 @@ def main() -> None:
     base: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "squeezenet.safetensors"
-        save_file(empty_trunk("squeeze").state_dict(), weights)
+        trunk = empty_trunk("squeeze").to_empty(device="cpu")
+        for parameter in trunk.parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+        save_file(trunk.state_dict(), weights)
         for precision, channels_last in ways:
             content = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
             content["perceptual"]["weights"] = str(weights)

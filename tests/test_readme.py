@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
-from safetensors.torch import save_file
 
 import ugpnet_core as ug
 from ugpnet_core.cli import main
 from ugpnet_core.image import write_image
-from ugpnet_core.losses.perceptual_weights import empty_trunk
 from ugpnet_core.plugins import BackboneEntry
 
 ROOT = Path(__file__).parents[1]
@@ -47,7 +46,7 @@ def commands() -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, squeezenet: Path) -> Path:
     """A folder with what the README takes for granted: photos, my.yaml, perceptual weights."""
     folder = tmp_path_factory.mktemp("readme")
     torch.manual_seed(0)
@@ -56,7 +55,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = torch.nn.functional.interpolate(smooth, (50, 40), mode="bilinear")[0]
         write_image(folder / "photos" / f"{name}.png", image)
     (folder / "my.yaml").write_text(TINY)
-    save_file(empty_trunk("squeeze").state_dict(), folder / "squeezenet.safetensors")
+    shutil.copy(squeezenet, folder / "squeezenet.safetensors")
     return folder
 
 

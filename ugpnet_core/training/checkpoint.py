@@ -81,10 +81,7 @@ def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> N
     Raises:
         TrainingError: they differ; the message says in what.
     """
-    # Early states also note settings of the model that their stage does not depend on.
-    indifferent = {k for k in before.keys() - now.keys() if k.startswith(("model.", "perceptual."))}
-    keys = (before.keys() | now.keys()) - indifferent
-    differing = sorted(key for key in keys if before.get(key) != now.get(key))
+    differing = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
     if differing:
         changes = ", ".join(
             f"{key} (was {before.get(key, 'unset')}, is {now.get(key, 'unset')})"
