@@ -13,6 +13,7 @@ import argparse
 import logging
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -34,8 +35,8 @@ from ugpnet_core.training.synthesis import SynthesisStage
 RECIPE = Path(__file__).parents[1] / "examples" / "configs" / "portraits-denoise.yaml"
 
 
-def stages(config: TrainConfig) -> list[Stage]:
-    """The three stages on one new model."""
+def stages(config: TrainConfig) -> Iterator[Stage]:
+    """The three stages on one new model; making one freezes what the one before trained."""
     accelerator = Accelerator(mixed_precision="bf16" if config.precision == "bfloat16" else "no")
     model = build_model(config.model).to(accelerator.device)
     if config.channels_last:
@@ -46,11 +47,9 @@ def stages(config: TrainConfig) -> list[Stage]:
         build_contextual_features(config.perceptual).to(accelerator.device),
         config.fusion.contextual_patch,
     )
-    return [
-        RestorationStage(bench, config.restoration),
-        SynthesisStage(bench, config.synthesis, lpips),
-        FusionStage(bench, config.fusion, lpips, contextual),
-    ]
+    yield RestorationStage(bench, config.restoration)
+    yield SynthesisStage(bench, config.synthesis, lpips)
+    yield FusionStage(bench, config.fusion, lpips, contextual)
 
 
 def images_per_second(stage: Stage, config: TrainConfig, repeats: int) -> float:
