@@ -18,7 +18,7 @@ from ugpnet_core.config import StageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.losses.contextual import PatchContextualLoss
-from ugpnet_core.losses.perceptual import build_contextual_features, build_lpips
+from ugpnet_core.losses.perceptual import LPIPS, build_contextual_features, build_lpips
 from ugpnet_core.losses.perceptual_weights import describe
 from ugpnet_core.model_file import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
@@ -204,19 +204,13 @@ def _make(name: StageName, bench: Bench, say: Callable[[str], None]) -> Stage:
         return PriorStage(bench, config.prior)
     if name == "restoration":
         return RestorationStage(bench, config.restoration)
-    names = describe(config.perceptual)
     if name == "synthesis":
-        lpips = None
-        if config.synthesis.perceptual_weight > 0:
-            lpips = build_lpips(config.perceptual).to(device)
-            say(f"Perceptual loss: {names.lpips}")
+        lpips = _lpips(bench, config.synthesis.perceptual_weight, say)
         prior = result_path(config.output, "prior")
         discriminator = read_result(prior)[0]["discriminator"] if config.prior else None
         return SynthesisStage(bench, config.synthesis, lpips, discriminator)
-    lpips = contextual = None
-    if config.fusion.perceptual_weight > 0:
-        lpips = build_lpips(config.perceptual).to(device)
-        say(f"Perceptual loss: {names.lpips}")
+    lpips = _lpips(bench, config.fusion.perceptual_weight, say)
+    contextual = None
     if config.fusion.contextual_weight > 0:
         contextual = PatchContextualLoss(
             build_contextual_features(config.perceptual).to(device),
@@ -224,8 +218,16 @@ def _make(name: StageName, bench: Bench, say: Callable[[str], None]) -> Stage:
             config.fusion.contextual_bandwidth,
             config.fusion.contextual_weighted,
         )
-        say(f"Contextual loss: {names.contextual}")
+        say(f"Contextual loss: {describe(config.perceptual).contextual}")
     return FusionStage(bench, config.fusion, lpips, contextual)
+
+
+def _lpips(bench: Bench, weight: float, say: Callable[[str], None]) -> LPIPS | None:
+    """L_per of a stage, named in the log; None where its weight is zero."""
+    if weight == 0:
+        return None
+    say(f"Perceptual loss: {describe(bench.config.perceptual).lpips}")
+    return build_lpips(bench.config.perceptual).to(bench.accelerator.device)
 
 
 def _install(model: UGPNet, name: StageName, states: Mapping[str, Mapping[str, Tensor]]) -> None:
