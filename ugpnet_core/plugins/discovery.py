@@ -57,12 +57,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class Registry:
-    """What :func:`discover` found: usable entries by name, and everything that is not usable."""
+    """What :func:`discover` found: usable entries by name, and everything that is not usable.
+
+    ``presets`` holds one entry for each preset of a usable backbone.
+    """
 
     backbones: Mapping[str, Installed[BackboneEntry]] = field(default_factory=dict)
     priors: Mapping[str, Installed[PriorEntry]] = field(default_factory=dict)
     models: Mapping[str, Installed[ModelEntry]] = field(default_factory=dict)
     tasks: Mapping[str, Installed[TaskEntry]] = field(default_factory=dict)
+    presets: Mapping[str, Installed[BackboneEntry]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
 
 
@@ -105,7 +109,10 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
             problems += dict.fromkeys(source.problem(reason) for source in group)
             continue
         for entry in _load(group[0], problems):
-            found[type(entry)].setdefault(entry.name, []).append((group[0], entry))
+            # Backbones and their presets are asked for in the same way, so they share names.
+            presets = entry.presets if isinstance(entry, BackboneEntry) else ()
+            for one in (entry, *(entry.with_preset(preset) for preset in presets)):  # type: ignore[union-attr]
+                found[type(one)].setdefault(one.name, []).append((group[0], one))
 
     usable: dict[type[Entry], dict[str, Installed[Any]]] = {kind: {} for kind in found}
     for kind, by_name in found.items():
@@ -121,8 +128,14 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
                 "uninstall or rename one"
             )
             problems += dict.fromkeys(source.problem(reason, name, word) for source in sources)
+    backbones = usable[BackboneEntry]
     return Registry(
-        backbones=usable[BackboneEntry],
+        backbones={name: one for name, one in backbones.items() if one.entry.preset_of is None},
+        presets={
+            name: one
+            for name, one in backbones.items()
+            if one.entry.preset_of is not None and _has_base(one, backbones)
+        },
         priors=usable[PriorEntry],
         models=usable[ModelEntry],
         tasks=usable[TaskEntry],
@@ -143,6 +156,14 @@ def describe_error(error: BaseException) -> str:
     except Exception:
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _has_base(
+    preset: Installed[BackboneEntry], backbones: Mapping[str, Installed[BackboneEntry]]
+) -> bool:
+    """Whether the backbone of a preset is usable itself, and from the same distribution."""
+    base = backbones.get(preset.entry.preset_of or "")
+    return base is not None and base.distribution == preset.distribution
 
 
 def _by_plugin_name(points: Iterable[importlib.metadata.EntryPoint]) -> dict[str, list[_Source]]:

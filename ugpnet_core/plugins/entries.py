@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 import pluggy
 from pydantic import BaseModel, ConfigDict
@@ -22,26 +23,71 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preset:
+    """A published configuration of a backbone, with a name of its own (``nafnet-sidd-width64``).
+
+    ``options`` are those that differ from the defaults. The other fields replace those of the
+    entry, where they are not None.
+    """
+
+    name: str
+    description: str
+    options: Mapping[str, Any]
+    parameters: int
+    kind: Literal["direct", "residual"] | None = None
+    feature_channels: int | None = None
+    scale: int | None = None
+    size_multiple: int | None = None
+    fixed_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackboneEntry:
     """A regression network R that a plugin brings.
 
     ``factory`` ("package.module:callable") is called with the validated options as keyword
     arguments and returns an ``nn.Module`` that fulfils :class:`ugpnet_core.protocols.Backbone`.
-    ``feature_channels``, ``parameters`` and ``size_multiple`` are those of the default options.
+    ``kind``, ``feature_channels``, ``scale``, ``size_multiple``, ``fixed_size`` and
+    ``parameters`` are those of the default options (None where these leave them open); the
+    network itself says what is true for others.
+
+    ``bfloat16``, ``channels_last``, ``compiles`` and ``exports_onnx`` are capabilities, which
+    ``ugpnet check-backbone`` holds to the truth, a declared no as well as a declared yes. None
+    says nothing.
+
+    An entry of a preset is made by :meth:`with_preset`, which alone sets ``preset_of`` and
+    ``preset_options``.
     """
 
     name: str
     description: str
     factory: str
     kind: Literal["direct", "residual"]
-    feature_channels: int
+    feature_channels: int | None
     options: type[BaseModel] = Options
     scale: int = 1
     size_multiple: int = 1
+    fixed_size: int | None = None
     loss: Literal["l1", "psnr", "charbonnier"] = "l1"
     parameters: int | None = None
+    presets: tuple[Preset, ...] = ()
+    bfloat16: bool = True
+    channels_last: bool = True
+    compiles: bool | None = None
+    exports_onnx: bool | None = None
     paper: str = ""
     licence: str = ""
+    preset_of: str | None = None
+    preset_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_preset(self, preset: Preset) -> BackboneEntry:
+        """This backbone with the options of one of its presets as the defaults."""
+        given = {each.name: getattr(preset, each.name) for each in dataclasses.fields(preset)}
+        options = given.pop("options")
+        changes = {name: value for name, value in given.items() if value is not None}
+        return dataclasses.replace(
+            self, **changes, presets=(), preset_of=self.name, preset_options=options
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ from ugpnet_core.plugins.entries import (
     TaskEntry,
 )
 
-
 def list_backbones() -> list[BackboneEntry]:
     """The usable backbones, by name; imports neither torch nor numpy."""
     return [installed.entry for installed in registry().backbones.values()]
@@ -44,7 +43,8 @@ def list_tasks() -> list[TaskEntry]:
 
 
 def find(kind: type[E], name: str) -> Installed[E]:
-    """Look up the usable entry of a kind by its name.
+    """Look up the usable entry of a kind by its name; a preset is found as its backbone with
+    other defaults.
 
     Raises:
         UnknownNameError: there is none; the message names the near ones and what to install.
@@ -52,7 +52,7 @@ def find(kind: type[E], name: str) -> Installed[E]:
     """
     plugins = registry()
     by_kind: dict[type[Entry], Mapping[str, Installed[Any]]] = {
-        BackboneEntry: plugins.backbones,
+        BackboneEntry: {**plugins.backbones, **plugins.presets},
         PriorEntry: plugins.priors,
         ModelEntry: plugins.models,
         TaskEntry: plugins.tasks,
@@ -65,7 +65,8 @@ def find(kind: type[E], name: str) -> Installed[E]:
     for problem in unusable:
         if name in (problem.entry, problem.plugin if problem.entry is None else None):
             raise PluginError(_unusable(word, name, problem))
-    raise UnknownNameError(_unknown(kind, name, list(entries), unusable))
+    installed = list(plugins.backbones if kind is BackboneEntry else entries)
+    raise UnknownNameError(_unknown(kind, name, list(entries), installed, unusable))
 
 
 def _unusable(word: str, name: str, problem: Problem) -> str:
@@ -75,20 +76,23 @@ def _unusable(word: str, name: str, problem: Problem) -> str:
     )
 
 
-def _unknown(kind: type[Entry], name: str, known: list[str], unusable: list[Problem]) -> str:
+def _unknown(
+    kind: type[Entry], name: str, known: list[str], installed: list[str], unusable: list[Problem]
+) -> str:
     word = WORDS[kind]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         message = f"There is no {word} {name!r}; did you mean {' or '.join(near)}?"
-    elif known:
-        message = f"There is no {word} {name!r}; installed are: {', '.join(known)}."
+    elif installed:
+        message = f"There is no {word} {name!r}; installed are: {', '.join(installed)}."
     else:
         message = f"There is no {word} {name!r}, and none is installed."
-    package = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    # Presets lie in the distribution of their backbone (rrdbnet-x4 in rrdbnet), and models in
+    # that of their prior (portraits-denoise in portraits).
+    owner = name.split("-")[0] if kind in (BackboneEntry, ModelEntry) else name
+    package = re.sub(r"[^a-z0-9]+", "-", owner.lower()).strip("-")
     if kind is not TaskEntry and package:
-        # Models lie in the distribution of their prior: portraits-denoise in portraits.
         family = "backbones" if kind is BackboneEntry else "priors"
-        package = package.split("-")[0] if kind is ModelEntry else package
         message += f" A plugin may bring it: pip install ugpnet-{family}-{package}"
     if unusable:
         broken = sorted({problem.distribution for problem in unusable})
@@ -119,7 +123,7 @@ def resolve(reference: str) -> Callable[..., Any]:
 def validate_options(
     entry: BackboneEntry | PriorEntry | TaskEntry, options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Check options against an entry's model and fill in the defaults.
+    """Check options against an entry's model and fill in the defaults, a preset's first.
 
     An unknown option is an error even where a plugin's model would ignore it.
 
@@ -130,6 +134,8 @@ def validate_options(
     fields = entry.options.model_fields
     valid = ", ".join(fields) or "none"
     what = f"{WORDS[type(entry)]} {entry.name!r}"
+    if isinstance(entry, BackboneEntry):
+        options = {**entry.preset_options, **options}
     if entry.options.model_config.get("extra") != "allow":
         aliases = {field.alias for field in fields.values()}
         for name in options:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import collections.abc
 import re
 import types
 import typing
 from typing import Any, Literal
 
-from ugpnet_core.plugins.entries import Entry
+from ugpnet_core.plugins.entries import BackboneEntry, Entry, Preset
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REFERENCE = re.compile(r"[\w.]+:\S+")
 _REFERENCES = ("factory", "discriminator", "file")
 
 
-def fault_of(entry: Entry) -> str | None:
+def fault_of(entry: Entry | Preset) -> str | None:
     """Say what is wrong with the fields of an entry, or None.
 
     Names are letters, digits, ``.``, ``_`` and ``-`` (a name must not look like a path), numbers
@@ -28,8 +29,13 @@ def fault_of(entry: Entry) -> str | None:
             return f"name={shown(value)}, which should be letters, digits and '.', '_', '-' only"
         if name in _REFERENCES and value is not None and not _REFERENCE.fullmatch(value):
             return f"{name}={shown(value)}, which should look like 'package.module:name'"
-        if isinstance(value, int) and value < 1:
+        if type(value) is int and value < 1:
             return f"{name}={value}, which should be positive"
+    if isinstance(entry, BackboneEntry):
+        for preset in entry.presets:
+            fault = fault_of(preset)
+            if fault:
+                return f"a preset with {fault}"
     return None
 
 
@@ -51,6 +57,10 @@ def _fits(value: object, declared: Any) -> bool:
         return isinstance(value, type) and issubclass(value, choices[0])
     if origin in (typing.Union, types.UnionType):
         return any(_fits(value, choice) for choice in choices)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(each, choices[0]) for each in value)
+    if origin is collections.abc.Mapping:
+        return isinstance(value, collections.abc.Mapping) and all(type(key) is str for key in value)
     return type(value) is declared
 
 
@@ -64,4 +74,9 @@ def _words(declared: Any) -> str:
         return " or ".join(_words(choice) for choice in choices)
     if declared is type(None):
         return "None"
-    return {int: "a whole number", str: "a string"}.get(declared, str(declared))
+    if origin is tuple:
+        return f"a tuple of {choices[0].__name__}s"
+    if origin is collections.abc.Mapping:
+        return "a mapping from names"
+    words = {int: "a whole number", str: "a string", bool: "True or False"}
+    return words.get(declared, str(declared))
