@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/complete
-PLUGINS := ugpnet_backbones/nafnet ugpnet_priors/stylegan2 ugpnet_priors/portraits
+PLUGINS := $(patsubst %/pyproject.toml,%,$(sort $(wildcard ugpnet_backbones/*/pyproject.toml \
+	ugpnet_priors/*/pyproject.toml)))
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 

@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 
 
 class RestorationOutput(NamedTuple):
-    """The regressed image x_reg (N, 3, H, W) in about [0, 1] and its feature map f_reg."""
+    """The regressed image x_reg (N, 3, H, W) in about [0, 1] and its feature map f_reg.
+
+    ``intermediate`` are earlier versions of the image, which only training sees: see
+    :class:`SupervisedBackbone`.
+    """
 
     image: Tensor
     features: Tensor
+    intermediate: tuple[Tensor, ...] = ()
 
 
 class PriorOutput(NamedTuple):
@@ -50,6 +55,15 @@ class Backbone(Protocol):
     ``forward(x)`` is ``head(forward_features(x))`` for the direct kind and ``x + head(...)`` for
     the residual kind. Images are RGB (N, 3, H, W) in [0, 1]; the core pads H and W to
     ``size_multiple`` (reflect) before calling, and crops image and features after.
+
+    Deriving from :class:`ugpnet_core.networks.regression.RegressionNetwork` gives ``forward``.
+    Three attributes may be left out:
+
+    - ``fixed_size`` (int or None): the one side, in pixels, that the network takes. The core pads
+      what is smaller and refuses what is larger.
+    - ``rebuild_options`` (dict): the options that build this network again where those it was
+      made with name a file or a download; a model file keeps these instead.
+    - ``forward_supervised``: see :class:`SupervisedBackbone`.
     """
 
     kind: Literal["direct", "residual"]
@@ -62,6 +76,16 @@ class Backbone(Protocol):
 
     def head(self, f: Tensor) -> Tensor:
         """Map the feature map to an image or a residual (N, 3, H * scale, W * scale)."""
+
+
+@runtime_checkable
+class SupervisedBackbone(Backbone, Protocol):
+    """A backbone whose own loss is also taken on images that it makes on the way (HINet's first
+    stage)."""
+
+    def forward_supervised(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Map x to what ``forward_features`` gives, and to the intermediate restored images
+        (N, 3, H * scale, W * scale). Used in training only."""
 
 
 @runtime_checkable

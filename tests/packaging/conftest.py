@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = sorted(
+    project.parent
+    for family in ("ugpnet_backbones", "ugpnet_priors")
+    for project in (ROOT / family).glob("*/pyproject.toml")
+)
 OWN = {
     "ugpnet-core": ROOT,
-    "ugpnet-backbones-nafnet": ROOT / "ugpnet_backbones" / "nafnet",
-    "ugpnet-priors-stylegan2": ROOT / "ugpnet_priors" / "stylegan2",
-    "ugpnet-priors-portraits": ROOT / "ugpnet_priors" / "portraits",
+    **{f"{one.parent.name}-{one.name}".replace("_", "-"): one for one in PLUGINS},
 }
 Files = Mapping[str, str]
 Plugin = tuple[str, str, Files]
@@ -104,7 +107,7 @@ def own_wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
 
 @pytest.fixture(scope="session")
 def own_target(own_wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with our four distributions installed as wheels."""
+    """A folder with our distributions installed as wheels."""
     target = tmp_path_factory.mktemp("own") / "site"
     install(target, *own_wheels.values())
     return target

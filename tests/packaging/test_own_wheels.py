@@ -11,9 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {
     "ugpnet-core": "ugpnet_core",
-    "ugpnet-backbones-nafnet": "ugpnet_backbones/nafnet",
-    "ugpnet-priors-stylegan2": "ugpnet_priors/stylegan2",
-    "ugpnet-priors-portraits": "ugpnet_priors/portraits",
+    **{
+        f"{project.parent.parent.name}-{project.parent.name}".replace(
+            "_", "-"
+        ): project.parent.relative_to(ROOT).as_posix()
+        for project in ROOT.glob("ugpnet_*/*/pyproject.toml")
+    },
 }
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from ugpnet_core.plugins import BackboneEntry, Options, hookimpl
+from ugpnet_core.plugins import BackboneEntry, Options, Preset, hookimpl
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -30,6 +30,39 @@ class NAFNetOptions(Options):
     )
 
 
+_SIDD: dict[str, Any] = {
+    "middle_blk_num": 12,
+    "enc_blk_nums": [2, 2, 4, 8],
+    "dec_blk_nums": [2, 2, 2, 2],
+}
+
+
+def _preset(name: str, description: str, parameters: int, **options: Any) -> Preset:
+    return Preset(
+        name=name,
+        description=description,
+        options=options,
+        parameters=parameters,
+        feature_channels=options["width"],
+    )
+
+
+PRESETS = (
+    _preset("nafnet-gopro-width32", "as published for deblurring, small", 17_111_907, width=32),
+    _preset("nafnet-gopro-width64", "as published for deblurring", 67_888_835, width=64),
+    _preset(
+        "nafnet-reds-width64",
+        "as published for deblurring and JPEG artefacts",
+        67_888_835,
+        width=64,
+    ),
+    _preset(
+        "nafnet-sidd-width32", "as published for denoising, small", 29_159_715, width=32, **_SIDD
+    ),
+    _preset("nafnet-sidd-width64", "as published for denoising", 115_982_915, width=64, **_SIDD),
+)
+
+
 @hookimpl
 def ugpnet_backbones() -> list[BackboneEntry]:
     """Return the one backbone of this distribution."""
@@ -43,6 +76,9 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             options=NAFNetOptions,
             loss="psnr",
             parameters=17_111_907,
+            presets=PRESETS,
+            bfloat16=True,
+            channels_last=True,
             paper="Chen et al., Simple Baselines for Image Restoration, ECCV 2022, 2204.04676",
             licence="Apache-2.0",
         )

@@ -11,10 +11,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugpnet_core.errors import PluginError, SizeError
-from ugpnet_core.image import pad_to_multiple
+from ugpnet_core.errors import PluginError
 from ugpnet_core.networks.blocks import LEAKY_SLOPE, ConvBlock
-from ugpnet_core.protocols import Backbone, RestorationOutput
+from ugpnet_core.networks.regression import check_images, checked_features, cropped, padded
+from ugpnet_core.protocols import Backbone, RestorationOutput, SupervisedBackbone
 
 
 class DirectAdapter(nn.Module):
@@ -29,7 +29,7 @@ class DirectAdapter(nn.Module):
     def forward(self, x: Tensor) -> RestorationOutput:
         """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features (N, C, sH, sW)."""
         x = _enlarged(x, self.enlarge)
-        features = _padded_features(self.backbone, x)
+        features, intermediate = _features(self, x)
         # The head sees the padded map, as it would inside the backbone; cropping comes last.
         image = self.backbone.head(features)
         expected = (x.shape[0], 3, *features.shape[2:])
@@ -39,7 +39,9 @@ class DirectAdapter(nn.Module):
                 f"image {expected} belongs."
             )
         scale = self.backbone.scale
-        return RestorationOutput(_cropped(image, x, scale), _cropped(features, x, scale))
+        return RestorationOutput(
+            cropped(image, x, scale), cropped(features, x, scale), intermediate
+        )
 
 
 class MergingNetwork(nn.Module):
@@ -76,9 +78,9 @@ class ResidualAdapter(nn.Module):
         """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features
         (N, merging_channels, sH, sW)."""
         x = _enlarged(x, self.enlarge)
-        features = _cropped(_padded_features(self.backbone, x), x)
-        merged: RestorationOutput = self.merging(features + self.structure_encoder(x))
-        return merged
+        features, intermediate = _features(self, x)
+        merged: RestorationOutput = self.merging(cropped(features, x) + self.structure_encoder(x))
+        return merged._replace(intermediate=intermediate)
 
 
 def restoration_module(
@@ -110,27 +112,22 @@ _MEMBERS = ("kind", "feature_channels", "scale", "size_multiple", "forward_featu
 
 
 def _enlarged(x: Tensor, factor: int) -> Tensor:
-    if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape:
-        raise SizeError(f"A backbone takes images (N, 3, H, W), not {tuple(x.shape)}.")
+    check_images(x)
     if factor == 1:
         return x
     return F.interpolate(x, scale_factor=factor, mode="bicubic", align_corners=False)
 
 
-def _padded_features(backbone: Backbone, x: Tensor) -> Tensor:
-    """The feature map of x, padded to the backbone's size multiple."""
-    x = pad_to_multiple(x, backbone.size_multiple)
-    features = backbone.forward_features(x)
-    scale = backbone.scale
-    expected = (x.shape[0], backbone.feature_channels, x.shape[2] * scale, x.shape[3] * scale)
-    if tuple(features.shape) != expected:
-        raise PluginError(
-            f"{type(backbone).__name__}.forward_features returned {tuple(features.shape)} where "
-            f"its declaration promises {expected}."
-        )
-    return features
-
-
-def _cropped(padded: Tensor, x: Tensor, scale: int = 1) -> Tensor:
-    """What of a padded map belongs to x."""
-    return padded[..., : x.shape[2] * scale, : x.shape[3] * scale]
+def _features(
+    adapter: DirectAdapter | ResidualAdapter, x: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The feature map of x, padded to what the backbone takes; in training also the intermediate
+    images, of the size of the image."""
+    backbone = adapter.backbone
+    fitting = padded(backbone, x)
+    if adapter.training and isinstance(backbone, SupervisedBackbone):
+        features, images = backbone.forward_supervised(fitting)
+    else:
+        features, images = backbone.forward_features(fitting), ()
+    intermediate = tuple(cropped(image, x, backbone.scale) for image in images)
+    return checked_features(backbone, features, fitting), intermediate

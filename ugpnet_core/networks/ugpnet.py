@@ -6,6 +6,8 @@ Restoration, WACV 2024.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from ugpnet_core.config import ModelConfig
@@ -36,6 +38,13 @@ class UGPNet(nn.Module):
             raise ConfigError(
                 f"The prior's resolution {prior.resolution} is no multiple of the scale {scale} "
                 f"of task {config.task.name!r}; choose another prior."
+            )
+        side = prior.resolution // backbone.scale
+        fixed = getattr(backbone, "fixed_size", None)
+        if fixed is not None and fixed < side:
+            raise ConfigError(
+                f"Backbone {config.backbone.name!r} takes {fixed}x{fixed} pixels only and would "
+                f"get {side}x{side}; choose a prior of resolution {fixed * backbone.scale}."
             )
         self.config = config
         self.scale = scale
@@ -78,6 +87,11 @@ def build_model(config: ModelConfig) -> UGPNet:
         ConfigError: an option is unknown, or the parts do not fit each other.
     """
     backbone = create_backbone(config.backbone.name, **config.backbone.options)
+    # What names a file or a download would not be found where the model is loaded.
+    rebuild: dict[str, Any] | None = getattr(backbone, "rebuild_options", None)
+    if rebuild is not None:
+        component = config.backbone.model_copy(update={"options": rebuild})
+        config = config.model_copy(update={"backbone": component})
     prior = create_prior(config.prior.name, **config.prior.options)
     task = create_task_at(config.task, prior.resolution)
     return UGPNet(config, backbone, prior, task.scale)

@@ -22,6 +22,7 @@ from ugpnet_core.plugins.entries import (
     TaskEntry,
 )
 
+
 def list_backbones() -> list[BackboneEntry]:
     """The usable backbones, by name; imports neither torch nor numpy."""
     return [installed.entry for installed in registry().backbones.values()]

@@ -33,9 +33,14 @@ class RestorationStage(SingleLossStage):
         super().__init__(bench, settings, model.restoration)
 
     def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
-        """L_res between x_reg and x_gt."""
-        loss = PIXEL_LOSSES[self.loss_name](self.network(pair.degraded).image, pair.clean)
-        return {self.loss_name: (1.0, loss)}
+        """L_res between x_reg and x_gt, and as much for each image that R makes on the way."""
+        loss, output = PIXEL_LOSSES[self.loss_name], self.network(pair.degraded)
+        terms: dict[str, tuple[float, Tensor]] = {
+            self.loss_name: (1.0, loss(output.image, pair.clean))
+        }
+        for number, image in enumerate(output.intermediate, 1):
+            terms[f"{self.loss_name}_intermediate{number}"] = (1.0, loss(image, pair.clean))
+        return terms
 
     def restored(self, network: nn.Module, pair: Pair) -> Tensor:
         """x_reg."""
