@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugpnet_core.errors import ConfigError, SizeError
+from ugpnet_core.errors import ConfigError
 from ugpnet_core.networks.blocks import ChannelLayerNorm
+from ugpnet_core.networks.regression import RegressionNetwork, check_images, cropped
 
 
 class LocalPool(nn.Module):
@@ -83,7 +84,7 @@ class NAFBlock(nn.Module):
         return x + self.gamma * self.conv5(y)  # type: ignore[no-any-return]
 
 
-class NAFNet(nn.Module):
+class NAFNet(RegressionNetwork):
     """A residual backbone; feature_channels is ``width``.
 
     Takes any size: the image is padded with zeros to a multiple of 2 ** len(enc_blk_nums), as the
@@ -91,8 +92,6 @@ class NAFNet(nn.Module):
     """
 
     kind: Literal["direct", "residual"] = "residual"
-    scale = 1
-    size_multiple = 1
 
     def __init__(
         self,
@@ -152,11 +151,8 @@ class NAFNet(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Map x (N, 3, H, W) to what enters the last convolution (N, width, H, W)."""
-        if x.dim() != 4 or x.shape[1] != self.intro.in_channels or 0 in x.shape:
-            raise SizeError(f"NAFNet takes images (N, 3, H, W), not {tuple(x.shape)}.")
-        height, width = x.shape[2:]
-        f = self._padded_features(x)
-        return f[:, :, :height, :width]
+        check_images(x)
+        return cropped(self._padded_features(x), x)
 
     def head(self, f: Tensor) -> Tensor:
         """Map the feature map (N, width, H, W) to the residual (N, 3, H, W)."""
@@ -165,11 +161,9 @@ class NAFNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore x (N, 3, H, W) in [0, 1]; the result may leave that range a little."""
-        if x.dim() != 4 or x.shape[1] != self.intro.in_channels or 0 in x.shape:
-            raise SizeError(f"NAFNet takes images (N, 3, H, W), not {tuple(x.shape)}.")
-        height, width = x.shape[2:]
+        check_images(x)
         # The head sees the padded map, as in the published network; cropping comes last.
-        return x + self.head(self._padded_features(x))[:, :, :height, :width]
+        return x + cropped(self.head(self._padded_features(x)), x)
 
     def _padded_features(self, x: Tensor) -> Tensor:
         multiple = 2**self.levels
