@@ -8,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ import ugpnet_core
 from ugpnet_core import cli
 from ugpnet_core.cli import console, listing
 from ugpnet_core.errors import ConfigError, ImageError, UnknownNameError
-from ugpnet_core.plugins import Problem, Registry
+from ugpnet_core.plugins import BackboneEntry, Installed, Preset, Problem, Registry
 
 LISTS = {"list-backbones": "nafnet", "list-priors": "stylegan2", "list-tasks": "denoise"}
 
@@ -58,6 +59,65 @@ def test_json_shows_the_options(capsys: pytest.CaptureFixture[str]) -> None:
     (nafnet,) = (entry for entry in shown["backbones"] if entry["name"] == "nafnet")
     assert nafnet["kind"] == "residual"
     assert nafnet["options"]["width"]["type"] == "integer"
+
+
+def test_json_shows_presets_inside_their_backbone(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["list-backbones", "--json"])
+    shown = json.loads(capsys.readouterr().out)
+    names = [entry["name"] for entry in shown["backbones"]]
+    assert "nafnet-sidd-width64" not in names
+    (nafnet,) = (entry for entry in shown["backbones"] if entry["name"] == "nafnet")
+    assert not {"preset_of", "preset_options"} & set(nafnet)
+    (preset,) = (one for one in nafnet["presets"] if one["name"] == "nafnet-sidd-width64")
+    assert preset["parameters"] == 115_982_915
+    assert preset["options"]["enc_blk_nums"] == [2, 2, 4, 8]
+    assert (preset["kind"], preset["feature_channels"], preset["scale"]) == ("residual", 64, 1)
+    assert preset["description"]
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_presets_stand_beneath_their_backbone(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert cli.main(["list-backbones"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= int(columns)
+    pattern = r"^   nafnet-sidd-width64 +residual +64 +1 +115\.98 M +as published"
+    found = re.search(pattern, shown, re.MULTILINE)
+    assert found
+    assert shown.rindex("\n nafnet ", 0, found.start()) > shown.index(" presets ")
+
+
+def test_odd_presets_are_shown_as_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preset = Preset(
+        name="net-open",
+        description="with [b]open[/b] ends",
+        options={"path": Path("a/b"), "limit": float("inf"), "what": object},
+        parameters=3,
+    )
+    entry = BackboneEntry(
+        name="net",
+        description="A test.",
+        factory="a.b:c",
+        kind="direct",
+        feature_channels=None,
+        presets=(preset,),
+    )
+    found = Registry(
+        backbones={"net": Installed(entry, "ugpnet-test", "1.0")},
+        presets={"net-open": Installed(entry.with_preset(preset), "ugpnet-test", "1.0")},
+    )
+    monkeypatch.setattr(listing, "registry", lambda: found)
+    assert cli.main(["list-backbones", "--json"]) == 0
+    (shown,) = json.loads(capsys.readouterr().out)["backbones"]
+    (made,) = shown["presets"]
+    assert made["options"] == {"path": "a/b", "limit": "Infinity", "what": "<class 'object'>"}
+    assert made["feature_channels"] is None
+    assert cli.main(["list-backbones"]) == 0
+    assert re.search(r"net-open +direct +- +1 .*with \[b\]open", capsys.readouterr().out)
 
 
 def test_nothing_installed(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
+from pydantic_core import to_json
 
 from ugpnet_core.cli.console import output, plain
 from ugpnet_core.plugins import (
@@ -17,6 +18,7 @@ from ugpnet_core.plugins import (
     Entry,
     Installed,
     ModelEntry,
+    Preset,
     PriorEntry,
     Problem,
     TaskEntry,
@@ -75,6 +77,10 @@ def _list(
         print(json.dumps(listing, indent=2))
         return
     _print_table(word, installed, columns, problems)
+    if word == "backbone":
+        _print_presets(registry().presets.values(), columns)
+    if problems:
+        _print_problems(problems, everything=not installed)
 
 
 def _print_table(
@@ -83,6 +89,7 @@ def _print_table(
     columns: list[Column],
     problems: list[Problem],
 ) -> None:
+    """Print a table of what is installed, broken or not, and a line of description each."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -114,12 +121,41 @@ def _print_table(
         console.print(f"No {word} is installed.")
     for one in installed.values():
         console.print(Text(f"{one.entry.name}: {plain(one.entry.description)}"))
-    if problems:
-        console.print("\nBroken, and left out (everything else works):" if installed else "Broken:")
+
+
+def _print_problems(problems: list[Problem], everything: bool) -> None:
+    """Print why something cannot be used; ``everything`` says that nothing else is installed."""
+    from rich.text import Text
+
+    console = output()
+    console.print("Broken:" if everything else "\nBroken, and left out (everything else works):")
     for problem in problems:
         name = plain(problem.entry or problem.plugin)
         source = plain(f"{problem.distribution} {problem.version}")
         console.print(Text(f"{name} ({source}): {plain(problem.reason)}"))
+
+
+def _print_presets(installed: Iterable[Installed[BackboneEntry]], columns: list[Column]) -> None:
+    """Print a table of presets, each beneath its backbone; nothing where there are none."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    by_backbone: dict[str, list[BackboneEntry]] = {}
+    for one in installed:
+        by_backbone.setdefault(one.entry.preset_of or "", []).append(one.entry)
+    if not by_backbone:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for title in ("presets", *(column for column, _ in columns), "description"):
+        table.add_column(title, overflow="fold")
+    for backbone, presets in by_backbone.items():
+        table.add_row(Text(plain(backbone)))
+        for preset in presets:
+            cells = [read(preset) for _, read in columns]
+            texts = ["-" if cell is None else str(cell) for cell in (*cells, preset.description)]
+            table.add_row(Text(f"  {plain(preset.name)}"), *map(Text, map(plain, texts)))
+    output().print(table)
 
 
 def _record(installed: Installed[E]) -> dict[str, object]:
@@ -128,8 +164,27 @@ def _record(installed: Installed[E]) -> dict[str, object]:
     fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
     if not isinstance(entry, ModelEntry):
         fields["options"] = _options(entry)
+    if isinstance(entry, BackboneEntry):
+        # They belong to entries that were made of a preset, and those are no backbones of a list.
+        del fields["preset_of"], fields["preset_options"]
+        # A preset whose name is claimed twice is among the problems instead.
+        usable = [preset for preset in entry.presets if preset.name in registry().presets]
+        fields["presets"] = [_preset_record(entry, preset) for preset in usable]
     source = {"distribution": installed.distribution, "version": installed.version}
     return fields | source | {"status": "ok"}
+
+
+def _preset_record(entry: BackboneEntry, preset: Preset) -> dict[str, object]:
+    """A preset as JSON shows it: what it leaves open is as its backbone has it."""
+    made = entry.with_preset(preset)
+    names = [field.name for field in dataclasses.fields(preset) if field.name != "options"]
+    fields = {name: getattr(made, name) for name in names}
+    return fields | {"options": _jsonable(preset.options)}
+
+
+def _jsonable(options: Mapping[str, Any]) -> Any:
+    """Options as JSON can hold them; what it cannot hold is shown as text."""
+    return json.loads(to_json(dict(options), fallback=str, inf_nan_mode="strings"))
 
 
 def _options(entry: BackboneEntry | PriorEntry | TaskEntry) -> dict[str, Any]:
