@@ -33,7 +33,7 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings; start from a file in examples/configs.")
     for override in overrides:
-        _apply(content, override)
+        apply_override(content, override)
     try:
         return TrainConfig.model_validate(content)
     except ValidationError as error:
@@ -62,20 +62,31 @@ def _refuse_repeated_keys(node: yaml.Node | None, path: Path) -> None:
             _refuse_repeated_keys(value, path)
 
 
-def _apply(content: dict[str, Any], override: str) -> None:
+def apply_override(content: dict[str, Any], override: str, word: str = "override") -> None:
+    """Set what ``key.subkey=value`` names in nested sections; the value is YAML.
+
+    Args:
+        content: the sections, changed in place; a missing one is made.
+        word: what errors call an override.
+
+    Raises:
+        ConfigError: there is no ``=``, the value is no YAML, or a section is a value.
+    """
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
-        raise ConfigError(f"{override!r} is no override; write it as key.subkey=value.")
+        raise ConfigError(f"{override!r} is no {word}; write it as key=value or key.subkey=value.")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"The value of override {override!r} is no YAML.") from error
+        raise ConfigError(f"The value of {word} {override!r} is no YAML.") from error
     *sections, last = key.split(".")
     for section in sections:
         inner = content.setdefault(section, {})
         if inner is None:
             inner = content[section] = {}
         if not isinstance(inner, dict):
-            raise ConfigError(f"Override {override!r}: {section!r} is a value, not a section.")
+            raise ConfigError(
+                f"{word.capitalize()} {override!r}: {section!r} is a value, not a section."
+            )
         content = inner
     content[last] = value
