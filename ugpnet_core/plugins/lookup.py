@@ -67,7 +67,8 @@ def find(kind: type[E], name: str) -> Installed[E]:
         if name in (problem.entry, problem.plugin if problem.entry is None else None):
             raise PluginError(_unusable(word, name, problem))
     installed = list(plugins.backbones if kind is BackboneEntry else entries)
-    raise UnknownNameError(_unknown(kind, name, list(entries), installed, unusable))
+    owners = {one.distribution for one in entries.values()}
+    raise UnknownNameError(_unknown(kind, name, list(entries), installed, owners, unusable))
 
 
 def _unusable(word: str, name: str, problem: Problem) -> str:
@@ -78,7 +79,12 @@ def _unusable(word: str, name: str, problem: Problem) -> str:
 
 
 def _unknown(
-    kind: type[Entry], name: str, known: list[str], installed: list[str], unusable: list[Problem]
+    kind: type[Entry],
+    name: str,
+    known: list[str],
+    installed: list[str],
+    owners: set[str],
+    unusable: list[Problem],
 ) -> str:
     word = WORDS[kind]
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -92,9 +98,10 @@ def _unknown(
     # that of their prior (portraits-denoise in portraits).
     owner = name.split("-")[0] if kind in (BackboneEntry, ModelEntry) else name
     package = re.sub(r"[^a-z0-9]+", "-", owner.lower()).strip("-")
-    if kind is not TaskEntry and package:
-        family = "backbones" if kind is BackboneEntry else "priors"
-        message += f" A plugin may bring it: pip install ugpnet-{family}-{package}"
+    family = "backbones" if kind is BackboneEntry else "priors"
+    distribution = f"ugpnet-{family}-{package}"
+    if kind is not TaskEntry and package and distribution not in owners:
+        message += f" A plugin may bring it: pip install {distribution}"
     if unusable:
         broken = sorted({problem.distribution for problem in unusable})
         message += f" (Broken, and so not searched: {', '.join(broken)}; see ugpnet list-{word}s.)"

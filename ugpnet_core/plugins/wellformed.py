@@ -8,6 +8,8 @@ import types
 import typing
 from typing import Any, Literal
 
+from pydantic import BaseModel
+
 from ugpnet_core.plugins.entries import BackboneEntry, Entry, Preset
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -33,9 +35,20 @@ def fault_of(entry: Entry | Preset) -> str | None:
             return f"{name}={value}, which should be positive"
     if isinstance(entry, BackboneEntry):
         for preset in entry.presets:
-            fault = fault_of(preset)
+            fault = fault_of(preset) or _unknown_option(preset, entry.options)
             if fault:
                 return f"a preset with {fault}"
+    return None
+
+
+def _unknown_option(preset: Preset, options: type[BaseModel]) -> str | None:
+    """Say which option of a preset its backbone lacks, or None; values are checked when used."""
+    if options.model_config.get("extra") == "allow":
+        return None
+    valid = {*options.model_fields, *(field.alias for field in options.model_fields.values())}
+    for name in preset.options:
+        if name not in valid:
+            return f"the option {name!r} (of {preset.name!r}), which its backbone lacks"
     return None
 
 
