@@ -1,0 +1,1 @@
+"""The conformance checks for backbones, shipped for the authors of plugins."""
