@@ -57,12 +57,14 @@ class Backbone(Protocol):
     ``size_multiple`` (reflect) before calling, and crops image and features after.
 
     Deriving from :class:`ugpnet_core.networks.regression.RegressionNetwork` gives ``forward``.
-    Three attributes may be left out:
+    Four attributes may be left out:
 
     - ``fixed_size`` (int or None): the one side, in pixels, that the network takes. The core pads
       what is smaller and refuses what is larger.
     - ``rebuild_options`` (dict): the options that build this network again where those it was
       made with name a file or a download; a model file keeps these instead.
+    - ``translate_published_keys`` (state dict -> state dict): renames the keys of a checkpoint
+      that is not in the layout of this network, and leaves all others alone.
     - ``forward_supervised``: see :class:`SupervisedBackbone`.
     """
 

@@ -29,6 +29,8 @@ SIGNATURES: Mapping[str, str] = {
     "middle_blks.0.conv1.weight": "NAFNet (backbone 'nafnet')",
     "sam12.conv1.weight": "HINet (backbone 'hinet')",
     "body.0.rdb1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
+    "RRDB_trunk.0.RDB1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
+    "model.1.sub.0.RDB1.conv1.0.weight": "RRDBNet (backbone 'rrdbnet')",
     "input_proj.proj.0.weight": "Uformer (backbone 'uformer')",
     "patch_embed.proj.weight": "Restormer",
 }
@@ -93,10 +95,15 @@ def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
 def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     """Read a file into a network; every key and shape must fit.
 
+    A network whose published checkpoints have other layouts as well renames their keys in
+    ``translate_published_keys`` (see :class:`ugpnet_core.protocols.Backbone`).
+
     Raises:
         WeightsError: as :func:`read_tensors`, or as :func:`fit`.
     """
-    fit(network, read_tensors(path), str(path))
+    tensors = read_tensors(path)
+    translate = getattr(network, "translate_published_keys", None)
+    fit(network, translate(tensors) if translate else tensors, str(path))
 
 
 def fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

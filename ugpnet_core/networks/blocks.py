@@ -9,13 +9,18 @@ from torch import Tensor, nn
 LEAKY_SLOPE = 0.2
 
 
+def conv3x3(in_channels: int, channels: int) -> nn.Conv2d:
+    """A 3x3 convolution that keeps the size, with zeros around the map."""
+    return nn.Conv2d(in_channels, channels, 3, padding=1)
+
+
 class ConvBlock(nn.Module):
     """Three 3x3 convolutions, each followed by LeakyReLU(0.2) (supplement S.1)."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.conv = nn.ModuleList(
-            nn.Conv2d(in_channels if i == 0 else channels, channels, 3, padding=1) for i in range(3)
+            conv3x3(in_channels if i == 0 else channels, channels) for i in range(3)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -31,9 +36,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1),
+            conv3x3(channels, channels), nn.ReLU(), conv3x3(channels, channels)
         )
 
     def forward(self, x: Tensor) -> Tensor:
