@@ -4,6 +4,9 @@ what the smallest training needs."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -135,5 +138,45 @@ def training_config(
                 inner = inner[section]
             inner[last] = value
         return TrainConfig.model_validate(content)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fresh_environment(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[], Callable[..., subprocess.CompletedProcess[str]]]:
+    """A function that makes a virtual environment, which also sees all that the tests see, and
+    gives a function that runs its Python there (outside the checkout, unless ``cwd`` says where).
+    """
+
+    def make() -> Callable[..., subprocess.CompletedProcess[str]]:
+        folder = tmp_path_factory.mktemp("environment")
+        command = [sys.executable, "-m", "venv", "--without-pip", str(folder)]
+        subprocess.run(command, check=True)
+        # --system-site-packages would mean those of the Python that our own environment is from.
+        seen = [path for path in sys.path if Path(path).name in {"site-packages", "dist-packages"}]
+        (own,) = folder.glob("lib/python*/site-packages")
+        lines = [f"import site; site.addsitedir({path!r})\n" for path in seen]
+        (own / "seen.pth").write_text("".join(lines))
+        nowhere = tmp_path_factory.mktemp("nowhere")
+        environment = {**os.environ, "COLUMNS": "80", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        environment.pop("PYTHONPATH", None)
+
+        def run(
+            *arguments: str, status: int = 0, cwd: Path = nowhere
+        ) -> subprocess.CompletedProcess[str]:
+            done = subprocess.run(
+                [str(folder / "bin" / "python"), *arguments],
+                capture_output=True,
+                text=True,
+                env=environment,
+                cwd=cwd,
+                check=False,
+            )
+            assert done.returncode == status, done.stdout + done.stderr
+            return done
+
+        return run
 
     return make

@@ -26,6 +26,7 @@ COMMANDS = {
     "list-priors": "ugpnet_core.cli.listing:list_priors",
     "list-models": "ugpnet_core.cli.listing:list_models",
     "list-tasks": "ugpnet_core.cli.listing:list_tasks",
+    "new-backbone": "ugpnet_core.cli.new:new_backbone",
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
     "config-schema": "ugpnet_core.cli.train:config_schema",
