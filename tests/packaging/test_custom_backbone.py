@@ -1,0 +1,78 @@
+"""The example of a third-party plugin: its whole life, in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "custom_backbone"
+Environment = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def environment(
+    tmp_path_factory: pytest.TempPathFactory, fresh_environment: Callable[[], Environment]
+) -> Environment:
+    """An environment with the wheel of the example."""
+    folder = tmp_path_factory.mktemp("example")
+    junk = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+    shutil.copytree(EXAMPLE, folder / "source", ignore=junk)
+    run = fresh_environment()
+    offline = ("-q", "--no-deps", "--no-index", "--no-build-isolation")
+    run("-m", "pip", "wheel", *offline, "-w", str(folder), str(folder / "source"))
+    (wheel,) = folder.glob("photon_restore-*.whl")
+    run("-m", "pip", "install", *offline, str(wheel))
+    return run
+
+
+def test_it_is_listed_with_its_preset(environment: Environment) -> None:
+    listing = json.loads(environment("-m", "ugpnet_core.cli", "list-backbones", "--json").stdout)
+    assert not listing["problems"]
+    (photon,) = (one for one in listing["backbones"] if one["name"] == "photon")
+    assert (photon["distribution"], photon["version"]) == ("photon-restore", "1.2.0")
+    assert [preset["name"] for preset in photon["presets"]] == ["photon-tiny"]
+    assert "photon-tiny" in environment("-m", "ugpnet_core.cli", "list-backbones").stdout
+
+
+def test_its_own_tests_pass(environment: Environment) -> None:
+    done = environment("-m", "pytest", "-p", "no:cacheprovider", str(EXAMPLE))
+    assert " passed" in done.stdout
+    for word in ("failed", "skipped", "warning"):
+        assert word not in done.stdout, done.stdout
+
+
+def test_its_life(
+    environment: Environment, training_settings: dict[str, Any], photographs: Path, tmp_path: Path
+) -> None:
+    """Trained for a few steps, saved, used; then uninstalled and missed."""
+    settings = {**training_settings, "output": str(tmp_path / "run")}
+    del settings["prior"]
+    settings["model"] = {
+        **settings["model"],
+        "backbone": {"name": "photon-tiny", "options": {"width": 4}},
+    }
+    (tmp_path / "photon.yaml").write_text(yaml.safe_dump(settings))
+    ugpnet = ("-m", "ugpnet_core.cli")
+    environment(*ugpnet, "train", "photon.yaml", cwd=tmp_path)
+    model = tmp_path / "run" / "tiny.safetensors"
+    image = photographs / "inner" / "0.png"
+    restore = (*ugpnet, "restore", str(image), "-m", str(model), "-o")
+    environment(*restore, "restored.png", cwd=tmp_path)
+    assert (tmp_path / "restored.png").is_file()
+
+    environment("-m", "pip", "uninstall", "-q", "-y", "photon-restore")
+    missed = environment(*restore, "again.png", cwd=tmp_path, status=1)
+    (line,) = missed.stderr.splitlines()
+    assert line.endswith("needs plugins that are not installed; pip install photon-restore")
+    assert "Traceback" not in missed.stderr
+    assert not (tmp_path / "again.png").exists()
+    listing = environment(*ugpnet, "list-backbones").stdout
+    assert "nafnet" in listing
+    assert "photon" not in listing
