@@ -32,6 +32,7 @@ SIGNATURES: Mapping[str, str] = {
     "RRDB_trunk.0.RDB1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
     "model.1.sub.0.RDB1.conv1.0.weight": "RRDBNet (backbone 'rrdbnet')",
     "input_proj.proj.0.weight": "Uformer (backbone 'uformer')",
+    "encoders.0.2.weight": "a U-Net (backbone 'unet')",
     "patch_embed.proj.weight": "Restormer",
 }
 
