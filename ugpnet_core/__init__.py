@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ugpnet_core.inference.restorer import Restorer
     from ugpnet_core.model_file import load_model, save_model
     from ugpnet_core.networks.ugpnet import build_model
+    from ugpnet_core.networks.wrapping import wrap_backbone
     from ugpnet_core.plugins import list_backbones, list_models, list_priors, list_tasks
     from ugpnet_core.protocols import UGPNetOutput
 
@@ -60,6 +61,7 @@ __all__ = [
     "list_tasks",
     "load_model",
     "save_model",
+    "wrap_backbone",
 ]
 
 _HOMES = {
@@ -80,6 +82,7 @@ _HOMES = {
     "ugpnet_core.inference.restorer": ("Restorer",),
     "ugpnet_core.model_file": ("load_model", "save_model"),
     "ugpnet_core.networks.ugpnet": ("build_model",),
+    "ugpnet_core.networks.wrapping": ("wrap_backbone",),
     "ugpnet_core.plugins": ("list_backbones", "list_models", "list_priors", "list_tasks"),
     "ugpnet_core.protocols": ("UGPNetOutput",),
 }

@@ -1,0 +1,118 @@
+"""What a wrapped network is like, found by running it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import Tensor
+
+from ugpnet_core.errors import PluginError, UGPNetError
+from ugpnet_core.networks.capture import image_of, undisturbed
+from ugpnet_core.networks.last_layer import candidates, relation
+from ugpnet_core.networks.probe import (
+    ProbeSizeError,
+    Size,
+    checked_image,
+    close,
+    failure,
+    pixels,
+    probe_images,
+    ratio,
+    same,
+    with_fitting_size,
+)
+from ugpnet_core.plugins.discovery import describe_error
+
+if TYPE_CHECKING:
+    from ugpnet_core.networks.wrapping import WrappedBackbone
+
+
+class Measured(NamedTuple):
+    """What the probe of a wrapped network found; see ``WrappedBackbone``."""
+
+    channels: int
+    scale: int
+    repeat: int
+    copies: bool
+    adds_input: bool
+
+
+def measure(backbone: WrappedBackbone) -> Measured:
+    """Run a wrapped network and verify that its last layer makes its image of the feature map.
+
+    Raises:
+        PluginError: it does not; the message says what would be right.
+    """
+    with undisturbed(backbone):
+        return with_fitting_size(
+            lambda size: _measure(backbone, size), backbone.size_multiple, backbone.fixed_size
+        )
+
+
+def _measure(backbone: WrappedBackbone, size: Size) -> Measured:
+    network, name = backbone.network, backbone.last_layer
+    x = probe_images(network, size)
+    backbone.copies = True
+    try:
+        f, returned = backbone.capture(x)
+        # Whether the layer, or what runs after it, changes the map that entered.
+        backbone.copies = False
+        changed = not same(backbone.capture(x)[0], f)
+    except UGPNetError:
+        raise
+    except Exception as error:
+        raise ProbeSizeError(failure(network, size, error)) from error
+    image = checked_image(image_of(returned, backbone.output), x)
+    scale, repeat = ratio(image, x), ratio(image, f)
+    if not scale:
+        raise ProbeSizeError(
+            f"The network makes {pixels(image)} pixels of {pixels(x)}, which is no whole multiple"
+        )
+    if not repeat:
+        raise ProbeSizeError(
+            f"What enters layer {name!r} has {pixels(f)} pixels for an image of {pixels(image)}, "
+            "of which that is no whole multiple"
+        )
+    if backbone.kind == "residual" and scale != 1:
+        raise PluginError(
+            f"The network enlarges {scale} times, so that its output is not added to x; declare "
+            "kind='direct'."
+        )
+    given = f.clone()
+    try:
+        y = backbone.apply_last_layer(given)
+    except Exception as error:
+        raise PluginError(
+            f"Layer {name!r} cannot be run by itself on what enters it ({describe_error(error)}); "
+            "name another layer."
+        ) from error
+    adds_input = False
+    if not (backbone.carry_remainder and y.shape == image.shape):
+        how = relation(backbone.kind, x, image, y) if y.shape == image.shape else None
+        if how is None:
+            raise PluginError(_mismatch(backbone, size, x, image, y))
+        adds_input = how == "x + y"
+    return Measured(f.shape[1], scale, repeat, changed or not same(given, f), adds_input)
+
+
+def _mismatch(backbone: WrappedBackbone, size: Size, x: Tensor, image: Tensor, y: Tensor) -> str:
+    network, name = backbone.network, backbone.last_layer
+    if x.shape == y.shape == image.shape and close(image, x + y):
+        return (
+            f"The output of {type(network).__name__} is x plus what layer {name!r} gives: declare "
+            "kind='residual'."
+        )
+    if x.shape == y.shape == image.shape and close(image, x - y):
+        return (
+            f"The output of {type(network).__name__} is x minus what layer {name!r} gives: declare "
+            "kind='residual' with after=torch.neg."
+        )
+    others = candidates(network, size, backbone.kind, backbone.output, backbone.call)
+    better = [each.name for each in others if each.exact and each.after is None]
+    advice = f"name {better[0]!r} instead" if better else "name a later layer"
+    shape = "" if y.shape == image.shape else f", which gives {tuple(y.shape[1:])},"
+    return (
+        f"Something follows layer {name!r}{shape} before the output {tuple(image.shape[1:])} of "
+        f"{type(network).__name__} is complete; {advice}, give what follows with after=, or set "
+        "carry_remainder=True."
+    )
