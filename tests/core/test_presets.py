@@ -54,7 +54,8 @@ def _entry(name: str = "tiny", *presets: Preset, **fields: Any) -> BackboneEntry
 
 
 def _discover(**by_distribution: list[BackboneEntry]) -> Registry:
-    """What is installed, and plugins that return these entries, each of a distribution."""
+    """NAFNet, StyleGAN2, the tasks, and plugins that return these entries, each of a
+    distribution."""
 
     def point(distribution: str, entries: list[BackboneEntry]) -> Any:
         @hookimpl
@@ -67,7 +68,11 @@ def _discover(**by_distribution: list[BackboneEntry]) -> Registry:
             load=lambda: SimpleNamespace(ugpnet_backbones=ugpnet_backbones),
         )
 
-    ours = importlib.metadata.entry_points(group="ugpnet")
+    ours = [
+        each
+        for each in importlib.metadata.entry_points(group="ugpnet")
+        if each.name in ("nafnet", "stylegan2", "core-tasks")
+    ]
     return discover([*ours, *(point(*one) for one in by_distribution.items())])
 
 
@@ -163,6 +168,7 @@ def test_a_preset_name_claimed_twice_is_nobodys(
     assert "tiny-photos" not in found.presets
     assert {"tiny", "free"} <= set(found.backbones)
     assert "tiny-two" in found.presets
+    assert [preset.name for preset in found.backbones["tiny"].entry.presets] == ["tiny-two"]
     problems = [problem for problem in found.problems if problem.entry == "tiny-photos"]
     assert [problem.distribution for problem in problems] == ["acme", "brand"]
     for problem in problems:

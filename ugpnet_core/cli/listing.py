@@ -9,19 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
-from pydantic_core import to_json
 
 from ugpnet_core.cli.console import output, plain
+from ugpnet_core.cli.records import entry_record
 from ugpnet_core.plugins import (
     BackboneEntry,
     E,
-    Entry,
     Installed,
-    ModelEntry,
-    Preset,
-    PriorEntry,
     Problem,
-    TaskEntry,
     registry,
 )
 
@@ -35,7 +30,7 @@ def list_backbones(as_json: Json = False) -> None:
         ("kind", lambda entry: entry.kind),
         ("channels", lambda entry: entry.feature_channels),
         ("scale", lambda entry: entry.scale),
-        ("params", lambda entry: _millions(entry.parameters)),
+        ("params", lambda entry: millions(entry.parameters)),
     ]
     _list("backbone", registry().backbones, columns, as_json)
 
@@ -44,7 +39,7 @@ def list_priors(as_json: Json = False) -> None:
     """Show the installed priors (pretrained generators)."""
     columns: list[Column] = [
         ("resolution", lambda entry: entry.resolution),
-        ("params", lambda entry: _millions(entry.parameters)),
+        ("params", lambda entry: millions(entry.parameters)),
     ]
     _list("prior", registry().priors, columns, as_json)
 
@@ -54,7 +49,7 @@ def list_models(as_json: Json = False) -> None:
     columns: list[Column] = [
         ("task", lambda entry: entry.task),
         ("size", lambda entry: entry.resolution),
-        ("params", lambda entry: _millions(entry.parameters)),
+        ("params", lambda entry: millions(entry.parameters)),
     ]
     _list("model", registry().models, columns, as_json)
 
@@ -71,7 +66,7 @@ def _list(
     problems = [problem for problem in registry().problems if problem.kind in (None, word)]
     if as_json:
         listing = {
-            f"{word}s": [_record(one) for one in installed.values()],
+            f"{word}s": [entry_record(one) for one in installed.values()],
             "problems": [dataclasses.asdict(problem) for problem in problems],
         }
         print(json.dumps(listing, indent=2))
@@ -158,45 +153,6 @@ def _print_presets(installed: Iterable[Installed[BackboneEntry]], columns: list[
     output().print(table)
 
 
-def _record(installed: Installed[E]) -> dict[str, object]:
-    """An entry as JSON shows it: its fields, its options, where it comes from."""
-    entry: Entry = installed.entry
-    fields = {field.name: getattr(entry, field.name) for field in dataclasses.fields(entry)}
-    if not isinstance(entry, ModelEntry):
-        fields["options"] = _options(entry)
-    if isinstance(entry, BackboneEntry):
-        # They belong to entries that were made of a preset, and those are no backbones of a list.
-        del fields["preset_of"], fields["preset_options"]
-        # A preset whose name is claimed twice is among the problems instead.
-        usable = [preset for preset in entry.presets if preset.name in registry().presets]
-        fields["presets"] = [_preset_record(entry, preset) for preset in usable]
-    source = {"distribution": installed.distribution, "version": installed.version}
-    return fields | source | {"status": "ok"}
-
-
-def _preset_record(entry: BackboneEntry, preset: Preset) -> dict[str, object]:
-    """A preset as JSON shows it: what it leaves open is as its backbone has it."""
-    made = entry.with_preset(preset)
-    names = [field.name for field in dataclasses.fields(preset) if field.name != "options"]
-    fields = {name: getattr(made, name) for name in names}
-    return fields | {"options": _jsonable(preset.options)}
-
-
-def _jsonable(options: Mapping[str, Any]) -> Any:
-    """Options as JSON can hold them; what it cannot hold is shown as text."""
-    return json.loads(to_json(dict(options), fallback=str, inf_nan_mode="strings"))
-
-
-def _options(entry: BackboneEntry | PriorEntry | TaskEntry) -> dict[str, Any]:
-    """The options as JSON schema properties; names only where a plugin's types have no schema."""
-    try:
-        schema = entry.options.model_json_schema()
-        json.dumps(schema)
-    except Exception:
-        return {name: {} for name in entry.options.model_fields}
-    properties: dict[str, Any] = schema.get("properties", {})
-    return properties
-
-
-def _millions(parameters: int | None) -> str | None:
+def millions(parameters: int | None) -> str | None:
+    """A number of parameters as tables show it; None where it is not known."""
     return None if parameters is None else f"{parameters / 1e6:.2f} M"

@@ -29,6 +29,7 @@ from ugpnet_core.plugins.entries import (
 )
 from ugpnet_core.plugins.lookup import (
     find,
+    find_any,
     list_backbones,
     list_models,
     list_priors,
@@ -55,6 +56,7 @@ __all__ = [
     "TaskEntry",
     "discover",
     "find",
+    "find_any",
     "hookimpl",
     "hookspec",
     "list_backbones",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import functools
 import importlib.metadata
@@ -109,9 +110,11 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
             problems += dict.fromkeys(source.problem(reason) for source in group)
             continue
         for entry in _load(group[0], problems):
-            # Backbones and their presets are asked for in the same way, so they share names.
-            presets = entry.presets if isinstance(entry, BackboneEntry) else ()
-            for one in (entry, *(entry.with_preset(preset) for preset in presets)):  # type: ignore[union-attr]
+            ones: list[Entry] = [entry]
+            if isinstance(entry, BackboneEntry):
+                # They are asked for in the same way as backbones, so they share names.
+                ones += [entry.with_preset(preset) for preset in entry.presets]
+            for one in ones:
                 found[type(one)].setdefault(one.name, []).append((group[0], one))
 
     usable: dict[type[Entry], dict[str, Installed[Any]]] = {kind: {} for kind in found}
@@ -128,14 +131,12 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
                 "uninstall or rename one"
             )
             problems += dict.fromkeys(source.problem(reason, name, word) for source in sources)
-    backbones = usable[BackboneEntry]
+    both = usable[BackboneEntry]
+    backbones = {name: one for name, one in both.items() if one.entry.preset_of is None}
+    presets = {name: one for name, one in both.items() if _has_base(one, backbones)}
     return Registry(
-        backbones={name: one for name, one in backbones.items() if one.entry.preset_of is None},
-        presets={
-            name: one
-            for name, one in backbones.items()
-            if one.entry.preset_of is not None and _has_base(one, backbones)
-        },
+        backbones={name: _with_usable(one, presets) for name, one in backbones.items()},
+        presets=presets,
         priors=usable[PriorEntry],
         models=usable[ModelEntry],
         tasks=usable[TaskEntry],
@@ -159,11 +160,20 @@ def describe_error(error: BaseException) -> str:
 
 
 def _has_base(
-    preset: Installed[BackboneEntry], backbones: Mapping[str, Installed[BackboneEntry]]
+    one: Installed[BackboneEntry], backbones: Mapping[str, Installed[BackboneEntry]]
 ) -> bool:
-    """Whether the backbone of a preset is usable itself, and from the same distribution."""
-    base = backbones.get(preset.entry.preset_of or "")
-    return base is not None and base.distribution == preset.distribution
+    """Whether this is a preset whose backbone is usable itself, of the same distribution."""
+    base = backbones.get(one.entry.preset_of or "")
+    return base is not None and base.distribution == one.distribution
+
+
+def _with_usable(
+    one: Installed[BackboneEntry], presets: Mapping[str, Installed[BackboneEntry]]
+) -> Installed[BackboneEntry]:
+    """A backbone without those of its presets whose names are contested."""
+    usable = tuple(preset for preset in one.entry.presets if preset.name in presets)
+    entry = dataclasses.replace(one.entry, presets=usable)
+    return dataclasses.replace(one, entry=entry)
 
 
 def _by_plugin_name(points: Iterable[importlib.metadata.EntryPoint]) -> dict[str, list[_Source]]:

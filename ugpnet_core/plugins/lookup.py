@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -71,6 +71,51 @@ def find(kind: type[E], name: str) -> Installed[E]:
     raise UnknownNameError(_unknown(kind, name, list(entries), installed, owners, unusable))
 
 
+def find_any(name: str) -> list[Installed[Any]]:
+    """Look up the usable entries of a name among backbones, presets, priors, models and tasks.
+
+    Raises:
+        UnknownNameError: there is none; the message names the near ones and what to install.
+        PluginError: it is installed but cannot be used; the message says why.
+    """
+    found: list[Installed[Any]] = []
+    unusable: PluginError | None = None
+    for kind in WORDS:
+        try:
+            found.append(find(kind, name))
+        except UnknownNameError:
+            continue
+        except PluginError as error:
+            unusable = unusable or error
+    if not found:
+        raise unusable or UnknownNameError(_unknown_anywhere(name))
+    return found
+
+
+def _unknown_anywhere(name: str) -> str:
+    plugins = registry()
+    groups: dict[str, Mapping[str, Installed[Any]]] = {
+        "backbone": plugins.backbones,
+        "preset": plugins.presets,
+        "prior": plugins.priors,
+        "model": plugins.models,
+        "task": plugins.tasks,
+    }
+    words = {each: word for word, group in groups.items() for each in group}
+    near = difflib.get_close_matches(name, words, n=3, cutoff=0.5)
+    owners = {one.distribution for group in groups.values() for one in group.values()}
+    bringing = [_distribution(kind, name) for kind in (BackboneEntry, PriorEntry, ModelEntry)]
+    if near:
+        hint = f"did you mean {' or '.join(f'{each} ({words[each]})' for each in near)}?"
+    else:
+        hint = "see ugpnet list-backbones, list-priors, list-models and list-tasks."
+    message = f"There is no backbone, preset, prior, model or task {name!r}; {hint}"
+    wanted = [each for each in dict.fromkeys(bringing) if each and each not in owners]
+    if wanted and not near:
+        message += f" A plugin may bring it: pip install {' or '.join(wanted)}"
+    return message + _not_searched(plugins.problems, "backbones")
+
+
 def _unusable(word: str, name: str, problem: Problem) -> str:
     return (
         f"The {word} {name!r} cannot be used: the plugin {problem.plugin!r} of "
@@ -94,18 +139,27 @@ def _unknown(
         message = f"There is no {word} {name!r}; installed are: {', '.join(installed)}."
     else:
         message = f"There is no {word} {name!r}, and none is installed."
+    distribution = _distribution(kind, name)
+    if distribution and distribution not in owners:
+        message += f" A plugin may bring it: pip install {distribution}"
+    return message + _not_searched(unusable, f"{word}s")
+
+
+def _distribution(kind: type[Entry], name: str) -> str | None:
+    """Which of our distributions would bring a name, by the way they are called."""
     # Presets lie in the distribution of their backbone (rrdbnet-x4 in rrdbnet), and models in
     # that of their prior (portraits-denoise in portraits).
     owner = name.split("-")[0] if kind in (BackboneEntry, ModelEntry) else name
     package = re.sub(r"[^a-z0-9]+", "-", owner.lower()).strip("-")
     family = "backbones" if kind is BackboneEntry else "priors"
-    distribution = f"ugpnet-{family}-{package}"
-    if kind is not TaskEntry and package and distribution not in owners:
-        message += f" A plugin may bring it: pip install {distribution}"
-    if unusable:
-        broken = sorted({problem.distribution for problem in unusable})
-        message += f" (Broken, and so not searched: {', '.join(broken)}; see ugpnet list-{word}s.)"
-    return message
+    return f"ugpnet-{family}-{package}" if package and kind is not TaskEntry else None
+
+
+def _not_searched(unusable: Iterable[Problem], listing: str) -> str:
+    broken = sorted({problem.distribution for problem in unusable})
+    if not broken:
+        return ""
+    return f" (Broken, and so not searched: {', '.join(broken)}; see ugpnet list-{listing}.)"
 
 
 def resolve(reference: str) -> Callable[..., Any]:
