@@ -446,6 +446,44 @@ def test_a_last_layer_that_changes_its_input_in_place() -> None:
     assert (f < 0).any()
 
 
+class Padded(nn.Module):
+    """Pads by itself what enters a convolution that does not."""
+
+    def __init__(self, mode: str, width: int) -> None:
+        super().__init__()
+        self.mode, self.width = mode, width
+        self.first = nn.Conv2d(3, 4, 1)
+        self.last = nn.Conv2d(4, 3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(F.pad(self.first(x), (self.width,) * 4, mode=self.mode))
+        return y[..., self.width - 1 : y.shape[2] - self.width + 1, self.width - 1 :][
+            ..., : x.shape[3]
+        ]
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate", "constant"])
+@pytest.mark.parametrize("width", [1, 2])
+@torch.no_grad()
+def test_a_last_layer_that_does_not_pad(mode: str, width: int) -> None:
+    network = Padded(mode, width)
+    x = torch.rand(1, 3, 8, 9)
+    for last_layer in ("last", None):
+        backbone = ug.wrap_backbone(network, last_layer)
+        assert backbone.last_layer == "last"
+        torch.testing.assert_close(backbone(x), network(x))
+        assert torch.equal(backbone.forward_features(x), network.first(x))
+
+
+def test_a_last_layer_whose_padding_is_unknown() -> None:
+    network = Padded("circular", 1)
+    with pytest.raises(PluginError, match="carry_remainder=True"):
+        ug.wrap_backbone(network, "last")
+    backbone = ug.wrap_backbone(network, "last", carry_remainder=True)
+    x = torch.rand(1, 3, 8, 9)
+    torch.testing.assert_close(backbone(x), network(x))
+
+
 class Repeats(nn.Module):
     """Calls its last layer twice."""
 

@@ -15,9 +15,12 @@ from ugpnet_core.networks.probe import (
     checked_image,
     close,
     failure,
+    fit,
     probe_images,
     ratio,
+    trimmed,
     with_fitting_size,
+    without_margin,
 )
 
 Kind = Literal["direct", "residual"]
@@ -86,8 +89,11 @@ def candidates(
         layer = network.get_submodule(name)
         convolutions = sum(weight.dim() == 4 for weight in layer.parameters())
         is_input = given.shape == x.shape and close(given, x)
-        if convolutions != 1 or is_input or not ratio(image, given):
+        fitting = fit(image, given)
+        if convolutions != 1 or is_input or fitting is None:
             continue
+        if fitting[1]:
+            gave = trimmed(gave, without_margin(given, fitting[1]))
         after = _pixel_shuffle(gave, image)
         image_of_layer = gave if after is None else after(gave)
         if image_of_layer.shape != image.shape:

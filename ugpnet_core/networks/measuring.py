@@ -15,16 +15,22 @@ from ugpnet_core.networks.probe import (
     checked_image,
     close,
     failure,
+    fit,
     pixels,
     probe_images,
     ratio,
     same,
     with_fitting_size,
+    without_margin,
 )
 from ugpnet_core.plugins.discovery import describe_error
 
 if TYPE_CHECKING:
     from ugpnet_core.networks.wrapping import WrappedBackbone
+
+
+# How a network may have padded what enters its last layer.
+PADDINGS = ("replicate", "reflect", "constant")
 
 
 class Measured(NamedTuple):
@@ -33,6 +39,8 @@ class Measured(NamedTuple):
     channels: int
     scale: int
     repeat: int
+    margin: int
+    padding: str
     copies: bool
     adds_input: bool
 
@@ -63,12 +71,12 @@ def _measure(backbone: WrappedBackbone, size: Size) -> Measured:
     except Exception as error:
         raise ProbeSizeError(failure(network, size, error)) from error
     image = checked_image(image_of(returned, backbone.output), x)
-    scale, repeat = ratio(image, x), ratio(image, f)
+    scale, fitting = ratio(image, x), fit(image, f)
     if not scale:
         raise ProbeSizeError(
             f"The network makes {pixels(image)} pixels of {pixels(x)}, which is no whole multiple"
         )
-    if not repeat:
+    if not fitting:
         raise ProbeSizeError(
             f"What enters layer {name!r} has {pixels(f)} pixels for an image of {pixels(image)}, "
             "of which that is no whole multiple"
@@ -78,21 +86,27 @@ def _measure(backbone: WrappedBackbone, size: Size) -> Measured:
             f"The network enlarges {scale} times, so that its output is not added to x; declare "
             "kind='direct'."
         )
-    given = f.clone()
-    try:
-        y = backbone.apply_last_layer(given)
-    except Exception as error:
-        raise PluginError(
-            f"Layer {name!r} cannot be run by itself on what enters it ({describe_error(error)}); "
-            "name another layer."
-        ) from error
-    adds_input = False
-    if not (backbone.carry_remainder and y.shape == image.shape):
+    repeat, backbone.margin = fitting
+    inner = without_margin(f, backbone.margin)
+    for padding in PADDINGS if backbone.margin and not backbone.carry_remainder else PADDINGS[:1]:
+        backbone.padding = padding
+        given = inner.clone()
+        try:
+            y = backbone.apply_last_layer(given)
+        except Exception as error:
+            raise PluginError(
+                f"Layer {name!r} cannot be run by itself on what enters it "
+                f"({describe_error(error)}); name another layer."
+            ) from error
         how = relation(backbone.kind, x, image, y) if y.shape == image.shape else None
-        if how is None:
-            raise PluginError(_mismatch(backbone, size, x, image, y))
-        adds_input = how == "x + y"
-    return Measured(f.shape[1], scale, repeat, changed or not same(given, f), adds_input)
+        if how is not None:
+            break
+    if how is None and not (backbone.carry_remainder and y.shape == image.shape):
+        raise PluginError(_mismatch(backbone, size, x, image, y))
+    copies = changed or not same(given, inner)
+    return Measured(
+        f.shape[1], scale, repeat, backbone.margin, padding, copies, adds_input=how == "x + y"
+    )
 
 
 def _mismatch(backbone: WrappedBackbone, size: Size, x: Tensor, image: Tensor, y: Tensor) -> str:

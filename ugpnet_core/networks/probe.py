@@ -88,6 +88,31 @@ def ratio(large: Tensor, small: Tensor) -> int | None:
     return times if times and (rows * times, columns * times) == (height, width) else None
 
 
+def fit(image: Tensor, f: Tensor) -> tuple[int, int] | None:
+    """How many times larger an image is than a map within its margin, and the width of the margin
+    (for a padding that the next layer uses up), in pixels of the map; None if it does not fit."""
+    times = ratio(image, f)
+    if times:
+        return times, 0
+    for times in (1, 2, 3, 4, 8):
+        sizes = [(f.shape[i] - image.shape[i] / times) / 2 for i in (2, 3)]
+        if sizes[0] == sizes[1] and sizes[0].is_integer() and 0 < sizes[0] <= 8:
+            return times, int(sizes[0])
+    return None
+
+
+def without_margin(f: Tensor, margin: int) -> Tensor:
+    """The inner part of a map (N, C, H, W)."""
+    return f[:, :, margin:-margin, margin:-margin] if margin else f
+
+
+def trimmed(y: Tensor, f: Tensor) -> Tensor:
+    """What a layer made of a map with a margin, less what it left of the margin around f."""
+    left = {y.shape[i] - f.shape[i] for i in (2, 3)}
+    rest = left.pop()
+    return y if left or rest % 2 or not 0 < rest <= 16 else without_margin(y, rest // 2)
+
+
 def close(one: Tensor, other: Tensor) -> bool:
     """Equal up to rounding; on the meta device, where there are no values, always."""
     if one.is_meta or other.is_meta:

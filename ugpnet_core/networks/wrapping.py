@@ -14,12 +14,14 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, PluginError
 from ugpnet_core.networks.capture import Call, image_of, plain_call, run_to
 from ugpnet_core.networks.last_layer import find_last_layer
 from ugpnet_core.networks.measuring import measure
+from ugpnet_core.networks.probe import trimmed, without_margin
 from ugpnet_core.networks.regression import RegressionNetwork
 
 After = Callable[[Tensor], Tensor]
@@ -34,6 +36,8 @@ class WrappedBackbone(RegressionNetwork):
         repeat: how many times smaller than the output the map that enters the last layer is. Each
             of its values stands ``repeat`` x ``repeat`` times in the feature map, and the head
             takes one of them.
+        margin: by how many pixels that map is larger on each side, where the network pads it
+            itself for a last layer that does not; the head pads by ``padding``.
         adds_input: whether the network's own output is x plus what the head gives.
     """
 
@@ -61,6 +65,8 @@ class WrappedBackbone(RegressionNetwork):
         self.fixed_size = fixed_size
         self.carry_remainder = carry_remainder
         self.repeat = 1
+        self.margin = 0
+        self.padding = "replicate"
         self.copies = False
         self.adds_input = False
         find_layer(network, last_layer)
@@ -68,6 +74,8 @@ class WrappedBackbone(RegressionNetwork):
         self.feature_channels = measured.channels + (3 if carry_remainder else 0)
         self.scale = measured.scale
         self.repeat = measured.repeat
+        self.margin = measured.margin
+        self.padding = measured.padding
         self.copies = measured.copies
         self.adds_input = measured.adds_input
 
@@ -75,7 +83,7 @@ class WrappedBackbone(RegressionNetwork):
         """Map x (N, 3, H, W) to what enters the last layer, at the resolution of the output
         (N, C, H * scale, W * scale); the last 3 channels are the remainder, if it is carried."""
         f, returned = self.capture(x)
-        whole = f
+        whole = f = without_margin(f, self.margin)
         if self.repeat != 1:
             whole = f.repeat_interleave(self.repeat, 2).repeat_interleave(self.repeat, 3)
         if self.carry_remainder:
@@ -118,9 +126,12 @@ class WrappedBackbone(RegressionNetwork):
         return entered[0], returned
 
     def apply_last_layer(self, f: Tensor) -> Tensor:
-        """The last layer, and what follows it, on a map as the network gives it."""
+        """The last layer, and what follows it, on a map of the network less its margin."""
         layer = self.network.get_submodule(self.last_layer)
-        image: Tensor = layer(f.clone() if self.copies else f)
+        if self.margin:
+            image = trimmed(layer(F.pad(f, (self.margin,) * 4, mode=self.padding)), f)
+        else:
+            image = layer(f.clone() if self.copies else f)
         return image if self.after_last_layer is None else self.after_last_layer(image)
 
     def state_dict(self, *args: Any, prefix: str = "", **kwargs: Any) -> Any:
