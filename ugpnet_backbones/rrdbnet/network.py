@@ -76,17 +76,18 @@ class RRDBNet(RegressionNetwork):
     def translate_published_keys(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename the keys of checkpoints in the two older layouts, that of ESRGAN
         (model.1.sub.0.RDB1.conv1.0.weight) and that of BSRGAN (RRDB_trunk.0.RDB1.conv1.weight)."""
-        tops = [int(key.split(".")[1]) for key in tensors if re.fullmatch(r"model\.\d+\.bias", key)]
+        numbers = [key.split(".")[1] for key in tensors if re.fullmatch(r"model\.\d+\.bias", key)]
         # The last convolution is model.{3 * n + 4} after n upsampling layers.
-        enlargements = (max(tops, default=10) - 4) // 3
+        top = max(map(int, numbers), default=0)
         rules = {
             r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0": r"body.\1.rdb\2.conv\3",
             r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)": r"body.\1.rdb\2.conv\3",
             r"model\.1\.sub\.\d+|trunk_conv": "conv_body",
             r"model\.0": "conv_first",
-            **{rf"model\.{3 * n}|upconv{n}": f"conv_up{n}" for n in range(1, enlargements + 1)},
-            rf"model\.{3 * enlargements + 2}|HRconv": "conv_hr",
-            rf"model\.{3 * enlargements + 4}": "conv_last",
+            r"upconv(\d)": r"conv_up\1",
+            **{rf"model\.{index}": f"conv_up{index // 3}" for index in range(3, top - 3, 3)},
+            rf"model\.{top - 2}|HRconv": "conv_hr",
+            rf"model\.{top}": "conv_last",
         }
 
         def renamed(key: str) -> str:
