@@ -16,19 +16,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from ugpnet_core.checkpoint_content import read_checkpoint_file
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import PluginError, UnknownNameError, WeightsError
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
 from ugpnet_core.published import from_published, is_published
-from ugpnet_core.weights import (
-    fit,
-    read_safetensors,
-    read_tensors,
-    recognise,
-    unwrap,
-    write_safetensors,
-)
+from ugpnet_core.weights import fit, recognise, unwrap, write_safetensors
 
 FORMAT = "ugpnet-model-1"
 
@@ -138,10 +132,8 @@ def find_model_file(source: str | PathLike[str]) -> Path:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if path.suffix != ".safetensors":
-        return read_tensors(path), {}
-    tensors, metadata = read_safetensors(path)
-    return unwrap(tensors, path), metadata
+    file = read_checkpoint_file(path)
+    return unwrap(file), file.metadata
 
 
 def _is_card(metadata: Mapping[str, str]) -> bool:

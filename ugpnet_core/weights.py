@@ -1,25 +1,28 @@
 """Weights in files: read them safely, and fit them strictly to a network.
 
-Nothing is ever unpickled: ``.pth`` files go through ``torch.load(weights_only=True)``.
+Nothing is ever unpickled: see :mod:`ugpnet_core.restricted_pickle`.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
 from ugpnet_core.errors import WeightsError
+from ugpnet_core.stored_tensor import StoredTensor
 
 # Where published checkpoints keep the state dict, the averaged one first.
 WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "model", "d")
+# Tied weights share memory; a small file whose tensors share all of theirs is no checkpoint.
+SHARING = 8
 # A key that only one architecture has; the more telling ones first.
 SIGNATURES: Mapping[str, str] = {
     "fusmodule.conv.weight": "a published UGPNet (read it with load_model)",
@@ -38,59 +41,67 @@ SIGNATURES: Mapping[str, str] = {
 
 
 def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
-    """Read a state dict from ``.safetensors``, ``.pth`` or ``.pt``, unwrapped, without executing
-    anything in the file.
+    """Read a state dict from a file in any of the formats that
+    :mod:`ugpnet_core.checkpoint_content` knows, unwrapped, without executing anything in it.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds more than tensors.
+        WeightsError: the file is missing, damaged, or holds Python objects or no tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f"There is no weights file {path}; check the path.")
-    if path.suffix == ".safetensors":
-        return unwrap(read_safetensors(path)[0], path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can make torch raise almost anything
-        raise WeightsError(
-            f"{path} is damaged or holds Python objects, which are never loaded; ask for a file "
-            "with tensors only."
-        ) from error
-    return unwrap(content, path)
+    return unwrap(read_checkpoint_file(path))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a ``.safetensors`` file.
+    """Read tensors and metadata of a ``.safetensors`` file, without unwrapping.
 
     Raises:
-        WeightsError: the file is missing or damaged.
+        WeightsError: the file is missing, damaged, or in another format.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path} cannot be read as safetensors ({error}); get it again."
-        ) from error
+    file = read_checkpoint_file(path)
+    if file.container != "safetensors":
+        raise WeightsError(f"{path} is no safetensors file but a {file.container}; give another.")
+    return file.content, file.metadata
 
 
-def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the state dict inside a published checkpoint and strip ``module.`` prefixes."""
+def unwrap(file: Checkpoint) -> dict[str, Tensor]:
+    """Find the state dict inside a published checkpoint, read it and strip ``module.`` prefixes.
+
+    Raises:
+        WeightsError: there is none, or its tensors together are far larger than the file.
+    """
+    content = file.content
     while isinstance(content, Mapping):
         wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if wrapper is None:
             break
         content = content[wrapper]
-    tensors = (
-        {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
-        if isinstance(content, Mapping)
-        else {}
-    )
+    tensors = load_tensors(content, file) if isinstance(content, Mapping) else {}
     if not tensors:
-        raise WeightsError(f"{path} holds no state dict; give a checkpoint of network weights.")
+        raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
+    return tensors
+
+
+def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
+    """Read the tensors of a state dict that lies in a file, without ``module.`` prefixes; what is
+    no tensor is left out.
+
+    Raises:
+        WeightsError: the tensors are together far larger than the file, by sharing memory.
+    """
+    found = {str(key): value for key, value in content.items() if is_tensor(value)}
+    if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
+        raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
+    tensors = {
+        key: value.load() if isinstance(value, StoredTensor) else value
+        for key, value in found.items()
+    }
     if all(key.startswith("module.") for key in tensors):
         tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
     return tensors
+
+
+def is_tensor(value: object) -> bool:
+    """Whether this is a tensor, read or still in a file."""
+    return isinstance(value, Tensor | StoredTensor)
 
 
 def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
