@@ -1,1 +1,133 @@
-"""The conformance checks for backbones, shipped for the authors of plugins."""
+"""The conformance checks for backbones, shipped for the authors of plugins.
+
+    from ugpnet_core.testing import check_backbone
+    check_backbone("nafnet", width=8).raise_if_failed()
+
+Every check is also a function of its own (``check_gradients(subject)``), and
+:class:`BackboneConformance` makes a pytest test of each. Names are loaded when they are first
+used, so that importing this package imports neither torch nor pytest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ugpnet_core.testing.checks.copies import (
+        check_deep_copy,
+        check_pickling,
+        check_save_and_load,
+    )
+    from ugpnet_core.testing.checks.declarations import (
+        check_builds,
+        check_declared_values,
+        check_parameter_count,
+        check_protocol,
+    )
+    from ugpnet_core.testing.checks.deployment import check_compiles, check_exports_onnx
+    from ugpnet_core.testing.checks.independence import (
+        check_batch_independence,
+        check_determinism,
+        check_global_settings,
+        check_hidden_state,
+        check_random_state,
+    )
+    from ugpnet_core.testing.checks.inputs import (
+        check_features_unchanged,
+        check_input_unchanged,
+        check_plain_images,
+    )
+    from ugpnet_core.testing.checks.precision import (
+        check_bfloat16,
+        check_channels_last,
+        check_float64,
+        check_other_device,
+    )
+    from ugpnet_core.testing.checks.shapes import (
+        check_feature_shape,
+        check_forward_agrees,
+        check_odd_sizes,
+        check_sizes,
+    )
+    from ugpnet_core.testing.checks.speed import check_speed
+    from ugpnet_core.testing.checks.training import (
+        check_gradients,
+        check_input_gradient,
+        check_train_and_eval,
+        check_training_step,
+    )
+    from ugpnet_core.testing.conformance import BackboneConformance
+    from ugpnet_core.testing.record import LastCheck, read_last_check, write_last_check
+    from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result
+    from ugpnet_core.testing.subject import Declared, Subject, subject_of
+    from ugpnet_core.testing.suite import check_backbone, check_names, run_checks
+
+__all__ = [
+    "BackboneConformance",
+    "CheckFailed",
+    "Declared",
+    "LastCheck",
+    "Outcome",
+    "Report",
+    "Result",
+    "Subject",
+    "check_backbone",
+    "check_batch_independence",
+    "check_bfloat16",
+    "check_builds",
+    "check_channels_last",
+    "check_compiles",
+    "check_declared_values",
+    "check_deep_copy",
+    "check_determinism",
+    "check_exports_onnx",
+    "check_feature_shape",
+    "check_features_unchanged",
+    "check_float64",
+    "check_forward_agrees",
+    "check_global_settings",
+    "check_gradients",
+    "check_hidden_state",
+    "check_input_gradient",
+    "check_input_unchanged",
+    "check_names",
+    "check_odd_sizes",
+    "check_other_device",
+    "check_parameter_count",
+    "check_pickling",
+    "check_plain_images",
+    "check_protocol",
+    "check_random_state",
+    "check_save_and_load",
+    "check_sizes",
+    "check_speed",
+    "check_train_and_eval",
+    "check_training_step",
+    "read_last_check",
+    "run_checks",
+    "subject_of",
+    "write_last_check",
+]
+
+_HOMES = {
+    "conformance": ("BackboneConformance",),
+    "record": ("LastCheck", "read_last_check", "write_last_check"),
+    "report": ("CheckFailed", "Outcome", "Report", "Result"),
+    "subject": ("Declared", "Subject", "subject_of"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # The checks all have their names in the suite.
+    home = importlib.import_module(f"{__name__}.{_HOME_OF.get(name, 'suite')}")
+    value = getattr(home, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -63,7 +63,7 @@ def cache_folder() -> Path | None:
 
 
 def read_last_check(name: str) -> LastCheck | None:
-    """The outcome of the last check of a backbone; None where there is none, or it is unreadable."""
+    """The outcome of the last check of a backbone; None where there is none that can be read."""
     path = _path(name)
     if path is None:
         return None

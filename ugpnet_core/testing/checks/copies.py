@@ -1,0 +1,108 @@
+"""Copies: through a file, in memory, and to other processes."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ugpnet_core.errors import UGPNetError
+from ugpnet_core.plugins.discovery import describe_error
+from ugpnet_core.testing.differences import SAME, difference, percent
+from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.state import lost_parameters, unregistered
+from ugpnet_core.testing.subject import Subject, outputs_of, training_outputs_of
+from ugpnet_core.weights import load_weights, write_safetensors
+
+
+def check_save_and_load(subject: Subject) -> Outcome:
+    """Weights saved as safetensors after training and read by a new network: the same results."""
+    network = _used(subject)
+    x = subject.images(network)
+    expected = outputs_of(network, x)
+    other = subject.fresh(1, everywhere=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        try:
+            write_safetensors(network.state_dict(), {}, path)
+            load_weights(other, path)
+        except UGPNetError as error:
+            raise CheckFailed(
+                f"What a network saves, another one of the same options cannot read: "
+                f"{str(error).removeprefix(str(path)).strip()}"
+            ) from error
+        except Exception as error:
+            raise CheckFailed(
+                f"The state dict cannot be saved and read: {describe_error(error)}; let it hold "
+                "tensors only."
+            ) from error
+        size = path.stat().st_size
+    apart = difference(outputs_of(other, x), expected)
+    names = lost_parameters(network) or unregistered(network)
+    if apart > SAME:
+        cause = f" {names[0]!r} is not in the state dict:" if names else ""
+        raise CheckFailed(
+            f"Saved and loaded into a new network, the weights give another result "
+            f"({percent(apart)} apart);{cause} register every tensor that counts as a parameter "
+            "or a persistent buffer, and lists of layers as nn.ModuleList."
+        )
+    if lost_parameters(network):
+        raise CheckFailed(
+            f"The attribute {names[0]!r} holds parameters that are not in the state dict; use "
+            "nn.ModuleList, nn.ParameterList or nn.ModuleDict."
+        )
+    return passed(f"{size / 1e6:.1f} MB of safetensors give the same result")
+
+
+def check_deep_copy(subject: Subject) -> Outcome:
+    """A deep copy of a trained network gives the same results and shares nothing with it."""
+    return _check_copy(subject, "copy.deepcopy", copy.deepcopy)
+
+
+def check_pickling(subject: Subject) -> Outcome:
+    """A pickled network, as other processes get it, gives the same results."""
+    return _check_copy(subject, "pickle", lambda network: pickle.loads(pickle.dumps(network)))
+
+
+def _check_copy(subject: Subject, how: str, make_copy: Callable[[Any], Any]) -> Outcome:
+    network = _used(subject)
+    x = subject.images(network)
+    expected = outputs_of(network, x)
+    try:
+        twin = make_copy(network)
+    except Exception as error:
+        raise CheckFailed(
+            f"{how} fails: {describe_error(error)}; keep no lambdas, local classes, open files or "
+            "results of calls in attributes."
+        ) from error
+    apart = difference(outputs_of(twin, x), expected)
+    if apart > SAME:
+        raise CheckFailed(
+            f"A copy by {how} gives another result ({percent(apart)} apart); keep everything that "
+            "counts in parameters, buffers and plain attributes."
+        )
+    with torch.no_grad():
+        for value in (*twin.parameters(), *twin.buffers()):
+            value.add_(1)
+    apart = difference(outputs_of(network, x), expected)
+    if apart > SAME:
+        raise CheckFailed(
+            f"A change of a copy by {how} changes the original by {percent(apart)}; let copies "
+            "share no tensors."
+        )
+    return passed(f"{how} gives the same result")
+
+
+def _used(subject: Subject) -> Any:
+    """A network that has been trained on a batch, as it is when copies of it are made."""
+    network = subject.fresh().train()
+    _, image, _ = training_outputs_of(network, subject.images(network, 2, 1))
+    if image.requires_grad:
+        image.sum().backward()
+    network.zero_grad()
+    return network.eval()

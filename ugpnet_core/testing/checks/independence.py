@@ -1,0 +1,229 @@
+"""A result depends on the image and the weights alone: not on neighbours, earlier calls, luck."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
+from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.state import changes, fingerprint
+from ugpnet_core.testing.subject import (
+    Subject,
+    features_of,
+    images,
+    outputs_of,
+    training_outputs_of,
+)
+from ugpnet_core.testing.surroundings import random_states, settings
+
+
+def check_batch_independence(subject: Subject) -> Outcome:
+    """In eval mode, the result for an image does not depend on its batch or its place in it."""
+    network = subject.fresh()
+    x = subject.images(network)
+    dark, bright, noise = torch.zeros_like(x), torch.ones_like(x), 1 - x
+    alone = outputs_of(network, x)
+    batches = [[x, bright], [noise, dark, x], [x, dark, bright, noise], [bright, x, x, x, dark]]
+    for batch in batches:
+        place = next(index for index, one in enumerate(batch) if one is x)
+        together = outputs_of(network, torch.cat(batch))
+        for result in together:
+            if len(result) != len(batch):
+                raise CheckFailed(
+                    f"A batch of {len(batch)} images gives {len(result)} results; give one for "
+                    "each."
+                )
+        own = [result[place : place + 1] for result in together]
+        apart = difference(own, alone)
+        if apart > CLOSE:
+            raise CheckFailed(
+                f"The result for an image changes by {percent(apart)} when it is number "
+                f"{place + 1} in a batch of {len(batch)}; in eval mode compute nothing over the "
+                "batch dimension (a mean over dim 0, batch statistics, sorting)."
+            )
+    return passed("alone as in batches of 2, 3, 4 and 5")
+
+
+def check_determinism(subject: Subject) -> Outcome:
+    """In eval mode, the same image gives the same result again."""
+    network = subject.fresh()
+    x = subject.images(network)
+    first = outputs_of(network, x)
+    for _ in range(2):
+        apart = difference(outputs_of(network, x), first)
+        if apart > SAME:
+            raise CheckFailed(
+                f"The same image gives another result the next time ({percent(apart)} apart); in "
+                "eval mode draw no random numbers, and keep nothing from call to call."
+            )
+    return passed("three calls, one result")
+
+
+def check_hidden_state(subject: Subject) -> Outcome:
+    """Nothing but the image and the state dict counts: not other images, training or networks."""
+    network = subject.fresh()
+    x = subject.images(network)
+    _check_that_input_matters(subject, x)
+    first = outputs_of(network, x)
+    _check_after_other_images(subject, network, x, first)
+    _check_after_training(subject, network, x, first)
+    _check_other_networks(subject, network, x, first)
+    _check_new_weights(subject, x)
+    _check_that_nothing_is_kept(subject, x)
+    return passed("other images, training and other networks leave no trace")
+
+
+def _check_that_input_matters(subject: Subject, x: Tensor) -> None:
+    network = subject.fresh()
+    with torch.no_grad():
+        first, second = features_of(network, x), features_of(network, 1 - x)
+    if first.shape == second.shape and torch.equal(first, second):
+        raise CheckFailed(
+            "Two different images give the same features; compute them from the input, and keep no "
+            "results from call to call."
+        )
+
+
+def _check_after_other_images(
+    subject: Subject, network: torch.nn.Module, x: Tensor, first: tuple[Tensor, Tensor]
+) -> None:
+    height, width = x.shape[2:]
+    others = [torch.zeros_like(x), torch.ones_like(x).repeat(2, 1, 1, 1), 1 - x]
+    if getattr(network, "fixed_size", None) is None and subject.size is None:
+        others += [images(2, (2 * height, width), 1), images(1, (height, width * 2), 2)]
+    for other in others:
+        try:
+            used = outputs_of(network, other)
+        except CheckFailed as failed:
+            fresh = subject.fresh()
+            outputs_of(fresh, other)  # what fails on its own is not for this check to say
+            raise CheckFailed(
+                f"After an image of {height}x{width}, {str(failed)[0].lower()}{str(failed)[1:-1]}; "
+                "keep nothing of one call for the next."
+            ) from failed
+        apart = difference(used, outputs_of(subject.fresh(), other))
+        again = difference(outputs_of(network, x), first)
+        if max(apart, again) > SAME:
+            raise CheckFailed(
+                f"After other images the same image gives another result "
+                f"({percent(max(apart, again))} apart); keep nothing from call to call in "
+                "attributes, module variables or default arguments."
+            )
+
+
+def _check_after_training(
+    subject: Subject, network: torch.nn.Module, x: Tensor, first: tuple[Tensor, Tensor]
+) -> None:
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    _, image, intermediate = training_outputs_of(network, subject.images(network, 2, 3))
+    sum((each.sum() for each in (image, *intermediate)), image.new_zeros(())).backward()
+    network.eval()
+    network.load_state_dict(kept)
+    apart = difference(outputs_of(network, x), first)
+    if apart > SAME:
+        raise CheckFailed(
+            f"After a call in training mode, the same image and the same state dict give another "
+            f"result ({percent(apart)} apart); register what training changes as a buffer."
+        )
+
+
+def _check_other_networks(
+    subject: Subject, network: torch.nn.Module, x: Tensor, first: tuple[Tensor, Tensor]
+) -> None:
+    other = subject.fresh(1)
+    outputs_of(other, x)
+    apart = difference(outputs_of(network, x), first)
+    twin = subject.fresh()
+    twin.load_state_dict(network.state_dict())
+    apart = max(apart, difference(outputs_of(twin, x), first))
+    if apart > SAME:
+        raise CheckFailed(
+            f"Once other networks of this class exist, the same weights give another result "
+            f"({percent(apart)} apart); keep nothing in class attributes or module variables."
+        )
+
+
+def _check_new_weights(subject: Subject, x: Tensor) -> None:
+    used, unused = subject.fresh(), subject.fresh()
+    weights = subject.fresh(1, everywhere=True).state_dict()
+    outputs_of(used, x)
+    used.load_state_dict(weights)
+    unused.load_state_dict(weights)
+    apart = difference(outputs_of(used, x), outputs_of(unused, x))
+    if apart > SAME:
+        raise CheckFailed(
+            f"Weights that are loaded after the first call give another result than before it "
+            f"({percent(apart)} apart); do not keep what was computed from weights."
+        )
+
+
+def _check_that_nothing_is_kept(subject: Subject, x: Tensor) -> None:
+    network = subject.fresh()
+    # What is made once for a size, such as a mask, is in place after the first call.
+    outputs_of(network, x)
+    before = fingerprint(network)
+    for image in (1 - x, x):
+        outputs_of(network, image)
+    changed = changes(before, fingerprint(network))
+    if changed:
+        raise CheckFailed(
+            f"Every call changes {changed[0]}; keep nothing from call to call, or register it as a "
+            "buffer."
+        )
+
+
+def check_random_state(subject: Subject) -> Outcome:
+    """In eval mode no global random generator is used, and making a network seeds none."""
+    network = subject.fresh()
+    x = subject.images(network)
+    before = random_states()
+    outputs_of(network, x)
+    for library, state in random_states().items():
+        if state != before[library]:
+            raise CheckFailed(
+                f"A call in eval mode changes the random state of {library}; draw no random "
+                "numbers in eval mode, and seed nothing."
+            )
+    ends = []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        started = random_states()
+        subject.raw()
+        ends.append((started, random_states()))
+    (start, one), (_, other) = ends
+    if one["torch"] == other["torch"]:
+        raise CheckFailed(
+            "Making a network seeds the global random generator of torch; leave seeding to the "
+            "caller."
+        )
+    for library in ("numpy", "random"):
+        if start[library] != one[library]:
+            raise CheckFailed(
+                f"Making a network changes the global random state of {library}; draw from torch, "
+                "which training seeds."
+            )
+    return passed("torch, numpy and random are left alone")
+
+
+def check_global_settings(subject: Subject) -> Outcome:
+    """Making, running and training a network leaves the settings of torch as they are."""
+    before = settings()
+
+    def compare(what: str) -> None:
+        for name, value in settings().items():
+            if value != before[name]:
+                raise CheckFailed(
+                    f"{what} changes torch's {name} from {before[name]} to {value} for the whole "
+                    "process; leave that to the caller."
+                )
+
+    network = subject.fresh()
+    compare("Making the network")
+    x = subject.images(network, 2)
+    features_of(network, x)
+    compare("A call in eval mode")
+    training_outputs_of(network.train(), x)
+    compare("A call in training mode")
+    return passed("data type, threads, gradients, determinism as before")

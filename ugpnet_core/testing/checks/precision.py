@@ -1,0 +1,160 @@
+"""Other number formats, memory layouts and devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ugpnet_core.plugins.discovery import describe_error
+from ugpnet_core.testing.differences import CLOSE, difference, percent, relative_error
+from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.state import unregistered
+from ugpnet_core.testing.subject import Subject, features_of, head_of, outputs_of
+
+# bfloat16 has 8 bits of mantissa; deep networks lose some of them.
+BFLOAT16_ERROR = 0.2
+
+
+def check_bfloat16(subject: Subject) -> Outcome:
+    """bfloat16 autocast works and is about right; or, where the entry says no, it does not."""
+
+    def use(network: Any, x: Tensor, expected: tuple[Tensor, Tensor]) -> None:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            result = outputs_of(network, x)
+        for what, made, exact in zip(("features", "image"), result, expected, strict=True):
+            error = relative_error(made, exact)
+            if error == float("inf"):
+                raise CheckFailed(f"bfloat16 autocast gives {what} that are not finite")
+            if error > BFLOAT16_ERROR:
+                raise CheckFailed(f"bfloat16 autocast changes the {what} by {error:.0%}")
+
+    return _hold_to(subject, "bfloat16", "bfloat16 autocast", use)
+
+
+def check_channels_last(subject: Subject) -> Outcome:
+    """channels_last gives the same; or, where the entry says no, it does not."""
+
+    def use(network: Any, x: Tensor, expected: tuple[Tensor, Tensor]) -> None:
+        network.to(memory_format=torch.channels_last)
+        result = outputs_of(network, x.to(memory_format=torch.channels_last))
+        apart = difference(result, expected)
+        if apart > CLOSE:
+            raise CheckFailed(f"channels_last changes the result by {percent(apart)}")
+
+    return _hold_to(subject, "channels_last", "channels_last", use)
+
+
+def _hold_to(
+    subject: Subject,
+    flag: str,
+    words: str,
+    use: Callable[[Any, Tensor, tuple[Tensor, Tensor]], None],
+) -> Outcome:
+    """Hold a declared yes to working, and a declared no to failing."""
+    declared: bool | None = getattr(subject.declared, flag)
+    if declared is None:
+        return Outcome("not declared", f"the entry says nothing of {flag}")
+    network = subject.fresh()
+    x = subject.images(network)
+    expected = outputs_of(network, x)
+    try:
+        use(network, x, expected)
+    except CheckFailed as failed:
+        reason = str(failed).rstrip(".")
+        if declared:
+            raise CheckFailed(f"{reason}; make it work, or declare {flag}=False.") from failed
+        return passed(f"does not work, as declared ({reason})")
+    if not declared:
+        raise CheckFailed(f"The entry says {flag}=False, but {words} works; declare {flag}=True.")
+    return passed(f"{words} works, as declared")
+
+
+def check_float64(subject: Subject) -> Outcome:
+    """After .double(), images of float64 give results of float64, about the same."""
+    network = subject.fresh()
+    x = subject.images(network)
+    expected = outputs_of(network, x)
+    network.double()
+    try:
+        result = outputs_of(network, x.double())
+    except CheckFailed as failed:
+        raise CheckFailed(
+            f"After .double(), {str(failed)[0].lower()}{str(failed)[1:].rstrip('.')}; "
+            f"{_culprit(network)}make new tensors of the type of the input (x.new_zeros, "
+            "dtype=x.dtype)."
+        ) from failed
+    for what, made in zip(("features", "image"), result, strict=True):
+        if made.dtype != torch.float64:
+            raise CheckFailed(
+                f"After .double(), the {what} of an image of float64 are of "
+                f"{str(made.dtype).removeprefix('torch.')}; write no type into the code (.float(), "
+                "dtype=torch.float32)."
+            )
+    apart = difference(result, expected)
+    # Rounding in float32 adds up in deep networks.
+    if apart > 100 * CLOSE:
+        raise CheckFailed(
+            f"After .double() the result differs by {percent(apart)}; look for sums that lose "
+            "their precision, and for types written into the code."
+        )
+    return passed("float64 works")
+
+
+def check_other_device(subject: Subject) -> Outcome:
+    """On another device everything follows: no tensor stays behind on the CPU.
+
+    Tried without such a device, on tensors that have a shape and a device but no values.
+    """
+    from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+    network = subject.fresh()
+    x = subject.images(network)
+    whole = _Whole(network)
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            moved = {
+                name: torch.empty_like(value, device="cuda")
+                for name, value in (*whole.named_parameters(), *whole.named_buffers())
+            }
+            there = torch.empty_like(x, device="cuda")
+    except Exception as error:  # this version of torch knows devices that exist only
+        return Outcome("not run", f"torch cannot try it here ({describe_error(error)})")
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+            result = torch.func.functional_call(whole, moved, (there,))
+    except DataDependentOutputException:
+        return Outcome("not applicable", "the network reads values of tensors while it runs")
+    except Exception as error:
+        text = describe_error(error)
+        if "device" not in text:
+            return Outcome("not run", f"torch cannot try it ({text})")
+        raise CheckFailed(
+            f"On another device the network fails: {text}; {_culprit(network)}make new tensors on "
+            "the device of the input (device=x.device)."
+        ) from error
+    if result.device.type != "cuda":
+        raise CheckFailed(
+            f"On another device the result comes from the {result.device.type.upper()}; "
+            f"{_culprit(network)}make new tensors on the device of the input (device=x.device)."
+        )
+    return passed("every tensor follows to another device")
+
+
+class _Whole(nn.Module):
+    """Features and head of a backbone as one call."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (N, 3, H, W) to what head gives."""
+        return head_of(self.network, features_of(self.network, x))
+
+
+def _culprit(network: nn.Module) -> str:
+    names = unregistered(network)
+    return f"register {names[0]!r} with register_buffer, and " if names else ""

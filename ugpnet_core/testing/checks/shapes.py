@@ -1,0 +1,250 @@
+"""Shapes: of the feature map and the image, and of images of every size that is promised."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ugpnet_core.networks.restoration import restoration_module
+from ugpnet_core.plugins.discovery import describe_error
+from ugpnet_core.testing.differences import CLOSE, difference, percent
+from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.subject import (
+    Size,
+    Subject,
+    features_of,
+    has_own_forward,
+    head_of,
+    images,
+    outputs_of,
+)
+
+# Large networks are probed at as many sizes as this many seconds allow, and at three at least.
+PATIENCE = 10.0
+
+
+def check_feature_shape(subject: Subject) -> Outcome:
+    """forward_features gives (N, feature_channels, H * scale, W * scale), head (N, 3, ...)."""
+    network = subject.fresh()
+    x = subject.images(network, 2)
+    with torch.no_grad():
+        features = features_of(network, x)
+        _check_features(network, features, x)
+        image = head_of(network, features)
+    expected = (len(x), 3, *features.shape[2:])
+    if tuple(image.shape) != expected:
+        raise CheckFailed(
+            f"head returns {tuple(image.shape)} for features {tuple(features.shape)}; make it "
+            f"return an image {expected}."
+        )
+    if image.dtype != x.dtype or features.dtype != x.dtype:
+        raise CheckFailed(
+            f"Images of float32 give features of {_dtype(features)} and an image of "
+            f"{_dtype(image)}; keep the type of the input."
+        )
+    return passed(f"{tuple(x.shape)} gives features {tuple(features.shape)}")
+
+
+def _dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _check_features(network: Any, features: Tensor, x: Tensor) -> None:
+    """Name what is wrong with the shape of a feature map, and the value to declare instead."""
+    channels, scale = network.feature_channels, network.scale
+    expected = (x.shape[0], channels, x.shape[2] * scale, x.shape[3] * scale)
+    shape = tuple(features.shape)
+    if shape == expected:
+        return
+    said = f"forward_features returns {shape} for images {tuple(x.shape)}"
+    if len(shape) != 4 or shape[0] != x.shape[0]:
+        raise CheckFailed(f"{said}; make it return one map of each image, {expected}.")
+    if shape[2:] == expected[2:]:
+        raise CheckFailed(
+            f"{said}, which has {shape[1]} channels where feature_channels={channels}; declare "
+            f"feature_channels={shape[1]}, or return the map that enters the last layer."
+        )
+    factor = next((k for k in range(1, 65) if shape[2:] == (x.shape[2] * k, x.shape[3] * k)), None)
+    hint = f"declare scale={factor}" if factor else "keep the size of the image"
+    raise CheckFailed(
+        f"{said}, where scale={scale} promises a map of {expected[2]}x{expected[3]}; {hint}, or "
+        "bring the map to that size."
+    )
+
+
+def check_forward_agrees(subject: Subject) -> Outcome:
+    """forward(x) is head(forward_features(x)), plus x for the residual kind."""
+    network = subject.fresh()
+    x = images(2, _round_size(network, subject), 0)
+    features, image = outputs_of(network, x)
+    expected = x + image if network.kind == "residual" else image
+    formula = "head(forward_features(x))"
+    if network.kind == "residual":
+        formula = f"x + {formula}"
+    with torch.no_grad():
+        if has_own_forward(network):
+            try:
+                result = network(x.clone())
+            except Exception as error:
+                raise CheckFailed(
+                    f"forward fails where {formula} works: {describe_error(error)}; derive from "
+                    "RegressionNetwork, which brings a forward."
+                ) from error
+            if not isinstance(result, Tensor):
+                raise CheckFailed(f"forward returns a {type(result).__name__}; make it {formula}.")
+            apart = difference([result], [expected])
+            if apart > CLOSE:
+                raise CheckFailed(
+                    f"forward(x) differs from {formula} by {percent(apart)}; make both compute the "
+                    f"same, as kind={network.kind!r} says."
+                )
+        if hasattr(network, "forward_supervised"):
+            _check_supervised(network, x, features, image)
+        elif not has_own_forward(network):
+            return Outcome("not applicable", "the network defines no forward")
+    return passed(f"forward(x) = {formula}")
+
+
+def _round_size(network: Any, subject: Subject) -> Size:
+    """A size that also networks which pad inside take without padding, where it is small.
+
+    Padding inside reaches the last convolution in ``forward``, not what ``head`` sees of it.
+    """
+    multiple, size = network.size_multiple, subject.probe_size(network)
+    if getattr(network, "fixed_size", None) is not None or max(size) > 128:
+        return size
+    side = next(side for side in range(multiple, 64 * multiple + 1, multiple) if side % 32 == 0)
+    return (side, side) if side <= 128 and 32 % multiple == 0 else size
+
+
+def _check_supervised(network: Any, x: Tensor, features: Tensor, image: Tensor) -> None:
+    supervised, intermediate = network.forward_supervised(x.clone())
+    apart = difference([supervised], [features])
+    if apart > CLOSE:
+        raise CheckFailed(
+            f"The features of forward_supervised differ from those of forward_features by "
+            f"{percent(apart)}; make both compute the same."
+        )
+    for number, made in enumerate(intermediate, 1):
+        if made.shape != image.shape:
+            raise CheckFailed(
+                f"Intermediate image {number} of forward_supervised is {tuple(made.shape)}; make "
+                f"it {tuple(image.shape)}."
+            )
+
+
+def check_sizes(subject: Subject) -> Outcome:
+    """Every multiple of size_multiple is taken, small and not square; or fixed_size is."""
+    network = subject.fresh()
+    fixed = getattr(network, "fixed_size", None)
+    if fixed is not None:
+        fault = _fault_at(network, (fixed, fixed))
+        if fault:
+            raise CheckFailed(f"fixed_size={fixed} is declared, but {fault}; declare what it takes")
+        return passed(f"takes {fixed}x{fixed}")
+    started = time.perf_counter()
+    taken: list[str] = []
+    for size in _sizes(network.size_multiple):
+        if len(taken) >= 3 and time.perf_counter() - started > PATIENCE:
+            break
+        fault = _fault_at(network, size)
+        if fault:
+            promise = (
+                "any size"
+                if network.size_multiple == 1
+                else f"all multiples of {network.size_multiple}"
+            )
+            raise CheckFailed(
+                f"size_multiple={network.size_multiple} promises {promise}, but {fault}; "
+                f"{_remedy(network)}."
+            )
+        taken.append(f"{size[0]}x{size[1]}")
+    return passed(f"takes {', '.join(taken)}")
+
+
+def _sizes(multiple: int) -> list[Size]:
+    if multiple == 1:
+        return [(9, 13), (16, 24), (1, 1), (7, 2), (1, 6), (24, 17), (33, 40)]
+    factors = [(1, 1), (1, 2), (3, 1)]
+    if multiple < 64:
+        factors += [(3, 2), (2, 3)]
+    if multiple <= 8:
+        factors += [(5, 1), (4, 7)]
+    return [(rows * multiple, columns * multiple) for rows, columns in factors]
+
+
+def _fault_at(network: Any, size: Size) -> str | None:
+    """What is wrong with the result for an image of a size, or None."""
+    x = images(1, size)
+    height, width = size[0] * network.scale, size[1] * network.scale
+    try:
+        features, image = outputs_of(network, x)
+    except CheckFailed as failed:
+        return str(failed)[:1].lower() + str(failed)[1:].rstrip(".")
+    for what, result in (("features", features), ("an image", image)):
+        if tuple(result.shape[2:]) != (height, width):
+            shape = "x".join(map(str, result.shape[2:]))
+            return f"an image of {size[0]}x{size[1]} gives {what} of {shape}, not {height}x{width}"
+    return None
+
+
+def _remedy(network: Any) -> str:
+    """What to declare instead: tried out, unless that would take long."""
+    started = time.perf_counter()
+
+    def works(*sizes: Size) -> bool:
+        return time.perf_counter() - started < PATIENCE and not any(
+            _fault_at(network, size) for size in sizes
+        )
+
+    for multiple in (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 128):
+        if multiple % network.size_multiple == 0 and works(*_sizes(multiple)):
+            return f"it takes multiples of {multiple}: declare size_multiple={multiple}"
+    for side in (16, 24, 32, 48, 64, 96, 128, 224, 256):
+        if works((side, side)):
+            return (
+                f"it takes {side}x{side}: declare fixed_size={side} if it can take that size only, "
+                "or make it take the others"
+            )
+    return "declare the size_multiple or the fixed_size that it needs"
+
+
+def working_size(subject: Subject) -> Size | None:
+    """The first of some common sizes that a network takes; None where it takes none."""
+    network = subject.fresh()
+    sides = (16, 24, 32, 48, 64, 96, 128, 224, 256)
+    sizes = [subject.probe_size(network), (32, 48), *((side, side) for side in sides)]
+    return next((size for size in sizes if _fault_at(network, size) is None), None)
+
+
+def check_odd_sizes(subject: Subject) -> Outcome:
+    """Through the core's padding, an image of any size gives one of exactly that size x scale."""
+    network = subject.fresh()
+    module = restoration_module(network, merging_channels=4).eval()
+    fixed, multiple = getattr(network, "fixed_size", None), network.size_multiple
+    if fixed is not None:
+        sizes = [(fixed - fixed // 3, max(fixed - 1, 1)), (1, fixed)]
+    else:
+        sizes = [(multiple + 1, max(2 * multiple - 1, 1)), (1, min(multiple, 5)), (3, 5)]
+    for size in sizes:
+        x = images(1, size)
+        expected = (size[0] * network.scale, size[1] * network.scale)
+        try:
+            with torch.no_grad():
+                output = module(x)
+        except Exception as error:
+            raise CheckFailed(
+                f"The restoration module fails on an image of {size[0]}x{size[1]}, which the core "
+                f"pads: {describe_error(error)}."
+            ) from error
+        for what, result in (("image", output.image), ("feature map", output.features)):
+            if tuple(result.shape[2:]) != expected:
+                raise CheckFailed(
+                    f"An image of {size[0]}x{size[1]} gives a regressed {what} of "
+                    f"{'x'.join(map(str, result.shape[2:]))}, not {expected[0]}x{expected[1]}; "
+                    "return maps of the padded size and leave the cropping to the core."
+                )
+    return passed(", ".join(f"{height}x{width}" for height, width in sizes) + " keep their size")

@@ -1,0 +1,104 @@
+"""Speed and memory in one line."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+from torch.utils.flop_counter import FlopCounterMode
+
+from ugpnet_core.testing.report import Outcome, passed
+from ugpnet_core.testing.subject import Size, Subject, images, outputs_of
+
+SIDE = 256
+# Seconds that measuring may take: large networks are measured on smaller images.
+PATIENCE = 4.0
+
+
+def check_speed(subject: Subject) -> Outcome:
+    """An image of 256x256 goes through; says how fast, and with how much memory.
+
+    Memory is that of the largest set of tensors that lives at one time, without the weights and
+    without what kernels use inside.
+    """
+    network = subject.fresh()
+    size = _affordable(subject, network)
+    x = images(1, size)
+    times: list[float] = []
+    while len(times) < 3 and sum(times) < PATIENCE / 2:
+        times.append(_seconds(network, x))
+    seconds = min(times)
+    pixels = size[0] * size[1]
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    with FlopCounterMode(display=False) as flops, _PeakMemory() as memory:
+        outputs_of(network, x)
+    # A multiplication and an addition are one MAC.
+    macs = flops.get_total_flops() / 2 * (SIDE * SIDE / pixels if size != (SIDE, SIDE) else 1)
+    about = "" if size == (SIDE, SIDE) else "about "
+    return passed(
+        f"{seconds * 1000:.0f} ms for an image of {size[0]}x{size[1]} "
+        f"({pixels / seconds / 1e6:.2g} MPix/s, {torch.get_num_threads()} threads), "
+        f"{memory.peak / 2**20:.0f} MiB, {parameters / 1e6:.2f} M parameters, "
+        f"{about}{macs / 1e9:.2f} GMACs at {SIDE}x{SIDE}"
+    )
+
+
+def _affordable(subject: Subject, network: Any) -> Size:
+    """256x256, or the fixed size, or as much of it as a trial shows that time allows."""
+    fixed = getattr(network, "fixed_size", None)
+    if fixed is not None:
+        return fixed, fixed
+    trial = subject.probe_size(network)
+    x = images(1, trial)
+    outputs_of(network, x)
+    seconds_per_pixel = _seconds(network, x) / (trial[0] * trial[1])
+    multiple = network.size_multiple if subject.size is None else max(subject.size)
+    side = -(-SIDE // multiple) * multiple
+    while side > max(trial) and seconds_per_pixel * side * side > PATIENCE / 4:
+        side = max(max(trial), side // 2 // multiple * multiple)
+    return (side, side) if side > max(trial) else trial
+
+
+def _seconds(network: Any, x: Tensor) -> float:
+    started = time.perf_counter()
+    outputs_of(network, x)
+    return time.perf_counter() - started
+
+
+class _PeakMemory(TorchDispatchMode):
+    """Counts the bytes of tensors that come into being and go again while it is entered."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = 0
+        self.peak = 0
+        self._seen: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and note what new memory its results take."""
+        for given in tree_flatten((args, kwargs))[0]:
+            if isinstance(given, Tensor):
+                self._note(given, 0)
+        result = func(*args, **(kwargs or {}))
+        for made in tree_flatten(result)[0]:
+            if isinstance(made, Tensor):
+                self._note(made, made.untyped_storage().nbytes())
+        return result
+
+    def _note(self, tensor: Tensor, size: int) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key not in self._seen:
+            self._seen.add(key)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._seen.discard(key)
+        self.live -= size

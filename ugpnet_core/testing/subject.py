@@ -1,0 +1,268 @@
+"""What is checked: how to make a fresh network, what is declared of it, and the images to probe."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ugpnet_core.errors import ConfigError
+from ugpnet_core.plugins import BackboneEntry, find, resolve, validate_options
+from ugpnet_core.plugins.discovery import describe_error
+from ugpnet_core.plugins.wellformed import fault_of
+from ugpnet_core.testing.report import CheckFailed
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """What an entry says about a network, field by field as in
+    :class:`ugpnet_core.plugins.BackboneEntry`; None says nothing."""
+
+    kind: Literal["direct", "residual"] | None = None
+    feature_channels: int | None = None
+    scale: int | None = None
+    size_multiple: int | None = None
+    fixed_size: int | None = None
+    parameters: int | None = None
+    bfloat16: bool | None = True
+    channels_last: bool | None = True
+    compiles: bool | None = None
+    exports_onnx: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A backbone under check.
+
+    Args:
+        name: what messages call it.
+        make: gives a new network, of the same architecture and options at each call.
+        declared: what its entry says about a network of these options.
+        declares_size: whether ``declared.fixed_size`` counts (None is a claim, too).
+        loss: what it is trained with.
+        size: height and width of most probe images; default: a small one that fits its
+            ``size_multiple`` and ``fixed_size``.
+        fault: what is wrong with the entry itself, if anything.
+    """
+
+    name: str
+    make: Callable[[], nn.Module]
+    declared: Declared = Declared()
+    declares_size: bool = False
+    loss: Literal["l1", "psnr", "charbonnier"] = "l1"
+    size: Size | None = None
+    fault: str | None = None
+
+    def fresh(self, seed: int = 0, everywhere: bool = False) -> Any:
+        """A new network in eval mode, made and moved away from its initial values with a seed.
+
+        Networks often start with gates or last layers at zero (NAFNet's beta and gamma), which
+        would hide whole blocks from every check. So parameters that are constant get noise added:
+        0.1, or less for wide layers. With ``everywhere`` all parameters do.
+
+        Raises:
+            CheckFailed: it cannot be made.
+        """
+        torch.manual_seed(seed)
+        network = self.raw()
+        for parameter in network.parameters():
+            if parameter.is_floating_point() and parameter.numel():
+                spread = float(parameter.detach().std(unbiased=False))
+                if everywhere or spread == 0:
+                    fan_in = parameter[0].numel() if parameter.dim() > 1 else 1
+                    width = max(min(0.1, fan_in**-0.5), spread)
+                    with torch.no_grad():
+                        parameter.add_(width * torch.randn_like(parameter))
+        return network.eval()
+
+    def raw(self) -> Any:
+        """A new network as its factory makes it.
+
+        Raises:
+            CheckFailed: it cannot be made.
+        """
+        try:
+            return self.make()
+        except (Exception, SystemExit) as error:
+            raise CheckFailed(
+                f"The network cannot be made: {describe_error(error)}; make the factory work with "
+                "these options."
+            ) from error
+
+    def probe_size(self, network: nn.Module) -> Size:
+        """Height and width of most probe images: small, not square where that stays small."""
+        if self.size is not None:
+            return self.size
+        fixed: int | None = getattr(network, "fixed_size", None)
+        if fixed is not None:
+            return fixed, fixed
+        multiple: int = getattr(network, "size_multiple", 1)
+        if multiple > 32:
+            return multiple, multiple
+        return -(-16 // multiple) * multiple, -(-24 // multiple) * multiple
+
+    def images(self, network: nn.Module, count: int = 1, seed: int = 0) -> Tensor:
+        """Images (count, 3, H, W) of the probe size."""
+        return images(count, self.probe_size(network), seed)
+
+
+def images(count: int, size: Size, seed: int = 0) -> Tensor:
+    """Random images (count, 3, H, W), RGB in [0.2, 0.8], the same ones for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return 0.2 + 0.6 * torch.rand(count, 3, *size, generator=generator)
+
+
+def subject_of(what: Any, **options: Any) -> Subject:
+    """Make a subject of the name of an installed backbone or preset, of an entry, of a factory
+    (a class or function that gives a network), of a network, or of a subject, which stays as it is.
+
+    What an entry declares of its default options is not held against a network with others.
+
+    Raises:
+        UnknownNameError, PluginError: no such backbone is installed, or its plugin is broken.
+        ConfigError: an option is unknown or impossible, or given where none can be.
+    """
+    if isinstance(what, str):
+        what = find(BackboneEntry, what).entry
+    if isinstance(what, BackboneEntry):
+        return _subject_of_entry(what, options)
+    if isinstance(what, (nn.Module, Subject)):
+        if options:
+            raise ConfigError("A finished network takes no options; give its class or its name.")
+        if isinstance(what, Subject):
+            return what
+        # The original stays as it was given.
+        return Subject(name=type(what).__name__, make=functools.partial(copy.deepcopy, what))
+    if callable(what):
+        name = getattr(what, "__name__", type(what).__name__)
+        return Subject(name=name, make=functools.partial(what, **options))
+    raise ConfigError(
+        f"A {type(what).__name__} cannot be checked; give the name of a backbone, an entry, a "
+        "factory or a network."
+    )
+
+
+def _subject_of_entry(entry: BackboneEntry, options: dict[str, Any]) -> Subject:
+    fault = fault_of(entry)
+    if fault is not None:
+        return Subject(name=entry.name, make=_refuse, fault=fault)
+    given = validate_options(entry, options)
+    names = [field.name for field in fields(Declared)]
+    is_default = not options or given == validate_options(entry, {})
+    if not is_default:
+        names = ["bfloat16", "channels_last", "compiles", "exports_onnx"]
+
+    def make() -> nn.Module:
+        network: nn.Module = resolve(entry.factory)(**given)
+        return network
+
+    return Subject(
+        name=entry.name,
+        make=make,
+        declared=Declared(**{name: getattr(entry, name) for name in names}),
+        declares_size=is_default,
+        loss=entry.loss,
+    )
+
+
+def _refuse() -> nn.Module:
+    raise ConfigError("the entry is not well-formed")
+
+
+# --- running a network ----------------------------------------------------------------------------
+
+
+def features_of(network: Any, x: Tensor) -> Tensor:
+    """What ``forward_features`` gives for a copy of x.
+
+    Raises:
+        CheckFailed: it raises, or gives no tensor.
+    """
+    return _tensor(network, "forward_features", x)
+
+
+def head_of(network: Any, f: Tensor) -> Tensor:
+    """What ``head`` gives for a copy of f.
+
+    Raises:
+        CheckFailed: it raises, or gives no tensor.
+    """
+    return _tensor(network, "head", f)
+
+
+def outputs_of(network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Features and head of x, without gradients.
+
+    Raises:
+        CheckFailed: the network raises, or gives no tensor.
+    """
+    with torch.no_grad():
+        features = features_of(network, x)
+        return features, head_of(network, features)
+
+
+def training_outputs_of(network: Any, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """Features, head and intermediate images as training asks for them, with gradients.
+
+    Raises:
+        CheckFailed: the network raises, or gives something else.
+    """
+    if not hasattr(network, "forward_supervised"):
+        features = features_of(network, x)
+        return features, head_of(network, features), ()
+    try:
+        features, intermediate = network.forward_supervised(x.clone())
+        intermediate = tuple(intermediate)
+    except Exception as error:
+        raise CheckFailed(
+            f"forward_supervised fails in training on {shown(x)}: {describe_error(error)}; make it "
+            "return the features and a tuple of images."
+        ) from error
+    if not all(isinstance(image, Tensor) for image in (features, *intermediate)):
+        raise CheckFailed(
+            "forward_supervised returns something other than tensors; make it return the features "
+            "and a tuple of images."
+        )
+    return features, head_of(network, features), intermediate
+
+
+def _tensor(network: Any, method: str, given: Tensor) -> Tensor:
+    mode = " in training mode" if network.training else ""
+    try:
+        result = getattr(network, method)(given.clone(memory_format=torch.preserve_format))
+    except (Exception, SystemExit) as error:
+        raise CheckFailed(
+            f"{method} fails{mode} on {shown(given)}: {describe_error(error)}."
+        ) from error
+    if not isinstance(result, Tensor):
+        raise CheckFailed(
+            f"{method} returns {_kind_of(result)}; make it return one tensor (N, C, H, W)."
+        )
+    return result
+
+
+def _kind_of(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def shown(x: Tensor) -> str:
+    """A tensor in words: its size and what else is not usual."""
+    dtype = "" if x.dtype == torch.float32 else f" of {str(x.dtype).removeprefix('torch.')}"
+    if x.dim() != 4:
+        return f"{tuple(x.shape)}{dtype}"
+    count, channels, height, width = x.shape
+    what = "image" if channels == 3 else f"{channels}-channel map"
+    return f"{count} {what}{'s' if count > 1 else ''} of {height}x{width}{dtype}"
+
+
+def has_own_forward(network: nn.Module) -> bool:
+    """Whether a module defines ``forward``."""
+    return "forward_unimplemented" not in getattr(inspect.unwrap(network.forward), "__name__", "")

@@ -1,0 +1,79 @@
+"""What belongs to the whole process: random states and the settings of torch."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+_Setting = tuple[Callable[[], Any], Callable[[Any], Any] | None]
+
+
+def _set_cudnn(name: str) -> Callable[[Any], None]:
+    return lambda value: setattr(torch.backends.cudnn, name, value)
+
+
+_SETTINGS: Mapping[str, _Setting] = {
+    "default data type": (torch.get_default_dtype, torch.set_default_dtype),
+    "number of threads": (torch.get_num_threads, torch.set_num_threads),
+    "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "deterministic algorithms": (
+        torch.are_deterministic_algorithms_enabled,
+        torch.use_deterministic_algorithms,
+    ),
+    "default device": (
+        lambda: str(torch.empty(0).device),
+        lambda _: torch.set_default_device(None),
+    ),
+    "precision of float32 products": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+    "anomaly detection": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    "cudnn.enabled": (lambda: torch.backends.cudnn.enabled, _set_cudnn("enabled")),
+    "cudnn.benchmark": (lambda: torch.backends.cudnn.benchmark, _set_cudnn("benchmark")),
+    "cudnn.deterministic": (
+        lambda: torch.backends.cudnn.deterministic,
+        _set_cudnn("deterministic"),
+    ),
+}
+
+
+def settings() -> dict[str, Any]:
+    """The settings of torch that hold for the whole process (or thread), by name."""
+    return {name: read() for name, (read, _) in _SETTINGS.items()}
+
+
+def random_states() -> dict[str, str]:
+    """A digest of the state of each global random generator, by library."""
+    states = {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "numpy": pickle.dumps(np.random.get_state()),
+        "random": pickle.dumps(random.getstate()),
+    }
+    return {name: hashlib.sha256(state).hexdigest() for name, state in states.items()}
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Put random states and settings back afterwards, whatever a network did to them."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    before = settings()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, (read, write) in _SETTINGS.items():
+            if write is not None and read() != before[name]:
+                write(before[name])
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
