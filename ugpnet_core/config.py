@@ -116,12 +116,37 @@ class StageConfig(Strict):
 class PriorStageConfig(StageConfig):
     """Training the prior itself as a StyleGAN2 (only where asked for)."""
 
+    iterations: Positive = 100_000
     learning_rate: float = Field(default=2e-3, gt=0)
     discriminator_learning_rate: float = Field(default=2e-3, gt=0)
     betas: tuple[float, float] = (0.0, 0.99)
+    ema: float | None = Field(default=0.999, gt=0, lt=1)
     r1_weight: Weight = 10.0
     r1_every: Positive = 16
-    ema: float | None = Field(default=0.999, gt=0, lt=1)
+    path_length_weight: Weight = Field(default=2.0, description="0: no such penalty")
+    path_length_every: Positive = 4
+    mixing: float = Field(default=0.9, ge=0, le=1, description="how often styles are mixed")
+    augmentation: Literal["adaptive", "fixed", "none"] = Field(
+        default="adaptive", description="of what D sees, against overfitting to small data sets"
+    )
+    augmentation_probability: float = Field(
+        default=0.0, ge=0, le=1, description="of each transformation (adaptive: at the beginning)"
+    )
+    augmentation_target: float = Field(
+        default=0.6, ge=-1, le=1, description="mean sign of D(real) that is aimed at (adaptive)"
+    )
+    augmentation_images: Positive = Field(
+        default=500_000, description="images in which the probability can rise from 0 to 1"
+    )
+    frechet_every: Positive | None = Field(
+        default=None,
+        description="measure the Fréchet distance to the training photographs so often "
+        "(features: section perceptual)",
+    )
+    frechet_images: Annotated[int, Field(ge=2)] = Field(
+        default=1_000, description="images of each of the two sets"
+    )
+    sample_truncation: float = Field(default=0.7, ge=0, le=1, description="of the sample pictures")
 
 
 class RestorationStageConfig(StageConfig):
@@ -181,6 +206,7 @@ class TrainConfig(Strict):
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = True
+    compile: bool = Field(default=False, description="torch.compile the networks that learn")
     threads: Positive | None = Field(default=None, description="CPU threads (default: all)")
     log_every: Positive = 50
     validate_every: Positive = 1_000

@@ -5,10 +5,12 @@ Importing this module does not import torch: it is needed for type checking only
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from torch import Tensor
 
 
@@ -104,6 +106,35 @@ class Prior(Protocol):
     def synthesize(self, base: Tensor, styles: Tensor) -> PriorOutput:
         """Generate from a base code (N, base_channels, base_size, base_size) and styles
         (N, num_styles, style_dim); deterministic."""
+
+
+@runtime_checkable
+class TrainablePrior(Prior, Protocol):
+    """A prior that also generates from random codes, as a StyleGAN2 does: what the prior stage
+    trains, and ``ugpnet sample`` shows."""
+
+    num_latents: int
+
+    def __call__(
+        self,
+        z: Tensor | Sequence[Tensor],
+        *,
+        truncation: float = 1.0,
+        truncation_latent: Tensor | None = None,
+        mixing_index: int | None = None,
+        randomize_noise: bool = False,
+    ) -> PriorOutput:
+        """Generate from codes z (N, style_dim); of two, layers from ``mixing_index`` on follow
+        the second. Truncation moves styles towards ``truncation_latent`` (1, style_dim)."""
+
+    def map_styles(self, z: Tensor) -> Tensor:
+        """Map codes z (N, style_dim), standard normal, to styles w (N, style_dim)."""
+
+    def mean_latent(self, count: int, rng: torch.Generator | None = None) -> Tensor:
+        """The mean of w over ``count`` drawn codes, (1, style_dim)."""
+
+    def generate(self, styles: Tensor, *, randomize_noise: bool = False) -> PriorOutput:
+        """Generate from styles (N, num_latents, style_dim), the whole W+ space."""
 
 
 class Task(Protocol):

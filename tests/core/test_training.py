@@ -49,7 +49,7 @@ def test_a_whole_training_leaves_model_samples_scalars_and_a_record(
     assert output.image.shape == (1, 3, 32, 32)
     for name in STAGES:
         sheet = read_image(made.output / "samples" / f"{name}-000001.png").pixels
-        rows = {"prior": 3, "restoration": 3, "synthesis": 4, "fusion": 5}[name]
+        rows = {"prior": 4, "restoration": 3, "synthesis": 4, "fusion": 5}[name]
         assert sheet.shape == (3, rows * 32, 2 * 32)
     card = read_card(path)
     assert card.licence == "CC0-1.0"

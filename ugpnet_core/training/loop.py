@@ -113,6 +113,11 @@ def run_stage(
             last = done == settings.iterations
             chosen = averaged.module if averaged is not None else stage.trained
             validated = False
+            figures = stage.measure(chosen, done) if accelerator.is_main_process else {}
+            for name, value in figures.items():
+                display.say(f"{stage.name} {done}: {name} {value:.4g}")
+            if figures:
+                accelerator.log({f"{stage.name}/{k}": v for k, v in figures.items()}, step=done)
             if done % config.validate_every == 0 or last:
                 psnr = _validate(stage, chosen, validation)
                 if psnr is not None:
@@ -224,6 +229,7 @@ def _state(
         "networks": {name: network.state_dict() for name, network in stage.networks.items()},
         "optimizers": {name: opt.state_dict() for name, (opt, _) in stage.optimizers.items()},
         "averaged": averaged.state_dict() if averaged is not None else None,
+        "memory": dict(stage.memory()),
         "best": {"psnr": best.psnr, "step": best.step, "state": best.state},
     }
 
@@ -235,6 +241,7 @@ def _restore(stage: Stage, averaged: AveragedModel | None, state: Mapping[str, A
         optimizer.load_state_dict(state["optimizers"][name])
     if averaged is not None:
         averaged.load_state_dict(state["averaged"])
+    stage.recall(state["memory"])
     return Best(**state["best"])
 
 

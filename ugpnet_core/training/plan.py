@@ -87,7 +87,8 @@ def _check_perceptual(config: TrainConfig, wanted: Sequence[StageName]) -> None:
     synthesis = config.synthesis if "synthesis" in wanted else None
     contextual = fusion is not None and fusion.contextual_weight > 0
     lpips = any(stage is not None and stage.perceptual_weight > 0 for stage in (fusion, synthesis))
-    if contextual or lpips:
+    frechet = "prior" in wanted and config.prior is not None and config.prior.frechet_every
+    if contextual or lpips or frechet:
         check_perceptual(config.perceptual, contextual=contextual)
 
 

@@ -1,13 +1,15 @@
 """The prior stage: G and D learn from photographs alone, as a StyleGAN2.
 
 T. Karras et al.: Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020,
-https://arxiv.org/abs/1912.04958. Without path length regularisation.
+https://arxiv.org/abs/1912.04958: non-saturating and logistic losses, lazy R1 and path length
+regularisation, style mixing, averaged weights. Against small data sets, what D sees is augmented
+(:mod:`ugpnet_core.training.adaptive_augmentation`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,29 +17,48 @@ from torch import Tensor, nn
 from ugpnet_core.config import PriorStageConfig
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_discriminator
-from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from ugpnet_core.losses.adversarial import (
+    discriminator_loss,
+    generator_loss,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
+from ugpnet_core.protocols import TrainablePrior
+from ugpnet_core.training.adaptive_augmentation import AdaptiveAugmentation
 from ugpnet_core.training.data import Pair
+from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.stage import Bench, Losses, Stage, clip
 
-MIXING_PROBABILITY = 0.9
+PATH_LENGTH_DECAY = 0.01  # how fast the running mean follows (StyleGAN2's published value)
+TRUNCATION_CODES = 4096
 
 
 class PriorStage(Stage):
-    """Non-saturating loss for G, with style mixing; logistic loss and lazy R1 for D."""
+    """Non-saturating loss for G, with style mixing; logistic loss and lazy R1 for D.
+
+    Args:
+        quality: measures the Fréchet distance where that is asked for.
+    """
 
     name: ClassVar[str] = "prior"
     keeps: ClassVar[Literal["best", "last"]] = "last"
 
-    def __init__(self, bench: Bench, settings: PriorStageConfig) -> None:
+    def __init__(
+        self, bench: Bench, settings: PriorStageConfig, quality: PriorQuality | None = None
+    ) -> None:
         super().__init__(bench, settings)
         self.options = settings
+        self.quality = quality
         accelerator, model = bench.accelerator, bench.model
-        generator = cast(nn.Module, model.synthesis.generator)
-        if not hasattr(generator, "map_styles"):
+        found: object = model.synthesis.generator
+        if not isinstance(found, TrainablePrior):
             raise TrainingError(
-                f"Prior {model.config.prior.name!r} does not generate from random codes, so it "
-                "cannot be trained here; remove the section 'prior'."
+                f"Prior {model.config.prior.name!r} does not generate from random codes "
+                "(ugpnet_core.protocols.TrainablePrior), so it cannot be trained here; remove the "
+                "section 'prior'."
             )
+        generator = cast(nn.Module, found)
         discriminator = create_discriminator(model.config.prior.name, **model.config.prior.options)
         if bench.config.channels_last:
             discriminator.to(memory_format=torch.channels_last)
@@ -56,34 +77,57 @@ class PriorStage(Stage):
             "network": (generator_steps, settings.learning_rate),
             "discriminator": (discriminator_steps, settings.discriminator_learning_rate),
         }
+        strength = 0.0 if settings.augmentation == "none" else settings.augmentation_probability
+        target = settings.augmentation_target if settings.augmentation == "adaptive" else None
+        self.augment = AdaptiveAugmentation(strength, target, settings.augmentation_images)
+        self.mean_length = torch.zeros((), dtype=torch.float64)
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """One step of G, then one of D on what G made."""
+        values, fakes = self._update_generator(batches, step)
+        values |= self._update_discriminator(batches, fakes, step)
+        values["augmentation"] = self.augment.probability
+        return values
+
+    def _update_generator(
+        self, batches: Sequence[Pair], step: int
+    ) -> tuple[Losses, Sequence[Tensor]]:
         accelerator, count = self.bench.accelerator, len(batches)
         self.generator.train()
         self.discriminator.requires_grad_(False)
         optimizer, _ = self.optimizers["network"]
         optimizer.zero_grad(set_to_none=True)
-        values = {"adversarial": 0.0, "discriminator": 0.0}
+        values: Losses = {"adversarial": 0.0}
         fakes = []
         for pair in batches:
             fake = self._generate(len(pair.clean))
-            loss = generator_loss(self.discriminator(fake))
+            loss = generator_loss(self.discriminator(self.augment(fake)))
             accelerator.backward(loss / count)
             values["adversarial"] += float(loss.detach()) / count
             fakes.append(fake.detach())
+        if self.options.path_length_weight > 0 and step % self.options.path_length_every == 0:
+            values["path_length"] = self._regularise_paths(len(batches[0].clean))
         clip(accelerator, self.generator, self.settings.clip_gradient)
         optimizer.step()
+        return values, fakes
 
+    def _update_discriminator(
+        self, batches: Sequence[Pair], fakes: Sequence[Tensor], step: int
+    ) -> Losses:
+        accelerator, count = self.bench.accelerator, len(batches)
         self.discriminator.requires_grad_(True)
         optimizer, _ = self.optimizers["discriminator"]
         optimizer.zero_grad(set_to_none=True)
-        regularise = step % self.options.r1_every == 0
+        regularise = self.options.r1_weight > 0 and step % self.options.r1_every == 0
+        values: Losses = {"discriminator": 0.0, "sign_of_real": 0.0}
         for pair, fake in zip(batches, fakes, strict=True):
-            real = pair.clean.detach().requires_grad_(regularise)
+            # The penalty is taken where D stands: on the augmented photographs.
+            real = self.augment(pair.clean).detach().requires_grad_(regularise)
             logits = self.discriminator(real)
-            loss = discriminator_loss(logits, self.discriminator(fake))
+            loss = discriminator_loss(logits, self.discriminator(self.augment(fake)))
             values["discriminator"] += float(loss.detach()) / count
+            sign = accelerator.reduce(logits.detach().float().sign().mean(), "mean")
+            values["sign_of_real"] += float(sign) / count
             if regularise:
                 penalty = r1_penalty(real, logits, self.options.r1_weight, self.options.r1_every)
                 values["r1"] = values.get("r1", 0.0) + float(penalty.detach()) / count
@@ -91,27 +135,83 @@ class PriorStage(Stage):
             accelerator.backward(loss / count)
         clip(accelerator, self.discriminator, self.settings.clip_gradient)
         optimizer.step()
+        images = sum(len(pair.clean) for pair in batches) * accelerator.num_processes
+        self.augment.adapt(values["sign_of_real"], images)
         return values
 
     def _generate(self, count: int) -> Tensor:
-        generator: Any = self.networks["network"]
+        generator = cast(TrainablePrior, self.networks["network"])
         device = self.bench.accelerator.device
-        codes = [torch.randn(count, generator.style_dim, device=device) for _ in range(2)]
+        codes = [torch.randn(count, generator.style_dim).to(device) for _ in range(2)]
         mixing = int(torch.randint(1, generator.num_latents, ()))
-        if float(torch.rand(())) < MIXING_PROBABILITY:
+        if float(torch.rand(())) < self.options.mixing:
             output = self.generator(codes, mixing_index=mixing, randomize_noise=True)
         else:
             output = self.generator(codes[0], randomize_noise=True)
         image: Tensor = output.image
         return image
 
+    def _regularise_paths(self, count: int) -> float:
+        """Add the penalty's gradient to that of G; returns the mean length. On half a batch, as
+        published: second derivatives cost as much again."""
+        accelerator, network = self.bench.accelerator, self.networks["network"]
+        generator = cast(TrainablePrior, network)
+        codes = torch.randn(max(count // 2, 1), generator.style_dim).to(accelerator.device)
+        styles = generator.map_styles(codes)[:, None].repeat(1, generator.num_latents, 1)
+        lengths = path_lengths(generator.generate(styles, randomize_noise=True).image, styles)
+        now = accelerator.reduce(lengths.detach().mean(), "mean").double().cpu()
+        self.mean_length = torch.lerp(self.mean_length, now, PATH_LENGTH_DECAY)
+        penalty = path_length_penalty(
+            lengths,
+            self.mean_length.to(lengths),
+            self.options.path_length_weight,
+            self.options.path_length_every,
+        )
+        learning = [p for p in network.parameters() if p.requires_grad]
+        gradients = torch.autograd.grad(penalty, learning, allow_unused=True)
+        for parameter, gradient in zip(learning, gradients, strict=True):
+            if gradient is not None:
+                # Outside the wrapper of several processes, so that this must be averaged here.
+                gradient = accelerator.reduce(gradient, "mean")
+                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        return float(now)
+
     def restored(self, network: nn.Module, pair: Pair) -> None:
         """Nothing: a generated image has no counterpart."""
 
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
-        """Images generated from codes that are the same at every call."""
+        """Rows of images from codes that are the same at every call: truncated, and as they are."""
+        generator = cast(TrainablePrior, network)
+        device = self.bench.accelerator.device
         rng = torch.Generator().manual_seed(self.bench.config.seed)
-        style_dim = cast(int, network.style_dim)
-        codes = torch.randn(len(pair.clean), style_dim, generator=rng)
-        image: Tensor = network(codes.to(self.bench.accelerator.device)).image
-        return [image]
+        codes = torch.randn(len(pair.clean), generator.style_dim, generator=rng).to(device)
+        centre = generator.mean_latent(TRUNCATION_CODES, rng)
+        truncated = network(
+            codes, truncation=self.options.sample_truncation, truncation_latent=centre
+        )
+        return [truncated.image, network(codes).image]
+
+    def measure(self, network: nn.Module, done: int) -> Mapping[str, float]:
+        """The Fréchet distance to the training photographs, at its intervals."""
+        every = self.options.frechet_every
+        if self.quality is None or every is None:
+            return {}
+        if done % every and done != self.options.iterations:
+            return {}
+        return {"frechet": self.quality.distance(network)}
+
+    def memory(self) -> Mapping[str, Tensor]:
+        """The augmentation's probability and the mean path length."""
+        return {**self.augment.memory(), "mean_length": self.mean_length}
+
+    def recall(self, memory: Mapping[str, Tensor]) -> None:
+        """Go on from both."""
+        self.augment.recall(memory)
+        self.mean_length = memory["mean_length"]
+
+    def describe(self) -> Mapping[str, str]:
+        """Where the augmentation ended, and what the distance was measured with."""
+        described = {"augmentation": f"{self.options.augmentation}, {self.augment.probability:.3f}"}
+        if self.quality is not None:
+            described["frechet"] = self.quality.name
+        return described

@@ -14,11 +14,16 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
-from ugpnet_core.config import StageConfig, TrainConfig
+from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.losses.contextual import PatchContextualLoss
-from ugpnet_core.losses.perceptual import LPIPS, build_contextual_features, build_lpips
+from ugpnet_core.losses.perceptual import (
+    LPIPS,
+    build_contextual_features,
+    build_frechet_features,
+    build_lpips,
+)
 from ugpnet_core.losses.perceptual_weights import describe
 from ugpnet_core.model_file import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
@@ -37,6 +42,7 @@ from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.plan import StageName, check, inputs, planned
 from ugpnet_core.training.prior import PriorStage
+from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.restoration import RestorationStage, nothing_to_train
 from ugpnet_core.training.stage import Bench, Stage
 from ugpnet_core.training.synthesis import SynthesisStage
@@ -189,19 +195,23 @@ def _train(
         record = {"iterations": 0, "images": 0, "kept": "the pretrained weights"}
         return Finished({"network": bench.model.restoration.state_dict()}, record)
     torch.manual_seed(config.seed)
-    stage = _make(name, bench, say)
+    stage = _make(name, bench, material, say)
+    if config.compile:
+        for network in stage.networks.values():
+            network.compile()
     task = create_task_at(config.model.task, config.data.resolution)
     crop = config.data.crop if name == "restoration" else None
     pairs = Pairs(material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop)
     return run_stage(stage, pairs, material.validation, made_by)
 
 
-def _make(name: StageName, bench: Bench, say: Callable[[str], None]) -> Stage:
+def _make(name: StageName, bench: Bench, material: Material, say: Callable[[str], None]) -> Stage:
     config, device = bench.config, bench.accelerator.device
     if name == "prior":
         if config.prior is None:
             raise ConfigError("The configuration has no section 'prior'; add one.")
-        return PriorStage(bench, config.prior)
+        quality = _quality(bench, config.prior, material, say)
+        return PriorStage(bench, config.prior, quality)
     if name == "restoration":
         return RestorationStage(bench, config.restoration)
     if name == "synthesis":
@@ -220,6 +230,24 @@ def _make(name: StageName, bench: Bench, say: Callable[[str], None]) -> Stage:
         )
         say(f"Contextual loss: {describe(config.perceptual).contextual}")
     return FusionStage(bench, config.fusion, lpips, contextual)
+
+
+def _quality(
+    bench: Bench, settings: PriorStageConfig, material: Material, say: Callable[[str], None]
+) -> PriorQuality | None:
+    """What measures the prior, named in the log; None where that is not asked for."""
+    if settings.frechet_every is None:
+        return None
+    name = describe(bench.config.perceptual).frechet
+    say(f"Fréchet distance to the training photographs: {name}")
+    return PriorQuality(
+        build_frechet_features(bench.config.perceptual),
+        material.photographs,
+        settings.frechet_images,
+        bench.config.seed,
+        bench.accelerator.device,
+        name,
+    )
 
 
 def _lpips(bench: Bench, weight: float, say: Callable[[str], None]) -> LPIPS | None:

@@ -76,6 +76,18 @@ class Stage(ABC):
         restored = self.restored(network, pair)
         return [] if restored is None else [restored]
 
+    def measure(self, network: nn.Module, done: int) -> Mapping[str, float]:
+        """Figures, by name, of these weights after ``done`` iterations; often there are none."""
+        return {}
+
+    def memory(self) -> Mapping[str, Tensor]:
+        """What the stage remembers from step to step besides networks and optimisers."""
+        return {}
+
+    def recall(self, memory: Mapping[str, Tensor]) -> None:
+        """Take up what :meth:`memory` gave before an interruption."""
+        del memory
+
     def describe(self) -> Mapping[str, str]:
         """What the record of the stage should say besides its settings."""
         return {}
