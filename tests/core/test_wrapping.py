@@ -282,6 +282,8 @@ def test_no_last_layer_is_found_where_none_gives_the_image() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 3, 1), nn.Tanh())
     with pytest.raises(PluginError, match="No layer of Sequential gives its image by itself"):
         ug.wrap_backbone(network)
+    with pytest.raises(PluginError, match="No layer of Sequential gives an image;"):
+        ug.wrap_backbone(nn.Sequential(nn.Tanh(), nn.BatchNorm2d(3)))
 
 
 # --- what is wrong is said ------------------------------------------------------------------------

@@ -48,7 +48,10 @@ def find_last_layer(
     """
 
     def search(size: Size) -> list[Candidate]:
-        return candidates(network, size, kind, output, call)
+        found = candidates(network, size, kind, output, call)
+        if not found:
+            raise ProbeSizeError(f"No layer of {type(network).__name__} gives an image")
+        return found
 
     with undisturbed(network):
         found = with_fitting_size(search, size_multiple, fixed_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from ugpnet_core.errors import PluginError, UGPNetError
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from ugpnet_core.networks.wrapping import WrappedBackbone
 
 
-# How a network may have padded what enters its last layer.
+# How a network may have padded what enters its last layer; the first where that is not to be seen.
 PADDINGS = ("replicate", "reflect", "constant")
 
 
@@ -88,24 +89,24 @@ def _measure(backbone: WrappedBackbone, size: Size) -> Measured:
         )
     repeat, backbone.margin = fitting
     inner = without_margin(f, backbone.margin)
-    for padding in PADDINGS if backbone.margin and not backbone.carry_remainder else PADDINGS[:1]:
-        backbone.padding = padding
-        given = inner.clone()
-        try:
-            y = backbone.apply_last_layer(given)
-        except Exception as error:
-            raise PluginError(
-                f"Layer {name!r} cannot be run by itself on what enters it "
-                f"({describe_error(error)}); name another layer."
-            ) from error
-        how = relation(backbone.kind, x, image, y) if y.shape == image.shape else None
-        if how is not None:
-            break
+    padded = (F.pad(inner, (backbone.margin,) * 4, mode=padding) for padding in PADDINGS)
+    likely = [p for p, whole in zip(PADDINGS, padded, strict=True) if close(whole, f)]
+    backbone.padding = (likely or PADDINGS)[0]
+    given = inner.clone()
+    try:
+        y = backbone.apply_last_layer(given)
+    except Exception as error:
+        raise PluginError(
+            f"Layer {name!r} cannot be run by itself on what enters it ({describe_error(error)}); "
+            "name another layer."
+        ) from error
+    how = relation(backbone.kind, x, image, y) if y.shape == image.shape else None
     if how is None and not (backbone.carry_remainder and y.shape == image.shape):
         raise PluginError(_mismatch(backbone, size, x, image, y))
-    copies = changed or not same(given, inner)
+    copies = changed or given._version > 0
+    adds_input = how == "x + y"
     return Measured(
-        f.shape[1], scale, repeat, backbone.margin, padding, copies, adds_input=how == "x + y"
+        f.shape[1], scale, repeat, backbone.margin, backbone.padding, copies, adds_input
     )
 
 

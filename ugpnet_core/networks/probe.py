@@ -20,26 +20,39 @@ SIDES = (16, 24, 32, 48, 64, 96, 112, 128, 192, 224, 256)
 
 
 class ProbeSizeError(PluginError):
-    """A failure that another size of the image may mend."""
+    """A failure that another size of the image may mend; it has the size, once that is known."""
+
+    def __init__(
+        self, message: str, size_multiple: int | None = None, fixed_size: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.size_multiple = size_multiple
+        self.fixed_size = fixed_size
 
 
 def with_fitting_size(
     attempt: Callable[[Size], T], size_multiple: int, fixed_size: int | None
 ) -> T:
-    """Attempt at the declared size; where that fails, say at which size it would not."""
+    """Attempt at the declared size.
+
+    Raises:
+        ProbeSizeError: it failed for its size; the message says at which size it would not.
+    """
     try:
         return attempt(_probe_size(size_multiple, fixed_size))
     except ProbeSizeError as error:
         trouble = error
-    advice = "check size_multiple and fixed_size, or name another layer"
     multiples = [math.lcm(size_multiple, each) for each in MULTIPLES]
     for multiple in sorted({each for each in multiples if size_multiple < each <= 128}):
         if fixed_size is None and _succeeds(attempt, _probe_size(multiple, None)):
-            raise PluginError(f"{trouble}; give size_multiple={multiple}.") from trouble
+            advice = f"{trouble}; give size_multiple={multiple}."
+            raise ProbeSizeError(advice, size_multiple=multiple) from trouble
     for side in SIDES:
         if _succeeds(attempt, (side, side)):
-            raise PluginError(f"{trouble}; give fixed_size={side}.") from trouble
-    raise PluginError(f"{trouble}; {advice}.") from trouble
+            advice = f"{trouble}; give fixed_size={side}."
+            raise ProbeSizeError(advice, fixed_size=side) from trouble
+    advice = "check size_multiple and fixed_size, or name another layer"
+    raise ProbeSizeError(f"{trouble}; {advice}.") from trouble
 
 
 def _succeeds(attempt: Callable[[Size], object], size: Size) -> bool:
@@ -119,7 +132,9 @@ def close(one: Tensor, other: Tensor) -> bool:
         return True
     tolerance = 1e-4 if one.dtype in (torch.float32, torch.float64) else 5e-2
     one, other = one.detach().float(), other.detach().float()
-    return bool((one - other).abs().max() <= tolerance * other.abs().max())
+    # Untrained weights may give infinities, which say nothing.
+    finite = float(other[other.isfinite()].abs().max()) if other.isfinite().any() else 0.0
+    return torch.allclose(one, other, rtol=0.0, atol=tolerance * finite, equal_nan=True)
 
 
 def same(one: Tensor, other: Tensor) -> bool:
