@@ -58,6 +58,11 @@ def read_checkpoint_file(path: str | PathLike[str]) -> Checkpoint:
         with path.open("rb") as file:
             size = path.stat().st_size
             begin = file.read(64)
+            header = int.from_bytes(begin[:8], "little")
+            # The length that safetensors begin with may look like the beginning of anything.
+            if begin[8:9] == b"{" and header <= min(size, MAXIMUM_HEADER):
+                tensors, metadata = _read_safetensors(path)
+                return Checkpoint(path, "safetensors", tensors, metadata, size)
             if begin[:4] == b"PK\x03\x04" or begin[:1] == b"\x80":
                 view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
                 if begin[:1] == b"\x80":
@@ -75,12 +80,8 @@ def read_checkpoint_file(path: str | PathLike[str]) -> Checkpoint:
     except Exception as error:  # what a damaged file causes depends on the damage
         raise WeightsError(f"{path} is damaged ({_reason(error)}); get it again.") from error
     what = next((words for start, words in OTHERS.items() if begin.startswith(start)), None)
-    header = int.from_bytes(begin[:8], "little")
-    if what is not None or header > min(size, MAXIMUM_HEADER) or begin[8:9] != b"{":
-        what = what or ("empty" if not begin else "of an unknown kind")
-        raise WeightsError(f"{path} is damaged or no weights file: it is {what}; get it again.")
-    tensors, metadata = _read_safetensors(path)
-    return Checkpoint(path, "safetensors", tensors, metadata, size)
+    what = what or ("of an unknown kind" if begin else "empty")
+    raise WeightsError(f"{path} is damaged or no weights file: it is {what}; get it again.")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -69,6 +69,17 @@ def test_safetensors_are_unwrapped_too(tmp_path: Path) -> None:
     assert same(read_tensors(str(tmp_path / "w.safetensors")), state)
 
 
+def test_safetensors_are_read_whatever_the_length_of_their_header(tmp_path: Path) -> None:
+    # A file begins with that length: 128 looks like a pickle, for instance.
+    path = tmp_path / "w.safetensors"
+    first_bytes = set()
+    for length in range(1, 260):
+        save_file({"a" * length: torch.ones(2)}, path)
+        first_bytes.add(path.read_bytes()[0])
+        assert list(read_tensors(path)) == ["a" * length]
+    assert 128 in first_bytes
+
+
 def test_a_name_that_only_begins_like_a_wrapper_is_a_weight(tmp_path: Path) -> None:
     state = {"d": torch.ones(1), "module.weight": torch.ones(2)}
     torch.save(state, tmp_path / "w.pth")
