@@ -36,6 +36,7 @@ SIGNATURES: Mapping[str, str] = {
     "model.1.sub.0.RDB1.conv1.0.weight": "RRDBNet (backbone 'rrdbnet')",
     "input_proj.proj.0.weight": "Uformer (backbone 'uformer')",
     "encoders.0.2.weight": "a U-Net (backbone 'unet')",
+    "decoder.0.2.weight": "a U-Net over an encoder of timm (backbone 'timm_unet')",
     "patch_embed.proj.weight": "Restormer",
 }
 

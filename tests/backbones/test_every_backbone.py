@@ -45,6 +45,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "hinet": {"wf": 2, "depth": 2},
     "nafnet": {"width": 2, "enc_blk_nums": [1], "dec_blk_nums": [1]},
     "rrdbnet": {"num_feat": 2, "num_block": 1, "num_grow_ch": 2},
+    "timm_unet": {"encoder": "test_resnet"},
     "uformer": {
         "embed_dim": 2,
         "depths": [1] * 9,
