@@ -66,6 +66,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             presets=PRESETS,
             bfloat16=True,
             channels_last=True,
+            exports_onnx=True,
             paper="Chen et al., HINet, CVPR Workshops 2021, 2105.06086",
             licence="Apache-2.0",
         )

@@ -63,6 +63,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             presets=PRESETS,
             bfloat16=True,
             channels_last=True,
+            exports_onnx=True,
             paper="Wang et al., ESRGAN, ECCV Workshops 2018, 1809.00219",
             licence="Apache-2.0",
         )
