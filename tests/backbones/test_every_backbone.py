@@ -51,7 +51,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "depths": [1] * 9,
         "num_heads": [1] * 9,
         "win_size": 2,
-        "img_size": 16,
+        "img_size": 32,
     },
     "unet": {"width": 2, "depth": 1},
 }
