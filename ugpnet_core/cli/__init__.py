@@ -27,6 +27,7 @@ COMMANDS = {
     "list-models": "ugpnet_core.cli.listing:list_models",
     "list-tasks": "ugpnet_core.cli.listing:list_tasks",
     "new-backbone": "ugpnet_core.cli.new:new_backbone",
+    "show": "ugpnet_core.cli.show:show",
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
     "config-schema": "ugpnet_core.cli.train:config_schema",
