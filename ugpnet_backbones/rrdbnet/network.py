@@ -102,7 +102,7 @@ class RRDBNet(RegressionNetwork):
 
 
 class RRDB(nn.Module):
-    """Three dense blocks with an addition around them (Fig. 4, left)."""
+    """Three dense blocks with an addition around them (Fig. 4, right)."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class RRDB(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each of which sees all maps before it (Fig. 4, right)."""
+    """Five convolutions, each of which sees all maps before it (dense block, Fig. 4)."""
 
     def __init__(self, channels: int, growth: int) -> None:
         super().__init__()
