@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.networks.blocks import TwoConvolutions
 from ugpnet_core.networks.regression import RegressionNetwork
 
 
@@ -34,18 +35,18 @@ class UNet(RegressionNetwork):
         self.size_multiple = 2**depth
         widths = [width * 2**level for level in range(depth + 1)]
         self.encoders = nn.ModuleList(
-            _two_convolutions(3 if level == 0 else widths[level - 1], widths[level])
+            TwoConvolutions(3 if level == 0 else widths[level - 1], widths[level])
             for level in range(depth)
         )
         self.pool = nn.MaxPool2d(2)
-        self.bottom = _two_convolutions(widths[-2], widths[-1])
+        self.bottom = TwoConvolutions(widths[-2], widths[-1])
         # Ups and decoders run from the coarsest level to full resolution.
         self.ups = nn.ModuleList(
             nn.ConvTranspose2d(2 * channels, channels, 2, stride=2)
             for channels in reversed(widths[:-1])
         )
         self.decoders = nn.ModuleList(
-            _two_convolutions(2 * channels, channels) for channels in reversed(widths[:-1])
+            TwoConvolutions(2 * channels, channels) for channels in reversed(widths[:-1])
         )
         self.to_image = nn.Conv2d(width, 3, 1)
         self.apply(_initialise)
@@ -67,16 +68,6 @@ class UNet(RegressionNetwork):
         """Map the feature map (N, width, H, W) to the image or the residual (N, 3, H, W)."""
         image: Tensor = self.to_image(f)
         return image
-
-
-def _two_convolutions(in_channels: int, channels: int) -> nn.Sequential:
-    """Two 3x3 convolutions, each followed by a ReLU (section 2)."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, channels, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, 3, padding=1),
-        nn.ReLU(),
-    )
 
 
 def _initialise(module: nn.Module) -> None:

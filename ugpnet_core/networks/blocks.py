@@ -30,6 +30,19 @@ class ConvBlock(nn.Module):
         return x
 
 
+class TwoConvolutions(nn.Sequential):
+    """Two 3x3 convolutions, each followed by a ReLU: what a level of a U-Net is made of
+    (Ronneberger et al., arXiv:1505.04597, section 2)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+        )
+
+
 class ResidualBlock(nn.Module):
     """ReLU(x + Conv(ReLU(Conv(x)))) with 3x3 convolutions."""
 
