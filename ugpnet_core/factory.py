@@ -49,14 +49,32 @@ def create_backbone(
 
 
 def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **options: Any) -> Prior:
-    """Make a prior's generator by name; arguments and errors as :func:`create_backbone`."""
-    prior = _make(find(PriorEntry, name), options)
+    """Make a prior's generator by name; arguments and errors as :func:`create_backbone`.
+
+    ``weights`` may also be a prior file (see ``ugpnet convert``) or a published checkpoint in a
+    layout that the prior's reader knows. Options that such a file determines may be left out; one
+    that contradicts the file is a ConfigError.
+    """
+    installed, stored = find(PriorEntry, name), None
+    if weights is not None:
+        from ugpnet_core.prior_file import check_weights, joined_options, read_prior
+
+        stored = read_prior(weights, name)
+        if stored is not None:
+            check_weights(name, stored, str(weights))
+            options = joined_options(name, options, stored, weights)
+    prior = _make(installed, options)
     if not isinstance(prior, Prior):
         raise PluginError(
             f"The factory of prior {name!r} returned {type(prior).__name__}, which lacks what "
             "ugpnet_core.protocols.Prior asks for."
         )
-    _load(prior, weights)
+    if stored is None:
+        _load(prior, weights)
+    else:
+        from ugpnet_core.weights import fit
+
+        fit(prior, stored.generator, str(weights))  # type: ignore[arg-type]
     return prior
 
 

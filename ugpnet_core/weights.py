@@ -127,13 +127,18 @@ def fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     Raises:
         WeightsError: they do not fit; the message says what they look like instead.
     """
+    check_fit(network, tensors, source)
+    network.load_state_dict(dict(tensors), strict=False)
+
+
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Compare keys and shapes as :func:`fit` does, and change nothing."""
     own = network.state_dict()
     optional = {key for key in own if key.endswith("num_batches_tracked")}
     missing = sorted(own.keys() - tensors.keys() - optional)
     unexpected = sorted(tensors.keys() - own.keys())
     shapes = sorted(k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape)
     if not (missing or unexpected or shapes):
-        network.load_state_dict(dict(tensors), strict=False)
         return
     if shapes and not (missing or unexpected):
         key = shapes[0]

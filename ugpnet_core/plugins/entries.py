@@ -97,12 +97,19 @@ class PriorEntry:
     ``factory`` gives an ``nn.Module`` that fulfils :class:`ugpnet_core.protocols.Prior`;
     ``discriminator`` is called with the same options and gives a module that maps images
     (N, 3, r, r) in [0, 1] to logits (N, 1).
+
+    ``reader`` ("package.module:callable") knows the layouts of published checkpoints: it takes a
+    list of :class:`ugpnet_core.checkpoint_content.Checkpoint` and returns
+    :class:`ugpnet_core.prior_weights.PriorWeights`, or None where one of them is not for this
+    prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it recognises and
+    cannot read.
     """
 
     name: str
     description: str
     factory: str
     discriminator: str | None = None
+    reader: str | None = None
     options: type[BaseModel] = Options
     resolution: int | None = None
     parameters: int | None = None

@@ -14,7 +14,7 @@ from ugpnet_core.plugins.entries import BackboneEntry, Entry, Preset
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REFERENCE = re.compile(r"[\w.]+:\S+")
-_REFERENCES = ("factory", "discriminator", "file")
+_REFERENCES = ("factory", "discriminator", "reader", "file")
 
 
 def fault_of(entry: Entry | Preset) -> str | None:

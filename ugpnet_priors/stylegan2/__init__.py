@@ -15,6 +15,7 @@ def ugpnet_priors() -> list[PriorEntry]:
             description="StyleGAN2 generator and discriminator, key layout of FFHQ checkpoints",
             factory="ugpnet_priors.stylegan2.generator:StyleGAN2Generator",
             discriminator="ugpnet_priors.stylegan2.discriminator:discriminator_for",
+            reader="ugpnet_priors.stylegan2.reader:read",
             options=StyleGAN2Options,
             resolution=512,
             paper="Karras et al., Analyzing and Improving the Image Quality of StyleGAN, "

@@ -22,7 +22,7 @@ from ugpnet_priors.stylegan2.ops import (
     FIRFilter,
     leaky_relu_,
 )
-from ugpnet_priors.stylegan2.options import channel_widths, check_sizes
+from ugpnet_priors.stylegan2.options import DiscriminatorOptions, channel_widths, check_sizes
 
 
 def discriminator_for(
@@ -34,17 +34,30 @@ def discriminator_for(
     base_size: int = 16,
     channels: dict[int, int] | None = None,
     discriminator_narrow: float | None = None,
+    discriminator: DiscriminatorOptions | None = None,
+    w_avg: bool = False,
+    conv_clamp: float | None = None,
+    unscaled_epsilon: bool = False,
 ) -> StyleGAN2Discriminator:
     """Make the discriminator that goes with a generator, from the generator's options.
 
-    ``style_dim``, ``num_mlp`` and ``base_size`` mean nothing to it. With
+    ``style_dim``, ``num_mlp``, ``base_size`` and what concerns styles mean nothing to it. With
     ``discriminator_narrow`` the widths are the rule's times that, and ``channels`` is the
-    generator's alone.
+    generator's alone, as it is with ``discriminator.channels``.
     """
-    del style_dim, num_mlp, base_size
+    del style_dim, num_mlp, base_size, w_avg, conv_clamp, unscaled_epsilon
+    own = discriminator or DiscriminatorOptions()
     if discriminator_narrow is not None:
         narrow, channels = discriminator_narrow, None
-    return StyleGAN2Discriminator(resolution, channel_multiplier, narrow, channels)
+    return StyleGAN2Discriminator(
+        resolution,
+        channel_multiplier,
+        narrow,
+        own.channels or channels,
+        own.stddev_group,
+        own.stddev_feat,
+        own.conv_clamp,
+    )
 
 
 class StyleGAN2Discriminator(nn.Module):
@@ -60,6 +73,7 @@ class StyleGAN2Discriminator(nn.Module):
         channels: widths by resolution that replace those of the rule.
         stddev_group: images among which the minibatch standard deviation is taken, at most.
         stddev_feat: how many maps of it are appended.
+        conv_clamp: limit of what each convolution gives (not the 1x1 ones beside), None for none.
 
     Raises:
         ConfigError: a size or width is impossible.
@@ -73,6 +87,7 @@ class StyleGAN2Discriminator(nn.Module):
         channels: dict[int, int] | None = None,
         stddev_group: int = 4,
         stddev_feat: int = 1,
+        conv_clamp: float | None = None,
     ) -> None:
         super().__init__()
         check_sizes(resolution)
@@ -80,13 +95,13 @@ class StyleGAN2Discriminator(nn.Module):
         self.resolution = resolution
         self.stddev_group = stddev_group
         self.stddev_feat = stddev_feat
-        blocks: list[nn.Module] = [ConvLayer(3, widths[resolution], 1)]
+        blocks: list[nn.Module] = [ConvLayer(3, widths[resolution], 1, clamp=conv_clamp)]
         side = resolution
         while side > 4:
-            blocks.append(ResidualBlock(widths[side], widths[side // 2]))
+            blocks.append(ResidualBlock(widths[side], widths[side // 2], conv_clamp))
             side //= 2
         self.conv_body = nn.Sequential(*blocks)
-        self.final_conv = ConvLayer(widths[4] + stddev_feat, widths[4], 3)
+        self.final_conv = ConvLayer(widths[4] + stddev_feat, widths[4], 3, clamp=conv_clamp)
         self.final_linear = nn.Sequential(
             EqualLinear(widths[4] * 16, widths[4], activate=True), EqualLinear(widths[4], 1)
         )
@@ -124,11 +139,11 @@ def minibatch_stddev(x: Tensor, group: int, features: int) -> Tensor:
 class ResidualBlock(nn.Module):
     """Two convolutions, the second halving the size, beside a 1x1 one; their sum / sqrt(2)."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, clamp: float | None = None) -> None:
         super().__init__()
         gain = 1 / math.sqrt(2)
-        self.conv1 = ConvLayer(in_channels, in_channels, 3)
-        self.conv2 = ConvLayer(in_channels, out_channels, 3, halve=True, gain=gain)
+        self.conv1 = ConvLayer(in_channels, in_channels, 3, clamp=clamp)
+        self.conv2 = ConvLayer(in_channels, out_channels, 3, halve=True, gain=gain, clamp=clamp)
         self.skip = ConvLayer(in_channels, out_channels, 1, halve=True, activate=False, gain=gain)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -138,7 +153,7 @@ class ResidualBlock(nn.Module):
 
 
 class ConvLayer(nn.Sequential):
-    """[FIR filter,] convolution [, bias and LeakyReLU * sqrt(2)], all times ``gain``."""
+    """[FIR filter,] convolution [, bias and LeakyReLU * sqrt(2)] [, clamp], all times ``gain``."""
 
     def __init__(
         self,
@@ -149,6 +164,7 @@ class ConvLayer(nn.Sequential):
         halve: bool = False,
         activate: bool = True,
         gain: float = 1.0,
+        clamp: float | None = None,
     ) -> None:
         filters: list[FIRFilter] = []
         stride, padding = 1, kernel_size // 2
@@ -162,6 +178,7 @@ class ConvLayer(nn.Sequential):
         self.filters = len(filters)
         self.activate = activate
         self.gain = gain * GAIN if activate else gain
+        self.clamp = None if clamp is None else clamp * gain
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in, H, W) to (N, out, H', W')."""
@@ -169,7 +186,8 @@ class ConvLayer(nn.Sequential):
             x = self[0](x)
         bias = self[-1].get_parameter("bias") * self.gain if self.activate else None
         y: Tensor = self[self.filters](x, self.gain, bias)
-        return leaky_relu_(y) if self.activate else y
+        y = leaky_relu_(y) if self.activate else y
+        return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
 class EqualConv(nn.Module):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from ugpnet_core.errors import ConfigError, SizeError
 from ugpnet_core.protocols import PriorOutput
 from ugpnet_priors.stylegan2.modulation import StyleConv, ToRGB
 from ugpnet_priors.stylegan2.ops import EPSILON, EqualLinear
-from ugpnet_priors.stylegan2.options import channel_widths, check_sizes
+from ugpnet_priors.stylegan2.options import DiscriminatorOptions, channel_widths, check_sizes
 
 
 class StyleGAN2Generator(nn.Module):
@@ -36,8 +37,12 @@ class StyleGAN2Generator(nn.Module):
         base_size: side of the base code of :meth:`synthesize`.
         channels: widths by resolution that replace those of the rule
             (:func:`ugpnet_priors.stylegan2.options.channel_widths`).
-        discriminator_narrow: not used by the generator; accepted because generator and
-            discriminator are made from the same options.
+        discriminator_narrow, discriminator: not used by the generator; accepted because generator
+            and discriminator are made from the same options.
+        w_avg: hold the mean of w as a buffer, the centre for truncation; zeros until it is
+            loaded or set.
+        conv_clamp: limit of what each convolution gives, None for none.
+        unscaled_epsilon: see :class:`ugpnet_priors.stylegan2.modulation.ModulatedConv`.
 
     Raises:
         ConfigError: a size or width is impossible.
@@ -53,6 +58,10 @@ class StyleGAN2Generator(nn.Module):
         base_size: int = 16,
         channels: dict[int, int] | None = None,
         discriminator_narrow: float | None = None,
+        discriminator: DiscriminatorOptions | None = None,
+        w_avg: bool = False,
+        conv_clamp: float | None = None,
+        unscaled_epsilon: bool = False,
     ) -> None:
         super().__init__()
         check_sizes(resolution, base_size)
@@ -73,18 +82,23 @@ class StyleGAN2Generator(nn.Module):
             ),
         )
         self.constant_input = ConstantInput(widths[4])
-        self.style_conv1 = StyleConv(widths[4], widths[4], style_dim)
-        self.to_rgb1 = ToRGB(widths[4], style_dim)
+        conv = partial(
+            StyleConv, style_dim=style_dim, unscaled_epsilon=unscaled_epsilon, clamp=conv_clamp
+        )
+        self.style_conv1 = conv(widths[4], widths[4])
+        self.to_rgb1 = ToRGB(widths[4], style_dim, conv_clamp)
         self.style_convs = nn.ModuleList()
         self.to_rgbs = nn.ModuleList()
         self.noises = NoiseMaps(resolution)
         side = 8
         while side <= resolution:
             before, width = widths[side // 2], widths[side]
-            self.style_convs.append(StyleConv(before, width, style_dim, enlarge=True))
-            self.style_convs.append(StyleConv(width, width, style_dim))
-            self.to_rgbs.append(ToRGB(width, style_dim))
+            self.style_convs.append(conv(before, width, enlarge=True))
+            self.style_convs.append(conv(width, width))
+            self.to_rgbs.append(ToRGB(width, style_dim, conv_clamp))
             side *= 2
+        self.w_avg: Tensor | None
+        self.register_buffer("w_avg", torch.zeros(style_dim) if w_avg else None)
 
     def forward(
         self,
@@ -92,6 +106,7 @@ class StyleGAN2Generator(nn.Module):
         *,
         truncation: float = 1.0,
         truncation_latent: Tensor | None = None,
+        truncation_cutoff: int | None = None,
         mixing_index: int | None = None,
         randomize_noise: bool = False,
         rng: torch.Generator | None = None,
@@ -103,7 +118,9 @@ class StyleGAN2Generator(nn.Module):
                 ``mixing_index`` on follow the second.
             truncation: psi; w becomes truncation_latent + psi * (w - truncation_latent).
             truncation_latent: (1, style_dim), for instance from :meth:`mean_latent`; needed when
-                ``truncation`` is not 1.
+                ``truncation`` is not 1 and there is no ``w_avg``, which is the default.
+            truncation_cutoff: truncate only that many of the layers, from the lowest; all of them
+                where None.
             mixing_index: from 1 to num_latents - 1; drawn from ``rng`` where None.
             randomize_noise: draw fresh noise maps (training) instead of the stored ones.
             rng: generator for what is drawn; the global one where None.
@@ -120,12 +137,6 @@ class StyleGAN2Generator(nn.Module):
         if not 1 <= len(codes) <= 2:
             raise ConfigError(f"Pass one latent code or two to mix, not {len(codes)}.")
         ws = [self.map_styles(code) for code in codes]
-        if truncation != 1.0:
-            if truncation_latent is None:
-                raise ConfigError(
-                    "Truncation needs truncation_latent; pass generator.mean_latent(4096)."
-                )
-            ws = [truncation_latent + truncation * (w - truncation_latent) for w in ws]
         styles = ws[0].unsqueeze(1).expand(-1, self.num_latents, -1)
         if len(ws) == 2:
             last = self.num_latents - 1
@@ -135,6 +146,15 @@ class StyleGAN2Generator(nn.Module):
                 raise ConfigError(f"mixing_index must be from 1 to {last}, not {mixing_index}.")
             second = ws[1].unsqueeze(1).expand(-1, self.num_latents - mixing_index, -1)
             styles = torch.cat([styles[:, :mixing_index], second], 1)
+        if truncation != 1.0:
+            centre = self.w_avg if truncation_latent is None else truncation_latent
+            if centre is None:
+                raise ConfigError(
+                    "Truncation needs truncation_latent; pass generator.mean_latent(4096)."
+                )
+            cutoff = self.num_latents if truncation_cutoff is None else truncation_cutoff
+            low, high = styles[:, :cutoff], styles[:, cutoff:]
+            styles = torch.cat([centre + truncation * (low - centre), high], 1)
         return self.generate(styles, randomize_noise=randomize_noise, rng=rng)
 
     def map_styles(self, z: Tensor) -> Tensor:
@@ -267,9 +287,12 @@ class NoiseMaps(nn.Module):
     def __init__(self, resolution: int) -> None:
         super().__init__()
         rng = torch.Generator().manual_seed(0)
+        # A network without memory (torch.device("meta")) gets maps without memory.
+        drawn = torch.empty(0).device.type != "meta"
         for index in range(2 * int(math.log2(resolution)) - 3):
             side = 2 ** ((index + 5) // 2)
-            noise = torch.randn(1, 1, side, side, generator=rng, device="cpu")
+            shape = (1, 1, side, side)
+            noise = torch.randn(shape, generator=rng, device="cpu") if drawn else torch.empty(shape)
             self.register_buffer(f"noise{index}", noise)
 
     def __getitem__(self, index: int) -> Tensor:

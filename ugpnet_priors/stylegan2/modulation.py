@@ -27,12 +27,25 @@ class StyleConv(nn.Module):
     """Modulated convolution, noise, bias, sqrt(2) * LeakyReLU(0.2) (the paper's figure 2d)."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, style_dim: int, *, enlarge: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        style_dim: int,
+        *,
+        enlarge: bool = False,
+        unscaled_epsilon: bool = False,
+        clamp: float | None = None,
     ) -> None:
         super().__init__()
         self.modulated_conv = ModulatedConv(
-            in_channels, out_channels, 3, style_dim, enlarge=enlarge
+            in_channels,
+            out_channels,
+            3,
+            style_dim,
+            enlarge=enlarge,
+            unscaled_epsilon=unscaled_epsilon,
         )
+        self.clamp = clamp
         self.weight = nn.Parameter(torch.zeros(1))  # strength of the noise
         self.activate = ChannelBias(out_channels)
 
@@ -43,7 +56,8 @@ class StyleConv(nn.Module):
         shift = GAIN * (noise * self.weight + self.activate.bias.view(1, -1, 1, 1))
         if y.is_contiguous(memory_format=torch.channels_last):
             shift = shift.contiguous(memory_format=torch.channels_last)  # else y is transposed
-        return leaky_relu_(torch.addcmul(shift.to(y.dtype), y, GAIN * demodulation.to(y.dtype)))
+        y = leaky_relu_(torch.addcmul(shift.to(y.dtype), y, GAIN * demodulation.to(y.dtype)))
+        return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
 class ModulatedConv(nn.Module):
@@ -53,6 +67,9 @@ class ModulatedConv(nn.Module):
     sqrt(sum_ik (s_i w_ijk)^2 + eps). Both factors are constant over the image, so scaling the
     input by s_i and the output by the inverse norm is the same, with one set of weights for the
     whole batch. With ``enlarge``, doubles the size: transposed convolution, then FIR filter.
+
+    w_ijk of the equations are the weights times ``scale`` (equalised learning rate). With
+    ``unscaled_epsilon``, as in stylegan2-ada, eps stands beside the norm of the bare weights.
     """
 
     def __init__(
@@ -63,6 +80,7 @@ class ModulatedConv(nn.Module):
         style_dim: int,
         *,
         enlarge: bool = False,
+        unscaled_epsilon: bool = False,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(
@@ -70,6 +88,7 @@ class ModulatedConv(nn.Module):
         )
         self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.epsilon = EPSILON * self.scale**2 if unscaled_epsilon else EPSILON
         self.smooth = FIRFilter(padding=1, gain=4.0) if enlarge else None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModulatedConv:
@@ -86,7 +105,7 @@ class ModulatedConv(nn.Module):
         weight = self.weight[0]
         s = self.modulation(style) * self.scale
         norm = F.linear(s.square(), weight.square().sum((2, 3)))
-        demodulation = torch.rsqrt(norm + EPSILON)[:, :, None, None]
+        demodulation = torch.rsqrt(norm + self.epsilon)[:, :, None, None]
         x = x * s.to(x.dtype)[:, :, None, None]
         if self.smooth is None:
             return F.conv2d(x, weight, padding=1), demodulation
@@ -97,10 +116,11 @@ class ModulatedConv(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1x1 convolution to the raw image, without demodulation, plus the skip."""
 
-    def __init__(self, in_channels: int, style_dim: int) -> None:
+    def __init__(self, in_channels: int, style_dim: int, clamp: float | None = None) -> None:
         super().__init__()
         self.modulated_conv = ModulatedConv(in_channels, 3, 1, style_dim)
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+        self.clamp = clamp
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
         """Map (N, C, H, W) to (N, 3, H, W); the skip (N, 3, H / 2, W / 2) is enlarged."""
@@ -109,4 +129,6 @@ class ToRGB(nn.Module):
         weight = conv.weight[:, :, :, 0, 0] * (conv.modulation(style) * conv.scale)[:, None]
         n, _, h, w = x.shape
         rgb = torch.bmm(weight, x.flatten(2)).view(n, 3, h, w) + self.bias
+        if self.clamp is not None:
+            rgb = rgb.clamp(-self.clamp, self.clamp)
         return rgb if skip is None else rgb + upsample(skip)

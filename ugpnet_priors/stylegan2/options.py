@@ -10,6 +10,18 @@ from ugpnet_core.errors import ConfigError
 from ugpnet_core.plugins import Options
 
 Width = Annotated[int, Field(gt=0)]
+Clamp = Annotated[float, Field(gt=0)]
+
+
+class DiscriminatorOptions(Options):
+    """What a discriminator has of its own, beside the generator's options."""
+
+    channels: dict[int, Width] | None = Field(
+        default=None, description="widths by resolution that replace the generator's"
+    )
+    conv_clamp: Clamp | None = Field(default=None, description="as the generator's")
+    stddev_group: Width = Field(default=4, description="images for the minibatch deviation")
+    stddev_feat: Width = Field(default=1, description="maps of the minibatch deviation")
 
 
 class StyleGAN2Options(Options):
@@ -32,12 +44,28 @@ class StyleGAN2Options(Options):
         description="narrow for the discriminator; widths in channels are then the generator's "
         "only (default: the same widths)",
     )
+    discriminator: DiscriminatorOptions | None = Field(
+        default=None, description="what is different in the discriminator"
+    )
+    w_avg: bool = Field(
+        default=False, description="hold the mean of w, the centre for truncation, as a buffer"
+    )
+    conv_clamp: Clamp | None = Field(
+        default=None, description="limit of what each convolution gives (stylegan2-ada: 256)"
+    )
+    unscaled_epsilon: bool = Field(
+        default=False,
+        description="demodulate by the norm of weights without the equalising factor "
+        "(stylegan2-ada); only epsilon sees it",
+    )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> StyleGAN2Options:
         try:
             check_sizes(self.resolution, self.base_size)
             channel_widths(self.resolution, self.channel_multiplier, self.narrow, self.channels)
+            own = self.discriminator.channels if self.discriminator else None
+            channel_widths(self.resolution, self.channel_multiplier, self.narrow, own)
         except ConfigError as error:
             raise ValueError(str(error)) from error
         return self

@@ -1,0 +1,155 @@
+"""The layouts of PyTorch state dicts: BasicSR's, which is ours, and rosinality's.
+
+rosinality: https://github.com/rosinality/stylegan2-pytorch (MIT); BasicSR:
+https://github.com/XPixelGroup/BasicSR (Apache-2.0). Both compute the same and differ in names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ugpnet_core.checkpoint_content import Checkpoint
+from ugpnet_core.errors import WeightsError
+from ugpnet_core.weights import is_tensor, load_tensors
+from ugpnet_priors.stylegan2.generator import NoiseMaps
+from ugpnet_priors.stylegan2.ops import fir_kernel
+
+State = dict[str, Tensor]
+Renaming = Sequence[tuple[str, str]]
+LARGEST = 4096  # pixels, of noise maps that are made for a checkpoint without any
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one file holds of a prior, in our keys."""
+
+    layout: str
+    generator: State | None = None
+    discriminator: State | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Where a generator or a discriminator lies in a file, the averaged one first; "" is the file, and
+# with a dot it is what begins so (the results of this toolkit's trainings).
+GENERATORS = ("params_ema", "g_ema", "params", "g", "state_dict", "", "network.")
+DISCRIMINATORS = ("d", "params", "params_ema", "state_dict", "", "discriminator.")
+_CONVOLUTION: Renaming = (
+    (r"\.conv\.weight$", ".modulated_conv.weight"),
+    (r"\.conv\.modulation\.", ".modulated_conv.modulation."),
+    (r"\.noise\.weight$", ".weight"),
+)
+ROSINALITY_GENERATOR: Renaming = (
+    (r"^style\.", "style_mlp."),
+    (r"^input\.input$", "constant_input.weight"),
+    (r"^conv1\.", "style_conv1."),
+    (r"^convs\.", "style_convs."),
+    (r"^noises\.noise_", "noises.noise"),
+    *_CONVOLUTION,
+)
+ROSINALITY_DISCRIMINATOR: Renaming = ((r"^convs\.", "conv_body."),)
+
+
+def basicsr(file: Checkpoint) -> Part | None:
+    """Read a generator or a discriminator in BasicSR's layout; None where there is neither."""
+    generator = _state(file, GENERATORS, "style_conv1.modulated_conv.weight")
+    discriminator = _state(file, DISCRIMINATORS, "conv_body.0.0.weight")
+    if generator is None and discriminator is None:
+        return None
+    if generator is not None:
+        generator = _flat_biases(generator)
+    options = {"w_avg": True} if generator and "w_avg" in generator else {}
+    return Part("BasicSR's", generator, discriminator, options)
+
+
+def rosinality(file: Checkpoint) -> Part | None:
+    """Read generator, discriminator and mean of w in rosinality's layout; None where there is
+    neither network."""
+    generator = _state(file, GENERATORS, "conv1.conv.modulation.weight")
+    discriminator = _state(file, DISCRIMINATORS, "convs.0.0.weight")
+    if generator is None and discriminator is None:
+        return None
+    options = {}
+    if generator is not None:
+        generator = _flat_biases(_renamed(generator, ROSINALITY_GENERATOR))
+        mean = _mean_style(file)
+        if mean is not None:
+            generator["w_avg"] = mean
+            options["w_avg"] = True
+        if not any(key.startswith("noises.") for key in generator):
+            # Checkpoints of 2019 lack them, and draw new ones for each image.
+            levels = sum(bool(re.match(r"to_rgbs\.\d+\.bias", key)) for key in generator)
+            levels = min(levels, LARGEST.bit_length() - 3)
+            generator |= {f"noises.{k}": v for k, v in NoiseMaps(4 << levels).state_dict().items()}
+    if discriminator is not None:
+        discriminator = _renamed(discriminator, ROSINALITY_DISCRIMINATOR)
+    return Part("rosinality's", generator, discriminator, options)
+
+
+def check_kernel(kernel: Tensor, where: str) -> None:
+    """Refuse a resampling filter other than (1, 3, 3, 1), whatever its gain.
+
+    Raises:
+        WeightsError: it is another.
+    """
+    ours = fir_kernel()
+    if kernel.shape != ours.shape or not (kernel.float() / kernel.sum()).allclose(ours, atol=1e-4):
+        raise WeightsError(
+            f"{where} resamples with another filter than (1, 3, 3, 1), which cannot be read; use "
+            "a network with the usual one."
+        )
+
+
+def _state(file: Checkpoint, places: Sequence[str], sign: str) -> State | None:
+    """The first state dict that has a key, without the filters that never change."""
+    content = file.content
+    for place in places:
+        inner = content if place == "" else content.get(place)
+        if place.endswith("."):
+            inner = {
+                key.removeprefix(place): value
+                for key, value in content.items()
+                if isinstance(key, str) and key.startswith(place)
+            }
+        if isinstance(inner, Mapping) and (sign in inner or f"module.{sign}" in inner):
+            tensors = load_tensors(inner, file)
+            for key in [key for key in tensors if re.search(r"(^|\.)kernel$", key)]:
+                check_kernel(tensors.pop(key), str(file.path))
+            return tensors
+    return None
+
+
+def _renamed(state: State, renaming: Renaming) -> State:
+    renamed = {}
+    for key, value in state.items():
+        for pattern, replacement in renaming:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = value
+    return renamed
+
+
+def _flat_biases(state: State) -> State:
+    """Early versions kept the biases of activations as maps (1, C, 1, 1)."""
+    return {
+        key: value.flatten() if key.endswith("activate.bias") else value
+        for key, value in state.items()
+    }
+
+
+def _mean_style(file: Checkpoint) -> Tensor | None:
+    """``latent_avg``, (style_dim,); some programs repeat it for every layer."""
+    stored = file.content.get("latent_avg")
+    if not is_tensor(stored):
+        return None
+    mean = load_tensors({"latent_avg": stored}, file)["latent_avg"].float()
+    rows = mean.reshape(-1, mean.shape[-1]) if mean.dim() else mean.reshape(1, 1)
+    if not (rows == rows[:1]).all():
+        raise WeightsError(
+            f"{file.path} has a mean of w for each layer, and this prior one for all of them; "
+            "remove latent_avg from it."
+        )
+    return rows[0].clone()
