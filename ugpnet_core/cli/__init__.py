@@ -27,6 +27,7 @@ COMMANDS = {
     "list-models": "ugpnet_core.cli.listing:list_models",
     "list-tasks": "ugpnet_core.cli.listing:list_tasks",
     "new-backbone": "ugpnet_core.cli.new:new_backbone",
+    "check-backbone": "ugpnet_core.cli.check:check_backbone",
     "show": "ugpnet_core.cli.show:show",
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",

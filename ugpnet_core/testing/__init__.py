@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         check_feature_shape,
         check_forward_agrees,
         check_odd_sizes,
+        check_runs,
         check_sizes,
     )
     from ugpnet_core.testing.checks.speed import check_speed
@@ -99,6 +100,7 @@ __all__ = [
     "check_plain_images",
     "check_protocol",
     "check_random_state",
+    "check_runs",
     "check_save_and_load",
     "check_sizes",
     "check_speed",

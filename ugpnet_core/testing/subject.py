@@ -12,11 +12,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.errors import ConfigError
+from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
 from ugpnet_core.plugins import BackboneEntry, find, resolve, validate_options
 from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.plugins.wellformed import fault_of
 from ugpnet_core.testing.report import CheckFailed
+from ugpnet_core.testing.surroundings import settings_kept
 
 Size = tuple[int, int]
 
@@ -50,7 +51,7 @@ class Subject:
         loss: what it is trained with.
         size: height and width of most probe images; default: a small one that fits its
             ``size_multiple`` and ``fixed_size``.
-        fault: what is wrong with the entry itself, if anything.
+        fault: a sentence that says what is wrong with the plugin or its entry, if anything.
     """
 
     name: str
@@ -90,7 +91,8 @@ class Subject:
             CheckFailed: it cannot be made.
         """
         try:
-            return self.make()
+            with settings_kept():
+                return self.make()
         except (Exception, SystemExit) as error:
             raise CheckFailed(
                 f"The network cannot be made: {describe_error(error)}; make the factory work with "
@@ -117,7 +119,9 @@ class Subject:
 def images(count: int, size: Size, seed: int = 0) -> Tensor:
     """Random images (count, 3, H, W), RGB in [0.2, 0.8], the same ones for a seed."""
     generator = torch.Generator().manual_seed(seed)
-    return 0.2 + 0.6 * torch.rand(count, 3, *size, generator=generator)
+    # A network may have changed the default data type.
+    drawn = torch.rand(count, 3, *size, generator=generator, dtype=torch.float32)
+    return 0.2 + 0.6 * drawn
 
 
 def subject_of(what: Any, **options: Any) -> Subject:
@@ -127,11 +131,17 @@ def subject_of(what: Any, **options: Any) -> Subject:
     What an entry declares of its default options is not held against a network with others.
 
     Raises:
-        UnknownNameError, PluginError: no such backbone is installed, or its plugin is broken.
+        UnknownNameError: no such backbone is installed. (One whose plugin is broken gives a
+            subject that fails.)
         ConfigError: an option is unknown or impossible, or given where none can be.
     """
     if isinstance(what, str):
-        what = find(BackboneEntry, what).entry
+        try:
+            what = find(BackboneEntry, what).entry
+        except UnknownNameError:
+            raise
+        except PluginError as error:
+            return Subject(name=what, make=_refuse, fault=str(error))
     if isinstance(what, BackboneEntry):
         return _subject_of_entry(what, options)
     if isinstance(what, (nn.Module, Subject)):
@@ -153,7 +163,7 @@ def subject_of(what: Any, **options: Any) -> Subject:
 def _subject_of_entry(entry: BackboneEntry, options: dict[str, Any]) -> Subject:
     fault = fault_of(entry)
     if fault is not None:
-        return Subject(name=entry.name, make=_refuse, fault=fault)
+        return Subject(name=entry.name, make=_refuse, fault=f"The entry has {fault}.")
     given = validate_options(entry, options)
     names = [field.name for field in fields(Declared)]
     is_default = not options or given == validate_options(entry, {})
@@ -174,7 +184,7 @@ def _subject_of_entry(entry: BackboneEntry, options: dict[str, Any]) -> Subject:
 
 
 def _refuse() -> nn.Module:
-    raise ConfigError("the entry is not well-formed")
+    raise PluginError("The entry is not usable.")
 
 
 # --- running a network ----------------------------------------------------------------------------
@@ -219,7 +229,8 @@ def training_outputs_of(network: Any, x: Tensor) -> tuple[Tensor, Tensor, tuple[
         features = features_of(network, x)
         return features, head_of(network, features), ()
     try:
-        features, intermediate = network.forward_supervised(x.clone())
+        with settings_kept():
+            features, intermediate = network.forward_supervised(x.clone())
         intermediate = tuple(intermediate)
     except Exception as error:
         raise CheckFailed(
@@ -237,7 +248,8 @@ def training_outputs_of(network: Any, x: Tensor) -> tuple[Tensor, Tensor, tuple[
 def _tensor(network: Any, method: str, given: Tensor) -> Tensor:
     mode = " in training mode" if network.training else ""
     try:
-        result = getattr(network, method)(given.clone(memory_format=torch.preserve_format))
+        with settings_kept():
+            result = getattr(network, method)(given.clone(memory_format=torch.preserve_format))
     except (Exception, SystemExit) as error:
         raise CheckFailed(
             f"{method} fails{mode} on {shown(given)}: {describe_error(error)}."

@@ -45,6 +45,7 @@ from ugpnet_core.testing.checks.shapes import (
     check_feature_shape,
     check_forward_agrees,
     check_odd_sizes,
+    check_runs,
     check_sizes,
     working_size,
 )
@@ -80,7 +81,7 @@ class Check:
 
 
 _BUILT = ("builds",)
-_RUNS = ("builds", "protocol")
+_RUNS = ("builds", "protocol", "runs")
 _SHAPED = (*_RUNS, "feature_shape")
 # Results can be compared only where they are the same again.
 _STABLE = (*_RUNS, "determinism", "hidden_state")
@@ -88,14 +89,15 @@ _STABLE = (*_RUNS, "determinism", "hidden_state")
 CHECKS: tuple[Check, ...] = (
     Check(check_builds),
     Check(check_protocol, _BUILT),
-    Check(check_declared_values, _RUNS),
+    Check(check_declared_values, ("builds", "protocol")),
     Check(check_parameter_count, _BUILT),
+    Check(check_runs, ("builds", "protocol")),
     Check(check_feature_shape, _RUNS),
     Check(check_sizes, _SHAPED),
     Check(check_odd_sizes, (*_SHAPED, "sizes")),
     Check(check_determinism, _RUNS),
     Check(check_hidden_state, (*_RUNS, "determinism")),
-    Check(check_forward_agrees, _STABLE),
+    Check(check_forward_agrees, (*_STABLE, "feature_shape")),
     Check(check_batch_independence, _STABLE),
     Check(check_random_state, _RUNS),
     Check(check_global_settings, _RUNS),
@@ -129,7 +131,7 @@ def check_backbone(what: Any, **options: Any) -> Report:
         options: for its factory, as :func:`ugpnet_core.create_backbone` takes them.
 
     Raises:
-        UnknownNameError, PluginError: no such backbone is installed, or its plugin is broken.
+        UnknownNameError: no such backbone is installed.
         ConfigError: an option is unknown or impossible.
     """
     return run_checks(subject_of(what, **options))
@@ -174,8 +176,8 @@ def run_checks(
             result = dataclasses.replace(result, status="failed", message=changed)
         if result.status == "failed":
             failed[check.name] = result.message
-            if check.name == "sizes":
-                subject = _at_working_size(subject)
+        elif check.name == "protocol":
+            subject = _at_working_size(subject)
         results.append(result)
         on_result(result)
     return Report(subject.name, tuple(results))
@@ -222,9 +224,12 @@ def _changes(before: dict[str, Any]) -> str:
 
 
 def _at_working_size(subject: Subject) -> Subject:
-    """Let the checks that follow use a size that works, so that they say something of their own."""
+    """Where the usual probe size does not work, let the other checks use one that does, so that
+    they say something of their own; the check of sizes says what is wrong."""
+    if subject.size is not None:
+        return subject
     try:
         with untouched():
             return dataclasses.replace(subject, size=working_size(subject))
-    except CheckFailed:
+    except Exception:
         return subject

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-_Setting = tuple[Callable[[], Any], Callable[[Any], Any] | None]
+_Setting = tuple[Callable[[], Any], Callable[[Any], Any]]
 
 
 def _set_cudnn(name: str) -> Callable[[Any], None]:
@@ -62,18 +62,27 @@ def random_states() -> dict[str, str]:
 
 
 @contextmanager
-def untouched() -> Iterator[None]:
-    """Put random states and settings back afterwards, whatever a network did to them."""
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+def settings_kept() -> Iterator[None]:
+    """Put the settings of torch back afterwards, so that a network which changes them fails the
+    check of settings and no other."""
     before = settings()
     try:
-        with warnings.catch_warnings():
+        yield
+    finally:
+        for name, (read, write) in _SETTINGS.items():
+            if read() != before[name]:
+                write(before[name])
+
+
+@contextmanager
+def untouched() -> Iterator[None]:
+    """Put random states and settings back afterwards, and keep warnings to ourselves."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        with settings_kept(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for name, (read, write) in _SETTINGS.items():
-            if write is not None and read() != before[name]:
-                write(before[name])
         torch.set_rng_state(states[0])
         np.random.set_state(states[1])
         random.setstate(states[2])

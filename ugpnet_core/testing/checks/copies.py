@@ -72,7 +72,6 @@ def check_pickling(subject: Subject) -> Outcome:
 def _check_copy(subject: Subject, how: str, make_copy: Callable[[Any], Any]) -> Outcome:
     network = _used(subject)
     x = subject.images(network)
-    expected = outputs_of(network, x)
     try:
         twin = make_copy(network)
     except Exception as error:
@@ -80,6 +79,7 @@ def _check_copy(subject: Subject, how: str, make_copy: Callable[[Any], Any]) -> 
             f"{how} fails: {describe_error(error)}; keep no lambdas, local classes, open files or "
             "results of calls in attributes."
         ) from error
+    expected = outputs_of(network, x)
     apart = difference(outputs_of(twin, x), expected)
     if apart > SAME:
         raise CheckFailed(

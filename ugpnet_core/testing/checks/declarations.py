@@ -15,8 +15,9 @@ from ugpnet_core.testing.subject import Subject
 def check_builds(subject: Subject) -> Outcome:
     """The entry is well-formed, and its factory makes a network."""
     if subject.fault is not None:
-        raise CheckFailed(f"The entry has {subject.fault}.")
-    network = subject.raw()
+        raise CheckFailed(subject.fault)
+    # What importing and making it does to torch is seen where nothing is put back.
+    network = _made(subject)
     if not isinstance(network, nn.Module):
         raise CheckFailed(
             f"The factory returns a {type(network).__name__}; make it return a torch.nn.Module."
@@ -28,6 +29,13 @@ def check_builds(subject: Subject) -> Outcome:
     # Parameters that cannot be moved would fail everything else with a worse message.
     subject.fresh()
     return passed(f"{type(network).__name__} of {type(network).__module__}")
+
+
+def _made(subject: Subject) -> Any:
+    try:
+        return subject.make()
+    except Exception:
+        return subject.raw()  # which says what is wrong
 
 
 def check_protocol(subject: Subject) -> Outcome:

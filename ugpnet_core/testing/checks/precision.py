@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import CLOSE, difference, percent, relative_error
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
 from ugpnet_core.testing.state import unregistered
-from ugpnet_core.testing.subject import Subject, features_of, head_of, outputs_of
+from ugpnet_core.testing.subject import Subject, outputs_of
 
 # bfloat16 has 8 bits of mantissa; deep networks lose some of them.
 BFLOAT16_ERROR = 0.2
@@ -123,6 +124,7 @@ def check_other_device(subject: Subject) -> Outcome:
     except Exception as error:  # this version of torch knows devices that exist only
         return Outcome("not run", f"torch cannot try it here ({describe_error(error)})")
     try:
+        logging.disable(logging.ERROR)  # torch logs what it raises
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
             result = torch.func.functional_call(whole, moved, (there,))
     except DataDependentOutputException:
@@ -135,6 +137,8 @@ def check_other_device(subject: Subject) -> Outcome:
             f"On another device the network fails: {text}; {_culprit(network)}make new tensors on "
             "the device of the input (device=x.device)."
         ) from error
+    finally:
+        logging.disable(logging.NOTSET)
     if result.device.type != "cuda":
         raise CheckFailed(
             f"On another device the result comes from the {result.device.type.upper()}; "
@@ -152,7 +156,8 @@ class _Whole(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (N, 3, H, W) to what head gives."""
-        return head_of(self.network, features_of(self.network, x))
+        made: Tensor = self.network.head(self.network.forward_features(x))
+        return made
 
 
 def _culprit(network: nn.Module) -> str:

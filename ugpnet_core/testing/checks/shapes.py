@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import Any
 
@@ -21,9 +22,24 @@ from ugpnet_core.testing.subject import (
     images,
     outputs_of,
 )
+from ugpnet_core.testing.surroundings import settings_kept
 
 # Large networks are probed at as many sizes as this many seconds allow, and at three at least.
 PATIENCE = 10.0
+
+
+def check_runs(subject: Subject) -> Outcome:
+    """A small image goes through forward_features and head."""
+    network = subject.fresh()
+    x = subject.images(network)
+    try:
+        outputs_of(network, x)
+    except CheckFailed as failed:
+        size = f"{x.shape[2]}x{x.shape[3]}"
+        raise CheckFailed(
+            f"{str(failed).rstrip('.')}; make it take images of {size}, which it declares to take."
+        ) from failed
+    return passed(f"takes an image of {x.shape[2]}x{x.shape[3]}")
 
 
 def check_feature_shape(subject: Subject) -> Outcome:
@@ -87,7 +103,8 @@ def check_forward_agrees(subject: Subject) -> Outcome:
     with torch.no_grad():
         if has_own_forward(network):
             try:
-                result = network(x.clone())
+                with settings_kept():
+                    result = network(x.clone())
             except Exception as error:
                 raise CheckFailed(
                     f"forward fails where {formula} works: {describe_error(error)}; derive from "
@@ -114,7 +131,7 @@ def _round_size(network: Any, subject: Subject) -> Size:
     Padding inside reaches the last convolution in ``forward``, not what ``head`` sees of it.
     """
     multiple, size = network.size_multiple, subject.probe_size(network)
-    if getattr(network, "fixed_size", None) is not None or max(size) > 128:
+    if subject.size or getattr(network, "fixed_size", None) is not None or max(size) > 128:
         return size
     side = next(side for side in range(multiple, 64 * multiple + 1, multiple) if side % 32 == 0)
     return (side, side) if side <= 128 and 32 % multiple == 0 else size
@@ -143,14 +160,15 @@ def check_sizes(subject: Subject) -> Outcome:
     if fixed is not None:
         fault = _fault_at(network, (fixed, fixed))
         if fault:
-            raise CheckFailed(f"fixed_size={fixed} is declared, but {fault}; declare what it takes")
+            raise CheckFailed(f"fixed_size={fixed} is declared, but {fault}.")
         return passed(f"takes {fixed}x{fixed}")
     started = time.perf_counter()
     taken: list[str] = []
     for size in _sizes(network.size_multiple):
         if len(taken) >= 3 and time.perf_counter() - started > PATIENCE:
             break
-        fault = _fault_at(network, size)
+        # A new network tells a size that is not taken from a trace of the size before.
+        fault = _fault_at(network, size) and _fault_at(subject.fresh(), size)
         if fault:
             promise = (
                 "any size"
@@ -213,17 +231,25 @@ def _remedy(network: Any) -> str:
 
 
 def working_size(subject: Subject) -> Size | None:
-    """The first of some common sizes that a network takes; None where it takes none."""
+    """The first of some common sizes whose results have the size that they should have, or, where
+    there is none, the first that does not raise; None where its usual probe size is either."""
     network = subject.fresh()
+    usual = subject.probe_size(network)
     sides = (16, 24, 32, 48, 64, 96, 128, 224, 256)
-    sizes = [subject.probe_size(network), (32, 48), *((side, side) for side in sides)]
-    return next((size for size in sizes if _fault_at(network, size) is None), None)
+    raising = True
+    for size in (usual, (32, 48), *((side, side) for side in sides)):
+        if _fault_at(network, size) is None:
+            return None if size == usual else size
+        if raising:
+            with contextlib.suppress(CheckFailed):
+                outputs_of(network, images(1, size))
+                raising, first = False, size
+    return None if raising or first == usual else first
 
 
 def check_odd_sizes(subject: Subject) -> Outcome:
     """Through the core's padding, an image of any size gives one of exactly that size x scale."""
     network = subject.fresh()
-    module = restoration_module(network, merging_channels=4).eval()
     fixed, multiple = getattr(network, "fixed_size", None), network.size_multiple
     if fixed is not None:
         sizes = [(fixed - fixed // 3, max(fixed - 1, 1)), (1, fixed)]
@@ -233,7 +259,8 @@ def check_odd_sizes(subject: Subject) -> Outcome:
         x = images(1, size)
         expected = (size[0] * network.scale, size[1] * network.scale)
         try:
-            with torch.no_grad():
+            module = restoration_module(subject.fresh(), merging_channels=4).eval()
+            with torch.no_grad(), settings_kept():
                 output = module(x)
         except Exception as error:
             raise CheckFailed(
