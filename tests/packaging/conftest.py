@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
+from sysconfig import get_path
 
 import pytest
 
@@ -111,3 +114,50 @@ def own_target(own_wheels: Mapping[str, Path], tmp_path_factory: pytest.TempPath
     target = tmp_path_factory.mktemp("own") / "site"
     install(target, *own_wheels.values())
     return target
+
+
+@pytest.fixture(scope="session")
+def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with links to all that is installed here, but none of it ours and no plugin."""
+    folder = tmp_path_factory.mktemp("third-party")
+    plugins = {point.dist.name for point in entry_points(group="ugpnet") if point.dist}
+    stems = tuple(re.sub(r"[-_.]+", "_", name).lower() + "-" for name in plugins)
+    for site in map(Path, dict.fromkeys([get_path("purelib"), get_path("platlib")])):
+        for each in site.iterdir():
+            name = each.name.lower()
+            if not name.startswith(("ugpnet", "__editable__", *stems)) and each.suffix != ".pth":
+                (folder / each.name).symlink_to(each)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bare_environment(
+    third_party: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], Run]:
+    """A function that makes a virtual environment with third-party packages only, and gives a
+    function that runs its Python there, outside the checkout."""
+
+    def make() -> Run:
+        folder = tmp_path_factory.mktemp("bare")
+        command = [sys.executable, "-m", "venv", "--without-pip", str(folder / "environment")]
+        subprocess.run(command, check=True)
+        (site,) = folder.glob("environment/lib/python*/site-packages")
+        (site / "third-party.pth").write_text(f"{third_party}\n")
+        environment = {**os.environ, "COLUMNS": "80", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+        environment.pop("PYTHONPATH", None)
+
+        def run(*arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+            done = subprocess.run(
+                [str(folder / "environment" / "bin" / "python"), *arguments],
+                capture_output=True,
+                text=True,
+                env=environment,
+                cwd=folder,
+                check=False,
+            )
+            assert done.returncode == status, done.stdout + done.stderr
+            return done
+
+        return run
+
+    return make

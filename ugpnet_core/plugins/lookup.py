@@ -111,7 +111,7 @@ def _unknown_anywhere(name: str) -> str:
         hint = "see ugpnet list-backbones, list-priors, list-models and list-tasks."
     message = f"There is no backbone, preset, prior, model or task {name!r}; {hint}"
     wanted = [each for each in dict.fromkeys(bringing) if each and each not in owners]
-    if wanted and not near:
+    if wanted:
         message += f" A plugin may bring it: pip install {' or '.join(wanted)}"
     return message + _not_searched(plugins.problems, "backbones")
 
