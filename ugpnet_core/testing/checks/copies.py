@@ -56,7 +56,7 @@ def check_save_and_load(subject: Subject) -> Outcome:
             f"The attribute {names[0]!r} holds parameters that are not in the state dict; use "
             "nn.ModuleList, nn.ParameterList or nn.ModuleDict."
         )
-    return passed(f"{size / 1e6:.1f} MB of safetensors give the same result")
+    return passed(f"{size / 1e6:.3g} MB of safetensors give the same result")
 
 
 def check_deep_copy(subject: Subject) -> Outcome:

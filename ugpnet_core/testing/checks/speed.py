@@ -53,17 +53,16 @@ def _affordable(subject: Subject, network: Any) -> Size:
     fixed = getattr(network, "fixed_size", None)
     if fixed is not None:
         return fixed, fixed
-    trial = subject.probe_size(network)
-    x = images(1, trial)
-    outputs_of(network, x)
-    seconds_per_pixel = _seconds(network, x) / (trial[0] * trial[1])
+    size = subject.probe_size(network)
     if subject.size is not None:
-        return trial
+        return size
+    outputs_of(network, images(1, size))
     multiple = network.size_multiple
-    side = -(-SIDE // multiple) * multiple
-    while side > max(trial) and seconds_per_pixel * side * side > PATIENCE / 4:
-        side = max(max(trial), side // 2 // multiple * multiple)
-    return (side, side) if side > max(trial) else trial
+    # The time for small images says little of that for large ones, so it is found step by step.
+    while max(size) < SIDE and 4 * _seconds(network, images(1, size)) < PATIENCE / 4:
+        side = -(-min(2 * max(size), SIDE) // multiple) * multiple
+        size = (side, side)
+    return size
 
 
 def _seconds(network: Any, x: Tensor) -> float:
