@@ -8,6 +8,7 @@ STAMP := $(VENV)/complete
 PLUGINS := $(patsubst %/pyproject.toml,%,$(sort $(wildcard ugpnet_backbones/*/pyproject.toml \
 	ugpnet_priors/*/pyproject.toml)))
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
+BENCHMARKS := generator_resampling prior_training training_speed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 # What lies outside .venv must not be imported instead of what is installed in it.
@@ -42,7 +43,8 @@ lint: $(STAMP)
 	@$(BIN)/mypy
 
 bench: $(STAMP)
-	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in $(BENCHMARKS); do \
+		echo "== benchmarks.$$script"; $(BIN)/python -m "benchmarks.$$script"; done
 
 # DATA holds the folders train and val; PERCEPTUAL is a SqueezeNet 1.1 in torchvision's layout.
 DATA ?= data/portraits

@@ -1,6 +1,6 @@
 """How much faster the generator's and discriminator's resampling is than written out.
 
-    python benchmarks/generator_resampling.py [--threads 2]
+    python -m benchmarks.generator_resampling [--threads 2]
 
 Prints milliseconds, forward and backward, of one layer as the papers write it
 (grouped convolutions with weights per image, zero insertion) and of ours, and their ratio.
@@ -13,44 +13,12 @@ import time
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.plain_stylegan2 import conv_layer, filtered, style_conv
 from ugpnet_priors.stylegan2.discriminator import ConvLayer
 from ugpnet_priors.stylegan2.modulation import StyleConv
-from ugpnet_priors.stylegan2.ops import fir_kernel, upsample
-
-
-def filtered(x: Tensor, up: int, pad: tuple[int, int]) -> Tensor:
-    """Zero insertion by ``up``, padding, FIR filter as one single-channel convolution."""
-    n, c, h, w = x.shape
-    if up > 1:
-        inserted = x.new_zeros(n, c, h, up, w, up)
-        inserted[:, :, :, 0, :, 0] = x
-        x = inserted.view(n, c, h * up, w * up)
-    x = F.pad(x, (*pad, *pad))
-    y = F.conv2d(x.reshape(n * c, 1, *x.shape[2:]), fir_kernel(float(up * up))[None, None])
-    return y.view(n, c, *y.shape[2:])
-
-
-def grouped_style_conv(layer: StyleConv, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-    """The enlarging layer with a demodulated weight of its own for every image."""
-    conv = layer.modulated_conv
-    n, c, h, w = x.shape
-    weight = conv.scale * conv.weight * conv.modulation(style).view(n, 1, c, 1, 1)
-    weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + 1e-8)
-    out = weight.shape[1]
-    weight = weight.transpose(1, 2).reshape(n * c, out, 3, 3)
-    y = F.conv_transpose2d(x.reshape(1, n * c, h, w), weight, stride=2, groups=n)
-    y = 4 * filtered(y.view(n, out, 2 * h + 1, 2 * w + 1), 1, (1, 1))
-    y = y + layer.weight * noise + layer.activate.bias.view(1, -1, 1, 1)
-    return F.leaky_relu(y, 0.2) * 2**0.5
-
-
-def halving_conv(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-    """The discriminator's filter and strided convolution."""
-    y = F.conv2d(filtered(x, 1, (2, 2)), weight / (9 * weight.shape[1]) ** 0.5, stride=2)
-    return F.leaky_relu(y + bias.view(1, -1, 1, 1), 0.2) * 2**0.5
+from ugpnet_priors.stylegan2.ops import upsample
 
 
 def milliseconds(run: Callable[[], Tensor], repeats: int = 5) -> float:
@@ -80,15 +48,14 @@ def main() -> None:
     style, noise = torch.randn(n, 128), torch.randn(1, 1, 128, 128)
     grow = StyleConv(64, 32, 128, enlarge=True)
     shrink = ConvLayer(32, 64, 3, halve=True)
-    weight, bias = shrink[1].get_parameter("weight"), shrink[2].get_parameter("bias")
 
     pairs: dict[str, tuple[Callable[[], Tensor], Callable[[], Tensor]]] = {
         "generator, 64 to 128 pixels": (
-            lambda: grouped_style_conv(grow, small, style, noise),
+            lambda: style_conv(grow, small, style, noise),
             lambda: grow(small_last, style, noise),
         ),
         "discriminator, 128 to 64 pixels": (
-            lambda: halving_conv(weight, bias, large),
+            lambda: conv_layer(shrink, large),
             lambda: shrink(large_last),
         ),
         "to-RGB skip, 64 to 128 pixels": (

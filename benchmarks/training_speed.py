@@ -1,6 +1,6 @@
 """Images per second of a training step of each stage, at the widths of the shipped model.
 
-    python benchmarks/training_speed.py
+    python -m benchmarks.training_speed
 
 The plain way (float32, channels first) is the base that the others are compared with, in one
 run. On a CPU without bfloat16 instructions the bfloat16 rows are slow by far; they are left out
