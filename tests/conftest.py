@@ -147,7 +147,8 @@ def fresh_environment(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[], Callable[..., subprocess.CompletedProcess[str]]]:
     """A function that makes a virtual environment, which also sees all that the tests see, and
-    gives a function that runs its Python there (outside the checkout, unless ``cwd`` says where).
+    gives a function that runs its Python there: outside the checkout, unless ``cwd`` says where;
+    with further environment variables as keywords.
     """
 
     def make() -> Callable[..., subprocess.CompletedProcess[str]]:
@@ -164,13 +165,13 @@ def fresh_environment(
         environment.pop("PYTHONPATH", None)
 
         def run(
-            *arguments: str, status: int = 0, cwd: Path = nowhere
+            *arguments: str, status: int = 0, cwd: Path = nowhere, **variables: str
         ) -> subprocess.CompletedProcess[str]:
             done = subprocess.run(
                 [str(folder / "bin" / "python"), *arguments],
                 capture_output=True,
                 text=True,
-                env=environment,
+                env={**environment, **variables},
                 cwd=cwd,
                 check=False,
             )

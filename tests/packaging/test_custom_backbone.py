@@ -48,6 +48,15 @@ def test_its_own_tests_pass(environment: Environment) -> None:
         assert word not in done.stdout, done.stdout
 
 
+def test_its_preset_passes_the_checks(environment: Environment, tmp_path: Path) -> None:
+    check = ("-m", "ugpnet_core.cli", "check-backbone", "photon-tiny", "--json")
+    report = json.loads(environment(*check, UGPNET_CACHE=str(tmp_path)).stdout)
+    assert report["ok"]
+    assert (report["distribution"], report["version"]) == ("photon-restore", "1.2.0")
+    statuses = {result["name"]: result["status"] for result in report["results"]}
+    assert {statuses[one] for one in ("sizes", "gradients", "pickling", "speed")} == {"passed"}
+
+
 def test_its_life(
     environment: Environment, training_settings: dict[str, Any], photographs: Path, tmp_path: Path
 ) -> None:

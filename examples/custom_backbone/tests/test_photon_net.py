@@ -10,9 +10,9 @@ from ugpnet_core.testing import BackboneConformance
 
 
 class TestPhotonNet(BackboneConformance):
-    @pytest.fixture(params=["photon", "photon-tiny"])
-    def backbone(self, request: pytest.FixtureRequest) -> object:
-        return request.param
+    @pytest.fixture
+    def backbone(self) -> object:
+        return "photon"
 
 
 def test_it_learns_to_remove_photon_noise() -> None:
