@@ -72,6 +72,7 @@ def test_make_targets_exist(words: list[str]) -> None:
 
 def test_commands_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
+    monkeypatch.setenv("UGPNET_CACHE", str(place / "cache"))
     for words in commands():
         if words[0] == "make":
             continue
@@ -87,6 +88,7 @@ def test_commands_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatch) -
         "runs/mine/mine.safetensors",
         "runs/b/mine.safetensors",
         "figures.json",
+        "my-net/my_net/network.py",
     ):
         assert Path(made).is_file(), f"{made} was not made"
 
