@@ -226,7 +226,7 @@ def upfirdn(x: Tensor, up: int, down: int, pad: tuple[int, int], gain: float = 1
     inserted[:, :, ::up, ::up] = x
     padded = F.pad(inserted, (*pad, *pad))
     kernel = (FIR.to(x) * gain).flip(0, 1).expand(c, 1, 4, 4)
-    filtered = F.conv2d(padded, kernel, groups=c)
+    filtered: Tensor = F.conv2d(padded, kernel, groups=c)
     return filtered[:, :, ::down, ::down]
 
 
@@ -237,7 +237,8 @@ def lrelu(x: Tensor, clamp: float | None, gain: float = 1.0) -> Tensor:
 
 def fully(layer: Any, x: Tensor) -> Tensor:
     weight = layer.weight.double() * float(layer.weight_gain)
-    return x @ weight.T + layer.bias.double() * layer.bias_gain
+    y: Tensor = x @ weight.T + layer.bias.double() * layer.bias_gain
+    return y
 
 
 def modulated(layer: Any, x: Tensor, styles: Tensor, demodulate: bool, up: int = 1) -> Tensor:

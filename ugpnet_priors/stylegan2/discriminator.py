@@ -21,6 +21,7 @@ from ugpnet_priors.stylegan2.ops import (
     EqualLinear,
     FIRFilter,
     leaky_relu_,
+    normal,
 )
 from ugpnet_priors.stylegan2.options import DiscriminatorOptions, channel_widths, check_sizes
 
@@ -203,7 +204,7 @@ class EqualConv(nn.Module):
         padding: int,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.weight = nn.Parameter(normal(out_channels, in_channels, kernel_size, kernel_size))
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.stride = stride
         self.padding = padding

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ugpnet_core.errors import ConfigError, SizeError
 from ugpnet_core.protocols import PriorOutput
 from ugpnet_priors.stylegan2.modulation import StyleConv, ToRGB
-from ugpnet_priors.stylegan2.ops import EPSILON, EqualLinear
+from ugpnet_priors.stylegan2.ops import EPSILON, EqualLinear, normal
 from ugpnet_priors.stylegan2.options import DiscriminatorOptions, channel_widths, check_sizes
 
 
@@ -278,7 +278,7 @@ class ConstantInput(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(1, channels, 4, 4))
+        self.weight = nn.Parameter(normal(1, channels, 4, 4))
 
 
 class NoiseMaps(nn.Module):

@@ -19,6 +19,7 @@ from ugpnet_priors.stylegan2.ops import (
     EqualLinear,
     FIRFilter,
     leaky_relu_,
+    normal,
     upsample,
 )
 
@@ -83,9 +84,7 @@ class ModulatedConv(nn.Module):
         unscaled_epsilon: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(
-            torch.randn(1, out_channels, in_channels, kernel_size, kernel_size)
-        )
+        self.weight = nn.Parameter(normal(1, out_channels, in_channels, kernel_size, kernel_size))
         self.modulation = EqualLinear(style_dim, in_channels, bias_init=1.0)
         self.scale = 1 / math.sqrt(in_channels * kernel_size**2)
         self.epsilon = EPSILON * self.scale**2 if unscaled_epsilon else EPSILON

@@ -28,8 +28,8 @@ def leaky_relu_(x: Tensor) -> Tensor:
 
 def fir_kernel(gain: float = 1.0) -> Tensor:
     """The separable low-pass filter (1, 3, 3, 1) as a matrix (4, 4) that sums to ``gain``."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) * (gain / 64)
+    taps = (1, 3, 3, 1)
+    return torch.tensor([[a * b * gain / 64 for b in taps] for a in taps])
 
 
 class FIRFilter(nn.Module):
@@ -107,6 +107,16 @@ def upsample(x: Tensor) -> Tensor:
     return enlarged[:, :, 2:-2, 2:-2]
 
 
+def normal(*shape: int, deviation: float = 1.0) -> Tensor:
+    """Normal numbers to start training from.
+
+    A network without memory (``torch.device("meta")``), made to compare shapes, draws none: the
+    first draw there imports hundreds of modules.
+    """
+    numbers = torch.empty(shape)
+    return numbers if numbers.is_meta else numbers.normal_().mul_(deviation)
+
+
 class EqualLinear(nn.Module):
     """A linear layer with equalised learning rate: y = x (w * lr_mul / sqrt(in))^T + b * lr_mul.
 
@@ -123,7 +133,7 @@ class EqualLinear(nn.Module):
         activate: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_mul)
+        self.weight = nn.Parameter(normal(out_features, in_features, deviation=1 / lr_mul))
         self.bias = nn.Parameter(torch.full((out_features,), bias_init))
         self.activate = activate
         gain = GAIN if activate else 1.0  # LeakyReLU is positively homogeneous
