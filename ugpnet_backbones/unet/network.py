@@ -1,10 +1,11 @@
 """U-Net.
 
 O. Ronneberger, P. Fischer, T. Brox: U-Net: Convolutional Networks for Biomedical Image
-Segmentation, MICCAI 2015, https://arxiv.org/abs/1505.04597; original code (Caffe) under its own
-licence. Section 2 and Fig. 1 describe the network, section 3 its initialisation. As in most later
-work, convolutions are padded, so that the output has the size of the input and skipped maps need no
-cropping; there is no dropout. This is an independent implementation.
+Segmentation, MICCAI 2015, https://arxiv.org/abs/1505.04597; original code, for Caffe, at
+https://lmb.informatik.uni-freiburg.de/people/ronneber/u-net. Section 2 and Fig. 1 describe the
+network, section 3 its initialisation. As in most later work, convolutions are padded, so that the
+output has the size of the input and skipped maps need no cropping; there is no dropout. This is an
+independent implementation.
 """
 
 from __future__ import annotations
