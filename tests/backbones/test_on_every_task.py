@@ -26,7 +26,7 @@ TINY: dict[str, dict[str, Any]] = {
     "nafnet": {"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]},
     "rrdbnet": {"num_feat": 4, "num_block": 1, "num_grow_ch": 2, "scale": "{scale}"},
     "spandrel": {"checkpoint": "{checkpoint}"},
-    "timm_unet": {"encoder": "test_convnext", "decoder_channels": [4, 4, 4, 4]},
+    "timm_unet": {"encoder": "test_convnext", "decoder_channels": [4, 4, 4, 4, 4]},
     "uformer": {"embed_dim": 4, "depths": [1] * 9, "num_heads": [1] * 9, "win_size": 4},
     "unet": {"width": 4, "depth": 2},
 }
