@@ -145,6 +145,7 @@ def test_the_files_of_the_document_alone_are_a_distribution(
     for block in blocks():
         if (block.file or "").startswith("my-net/"):
             reader.follow(block)
+    run("-m", "ruff", "check", "--line-length=100", str(tmp_path / "my-net"))
     run("-m", "pip", "install", *OFFLINE, str(tmp_path / "my-net"))
     shutil.rmtree(tmp_path / "my-net" / "my_net")
     listing = json.loads(run("-m", "ugpnet_core.cli", "list-backbones", "--json").stdout)
