@@ -409,7 +409,7 @@ class RunningPeak(Good):
         return super().forward_features(x / max(self.peak, 0.1))
 
 
-@zoo("hidden_state", "After an image of 16x24, forward_features fails on")
+@zoo("hidden_state", "After images of other sizes, forward_features fails on")
 class MaskOfTheFirstSize(Good):
     mask: Tensor | None = None
 
@@ -473,9 +473,9 @@ class Seeds(Good):
 
 @zoo("global_settings", "number of threads from")
 class SetsThreads(Good):
-    def forward_features(self, x: Tensor) -> Tensor:
+    def __init__(self) -> None:
+        super().__init__()
         torch.set_num_threads(torch.get_num_threads() + 1)
-        return super().forward_features(x)
 
 
 @zoo("global_settings", "default data type from torch.float32 to torch.float64")

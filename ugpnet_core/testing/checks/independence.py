@@ -13,7 +13,6 @@ from ugpnet_core.testing.report import CheckFailed, Outcome, passed
 from ugpnet_core.testing.state import changes, fingerprint
 from ugpnet_core.testing.subject import (
     Subject,
-    features_of,
     images,
     outputs_of,
     training_outputs_of,
@@ -67,54 +66,65 @@ def check_hidden_state(subject: Subject) -> Outcome:
     """Nothing but the image and the state dict counts: not other images, training or networks."""
     network = subject.fresh()
     x = subject.images(network)
-    _check_that_input_matters(subject, x)
     first = outputs_of(network, x)
-    _check_other_networks(subject, network, x, first)
-    _check_after_other_images(subject, network, x, first)
-    _check_after_training(subject, network, x, first)
-    _check_new_weights(subject, x)
-    _check_that_nothing_is_kept(subject, x)
-    return passed("other images, training and other networks leave no trace")
-
-
-def _check_that_input_matters(subject: Subject, x: Tensor) -> None:
-    network = subject.fresh()
-    with torch.no_grad():
-        first, second = features_of(network, x), features_of(network, 1 - x)
-    if first.shape == second.shape and torch.equal(first, second):
+    other, twin = subject.fresh(1), subject.fresh()
+    _load(twin, network.state_dict())
+    outputs_of(other, x)
+    apart = max(difference(outputs_of(one, x), first) for one in (network, twin))
+    if apart > SAME:
+        raise CheckFailed(
+            f"Once other networks of this class exist, the same weights give another result "
+            f"({percent(apart)} apart); keep nothing in class attributes or module variables."
+        )
+    if difference(first[:1], outputs_of(network, 1 - x)[:1]) == 0:
         raise CheckFailed(
             "Two different images give the same features; compute them from the input, and keep no "
             "results from call to call."
         )
+    _check_other_images(subject, network, twin, x, first)
+    _check_after_training(subject, network, x, first)
+    _check_that_nothing_is_kept(network, x)
+    _check_new_weights(network, subject.fresh(), other.state_dict(), x)
+    return passed("other images, training and other networks leave no trace")
 
 
-def _check_after_other_images(
-    subject: Subject, network: Any, x: Tensor, first: tuple[Tensor, Tensor]
+def _check_other_images(
+    subject: Subject, network: Any, twin: Any, x: Tensor, first: tuple[Tensor, Tensor]
 ) -> None:
+    """Show other images to two equal networks in opposite orders."""
     height, width = x.shape[2:]
     others = [torch.zeros_like(x), torch.ones_like(x).repeat(2, 1, 1, 1), 1 - x]
     if getattr(network, "fixed_size", None) is None and subject.size is None:
         others += [images(2, (2 * height, width), 1), images(1, (height, width * 2), 2)]
-    for other in others:
+    forwards = [_after_others(subject, network, other) for other in others]
+    backwards = [_after_others(subject, twin, other) for other in reversed(others)]
+    apart = max(
+        difference(one, another)
+        for one, another in zip(forwards, reversed(backwards), strict=True)
+        if one is not None and another is not None
+    )
+    apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin)))
+    if apart > SAME:
+        raise CheckFailed(
+            f"After other images the same image gives another result ({percent(apart)} apart); "
+            "keep nothing from call to call in attributes, module variables or default arguments."
+        )
+
+
+def _after_others(subject: Subject, network: Any, image: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The result of a network that has been used; None where a new one fails on the image too,
+    which is for the check of sizes to say."""
+    try:
+        return outputs_of(network, image)
+    except CheckFailed as failed:
         try:
-            expected = outputs_of(subject.fresh(), other)
+            outputs_of(subject.fresh(), image)
         except CheckFailed:
-            continue  # what fails on its own is for the check of sizes to say
-        try:
-            used = outputs_of(network, other)
-        except CheckFailed as failed:
-            raise CheckFailed(
-                f"After an image of {height}x{width}, {str(failed)[0].lower()}{str(failed)[1:-1]}; "
-                "keep nothing of one call for the next."
-            ) from failed
-        apart = difference(used, expected)
-        again = difference(outputs_of(network, x), first)
-        if max(apart, again) > SAME:
-            raise CheckFailed(
-                f"After other images the same image gives another result "
-                f"({percent(max(apart, again))} apart); keep nothing from call to call in "
-                "attributes, module variables or default arguments."
-            )
+            return None
+        raise CheckFailed(
+            f"After images of other sizes, {str(failed)[0].lower()}{str(failed)[1:].rstrip('.')}; "
+            "keep nothing of one call for the next."
+        ) from failed
 
 
 def _check_after_training(
@@ -124,7 +134,9 @@ def _check_after_training(
     buffers = {name: value.clone() for name, value in network.named_buffers()}
     network.train()
     _, image, intermediate = training_outputs_of(network, subject.images(network, 2, 3))
-    sum((each.sum() for each in (image, *intermediate)), image.new_zeros(())).backward()
+    loss = sum((each.sum() for each in (image, *intermediate)), image.new_zeros(()))
+    if loss.requires_grad:
+        loss.backward()
     network.eval()
     if not _load(network, kept):
         return
@@ -139,26 +151,7 @@ def _check_after_training(
         )
 
 
-def _check_other_networks(
-    subject: Subject, network: Any, x: Tensor, first: tuple[Tensor, Tensor]
-) -> None:
-    other = subject.fresh(1)
-    outputs_of(other, x)
-    apart = difference(outputs_of(network, x), first)
-    twin = subject.fresh()
-    _load(twin, network.state_dict())
-    apart = max(apart, difference(outputs_of(twin, x), first))
-    if apart > SAME:
-        raise CheckFailed(
-            f"Once other networks of this class exist, the same weights give another result "
-            f"({percent(apart)} apart); keep nothing in class attributes or module variables."
-        )
-
-
-def _check_new_weights(subject: Subject, x: Tensor) -> None:
-    used, unused = subject.fresh(), subject.fresh()
-    weights = subject.fresh(1, everywhere=True).state_dict()
-    outputs_of(used, x)
+def _check_new_weights(used: Any, unused: Any, weights: Mapping[str, Tensor], x: Tensor) -> None:
     loaded = _load(used, weights) and _load(unused, weights)
     apart = difference(outputs_of(used, x), outputs_of(unused, x))
     if loaded and apart > SAME:
@@ -177,8 +170,7 @@ def _load(network: Any, weights: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def _check_that_nothing_is_kept(subject: Subject, x: Tensor) -> None:
-    network = subject.fresh()
+def _check_that_nothing_is_kept(network: Any, x: Tensor) -> None:
     # What is made once for a size, such as a mask, is in place after the first call.
     outputs_of(network, x)
     before = fingerprint(network)
