@@ -29,8 +29,11 @@ COMMANDS = {
     "new-backbone": "ugpnet_core.cli.new:new_backbone",
     "check-backbone": "ugpnet_core.cli.check:check_backbone",
     "show": "ugpnet_core.cli.show:show",
+    "inspect": "ugpnet_core.cli.inspect:inspect",
+    "convert": "ugpnet_core.cli.convert:convert",
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
+    "sample": "ugpnet_core.cli.sample:sample",
     "config-schema": "ugpnet_core.cli.train:config_schema",
 }
 

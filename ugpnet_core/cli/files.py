@@ -12,6 +12,8 @@ from ugpnet_core.cli.console import output, plain
 from ugpnet_core.errors import ImageError
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ugpnet_core.inference.batch import Result
 
 T = TypeVar("T")
@@ -38,18 +40,24 @@ def require(jobs: list[T], inputs: Sequence[Path]) -> list[T]:
 
 def tracked(results: Iterable[Result], total: int, verb: str) -> Iterator[Result]:
     """Show progress on stderr while results come in, and failures as they happen."""
+    with progress() as bar:
+        task = bar.add_task(verb, total=total)
+        for result in results:
+            if result.error:
+                bar.console.print(f"error: {plain(result.error)}", soft_wrap=True)
+            bar.advance(task)
+            yield result
+
+
+def progress() -> Progress:
+    """A bar on stderr that vanishes at the end, with the time left; shown in terminals only."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     console = Console(stderr=True, markup=False, highlight=False, emoji=False)
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(verb, total=total)
-        for result in results:
-            if result.error:
-                console.print(f"error: {plain(result.error)}", soft_wrap=True)
-            progress.advance(task)
-            yield result
+    # What is no terminal would get an empty line.
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def report(results: Iterable[Result], done: str, out: Path) -> None:

@@ -115,6 +115,14 @@ def _protect(sources: list[Path], jobs: list[Job], suffixes: Sequence[str]) -> N
                 )
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether two paths name one file, also through links and where neither exists yet."""
+    if one.resolve() == other.resolve():
+        return True
+    identity = _identity(one)
+    return identity is not None and identity == _identity(other)
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     """What two names of one file share, also through links and on systems that ignore case."""
     try:

@@ -1,0 +1,206 @@
+"""Whatever holds a prior, opened: a name, a prior file, a checkpoint, a stage's result, a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
+from ugpnet_core.config import ComponentConfig
+from ugpnet_core.errors import ConfigError, WeightsError
+from ugpnet_core.factory import create_prior
+from ugpnet_core.model_file import find_model_file, load_model, read_card
+from ugpnet_core.networks.synthesis import SynthesisModule
+from ugpnet_core.plugins import PriorEntry, find, registry
+from ugpnet_core.prior_file import recognise_prior
+from ugpnet_core.protocols import Prior
+from ugpnet_core.weights import fit, load_tensors
+
+
+@dataclass(frozen=True)
+class PriorSource:
+    """A prior with its weights, in evaluation mode on the CPU.
+
+    Attributes:
+        prior: the generator G.
+        name: what to call it in titles.
+        synthesis: encoder and generator, where they were trained together.
+        file: what the weights were read from, if a file.
+        remarks: sentences that someone who judges the prior must know.
+    """
+
+    prior: Prior
+    name: str
+    synthesis: SynthesisModule | None = None
+    file: Path | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def open_prior(
+    source: str | PathLike[str],
+    weights: str | PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> PriorSource:
+    """Open what a person calls a prior.
+
+    Args:
+        source: the name of a prior or a model, a prior file, a checkpoint in a layout that a
+            prior's reader knows, the result of a prior or synthesis stage, or a model file. A
+            name wins over a file.
+        weights: for the name of a prior: a file with its weights.
+        options: for a prior, as :func:`ugpnet_core.create_prior` takes them; a file may determine
+            them all.
+        seed: for the values of a network without weights.
+
+    Raises:
+        PluginError: no such name, or a plugin is missing.
+        ConfigError: weights or options where none can be, or that cannot be right.
+        WeightsError: a file is missing, damaged or holds no prior.
+    """
+    text, given = str(source), dict(options or {})
+    if text in registry().priors:
+        return _named(text, weights, given, seed)
+    if weights is not None:
+        raise ConfigError(
+            f"Weights are given to a prior by name, and {text!r} is none; see ugpnet list-priors, "
+            "or give the file instead of the name."
+        )
+    if text in registry().models:
+        return _of_model(text, find_model_file(text), given)
+    path = Path(text)
+    if not (path.suffix or len(path.parts) > 1 or path.exists()):
+        find(PriorEntry, text)  # which says what there is instead
+    return _of_file(path, given)
+
+
+def _named(
+    name: str, weights: str | PathLike[str] | None, options: dict[str, Any], seed: int
+) -> PriorSource:
+    if weights is not None:
+        file = read_checkpoint_file(weights)
+        result = _result(file)
+        if result is None:
+            prior = create_prior(name, weights=weights, **options)
+            return PriorSource(_ready(prior), name, file=file.path)
+        if result["prior"].name != name:
+            raise WeightsError(
+                f"{weights} holds a prior {result['prior'].name!r} and not {name!r}; give another "
+                "file."
+            )
+        return _of_result(file, result, options)
+    with _seeded(seed):
+        prior = create_prior(name, **options)
+    remark = f"Prior {name!r} has no weights here, so this is an untrained network; give its file."
+    return PriorSource(_ready(prior), name, remarks=(remark,))
+
+
+def _of_file(path: Path, options: dict[str, Any]) -> PriorSource:
+    file = read_checkpoint_file(path)
+    result = _result(file)
+    if result is not None:
+        return _of_result(file, result, options)
+    if not file.metadata.get("format", "").startswith("ugpnet-model"):
+        found = recognise_prior([file])
+        if found is not None:
+            prior = create_prior(found[0], weights=path, **options)
+            return PriorSource(_ready(prior), path.stem, file=path)
+    # A model file, the published UGPNet, or what load_model says of a file that is neither.
+    return _of_model(str(path), path, options)
+
+
+def _of_model(source: str, path: Path, options: dict[str, Any]) -> PriorSource:
+    if options:
+        raise ConfigError(f"{source} determines the options of its prior; leave yours out.")
+    model = load_model(source)
+    model.requires_grad_(False)
+    record: Mapping[str, Any] = {}
+    with suppress(WeightsError):  # the published UGPNet has no card
+        record = read_card(path).record
+    return PriorSource(
+        model.synthesis.generator,
+        Path(source).stem,
+        model.synthesis,
+        path,
+        (_remark_on_model(source, record),),
+    )
+
+
+def _remark_on_model(source: str, record: Mapping[str, Any]) -> str:
+    """What became of the layers that a model's own training does not use."""
+    settings = record.get("settings") or {}
+    pretrained = (settings.get("synthesis") or {}).get("weights") is not None
+    if not record or pretrained or "prior" in record.get("stages", {}):
+        return (
+            f"The generator of {source} was trained on after its prior, driven by an encoder; "
+            "what it makes of random codes shows what is left of the prior."
+        )
+    return (
+        f"The generator of {source} was never trained on random codes (no stage 'prior', no "
+        "pretrained weights), so what it makes of them means nothing; use ugpnet invert instead."
+    )
+
+
+def _result(file: Checkpoint) -> dict[str, Any] | None:
+    """The model's settings in a result of a stage that has a prior; None for other files."""
+    try:
+        made_by = json.loads(file.metadata["fingerprint"])
+        model = {
+            key.removeprefix("model."): json.loads(value)
+            for key, value in made_by.items()
+            if key.startswith("model.")
+        }
+        return {**model, "prior": ComponentConfig.model_validate(model["prior"])}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _of_result(file: Checkpoint, model: dict[str, Any], options: dict[str, Any]) -> PriorSource:
+    if options:
+        raise ConfigError(f"{file.path} determines the options of its prior; leave yours out.")
+    component: ComponentConfig = model["prior"]
+    networks = load_tensors(file.content, file)
+    state = {
+        key.removeprefix("network."): value.float() if value.is_floating_point() else value
+        for key, value in networks.items()
+        if key.startswith("network.")
+    }
+    prior = create_prior(component.name, **component.options)
+    if "encoder.conv1x1.weight" not in state:
+        if any(key.startswith("body.") for key in state):
+            raise WeightsError(
+                f"{file.path} is the result of the fusion stage, which holds no prior; give that "
+                "of the stage prior or synthesis, or the model file."
+            )
+        fit(cast(nn.Module, prior), state, str(file.path))
+        return PriorSource(_ready(prior), component.name, file=file.path)
+    synthesis = SynthesisModule(prior, model["encoder_channels"], model["map2style_channels"])
+    fit(synthesis, state, str(file.path))
+    synthesis.eval().requires_grad_(False)
+    remark = (
+        f"{file.path} is a synthesis stage, which drives the generator by an encoder; what it "
+        "makes of random codes shows what is left of the prior."
+    )
+    return PriorSource(prior, component.name, synthesis, file.path, (remark,))
+
+
+def _ready(prior: Prior) -> Prior:
+    network = cast(nn.Module, prior)
+    network.eval().requires_grad_(False)
+    return prior
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw from a seed, and leave the global state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

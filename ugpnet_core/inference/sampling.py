@@ -1,0 +1,106 @@
+"""Pictures that a prior makes of random codes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ugpnet_core.errors import ConfigError
+from ugpnet_core.protocols import Prior, TrainablePrior
+
+# Codes that the mean of w is taken over where it is not stored.
+MEAN_CODES = 4096
+MEAN_SEED = 0
+BATCH_PIXELS = 4 * 256 * 256
+
+
+def mean_style(prior: Prior) -> Tensor:
+    """The centre for truncation, (1, style_dim): the mean of w that is stored with the prior
+    (``w_avg``), else over codes of a fixed seed.
+
+    Raises:
+        ConfigError: the prior does not generate from random codes.
+    """
+    trainable = generates(prior)
+    stored: object = getattr(prior, "w_avg", None)
+    # Zeros are what a network has that no mean was loaded into.
+    if isinstance(stored, Tensor) and stored.numel() == trainable.style_dim and stored.any():
+        return stored.detach().reshape(1, -1)
+    return trainable.mean_latent(MEAN_CODES, torch.Generator().manual_seed(MEAN_SEED))
+
+
+@torch.no_grad()
+def sample(
+    prior: Prior, count: int, *, seed: int = 0, truncation: float = 1.0, device: str = "cpu"
+) -> Iterator[Tensor]:
+    """Make pictures of random codes, one after the other.
+
+    The codes are drawn one by one, so that the first pictures of a seed are the same for any
+    ``count``.
+
+    Args:
+        truncation: psi; 1 for none. Smaller is less varied and mostly better.
+        device: where the prior is.
+
+    Yields:
+        RGB (3, r, r) in [0, 1], on the CPU.
+
+    Raises:
+        ConfigError: the prior does not generate from random codes.
+    """
+    trainable = generates(prior)
+    centre = mean_style(prior) if truncation != 1.0 else None
+    rng = torch.Generator().manual_seed(seed)
+    size = max(1, min(16, BATCH_PIXELS // prior.resolution**2))
+    for start in range(0, count, size):
+        codes = torch.cat(
+            [
+                torch.randn(1, prior.style_dim, generator=rng)
+                for _ in range(min(size, count - start))
+            ]
+        )
+        made = trainable(codes.to(device), truncation=truncation, truncation_latent=centre)
+        yield from made.image.float().clamp(0, 1).cpu()
+
+
+def generates(prior: Prior) -> TrainablePrior:
+    """The prior as one that generates from random codes.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    if not isinstance(prior, TrainablePrior):
+        raise ConfigError(
+            f"{type(prior).__name__} does not generate from random codes "
+            "(ugpnet_core.protocols.TrainablePrior); look at it with ugpnet invert."
+        )
+    return prior
+
+
+def columns_for(count: int, rows: int | None = None) -> int:
+    """How many pictures stand in a row: as many as rows, or a little more."""
+    return math.ceil(count / rows) if rows else math.ceil(math.sqrt(count))
+
+
+def grid(pictures: list[Tensor], columns: int) -> Tensor:
+    """Put pictures (3, H, W) of one size in rows, with white between and around them; places
+    that stay empty are white. RGB (3, H', W')."""
+    height, width = pictures[0].shape[-2:]
+    gap = max(1, min(height, width) // 64)
+    rows = math.ceil(len(pictures) / columns)
+    sheet = torch.ones(3, gap + rows * (height + gap), gap + columns * (width + gap))
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
+        sheet[:, top : top + height, left : left + width] = picture
+    return sheet
+
+
+def moved(prior: Prior, device: torch.device) -> Prior:
+    """The same prior on a device."""
+    cast(nn.Module, prior).to(device)
+    return prior
