@@ -12,16 +12,19 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+import ugpnet_core as ug
 from ugpnet_core.config import PriorStageConfig, TrainConfig
-from ugpnet_core.errors import TrainingError, WeightsError
+from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
 from ugpnet_core.losses.adversarial import path_length_penalty, path_lengths
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.adaptive_augmentation import AdaptiveAugmentation, moved, recoloured
 from ugpnet_core.training.checkpoint import read_result
 from ugpnet_core.training.data import Pair
+from ugpnet_core.training.pretrained import load_pretrained_prior
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.run import train
 from ugpnet_core.training.stage import Bench
+from ugpnet_core.training.synthesis import SynthesisStage
 
 Make = Callable[..., TrainConfig]
 
@@ -216,6 +219,41 @@ def test_a_prior_that_cannot_draw_is_refused(
     bench.model.synthesis.generator = torch.nn.Identity()  # type: ignore[assignment]
     with pytest.raises(TrainingError, match="does not generate from random codes"):
         PriorStage(bench, PriorStageConfig(iterations=1))
+
+
+def test_the_trained_prior_is_a_file_that_other_trainings_start_from(
+    training_config: Make, tmp_path: Path
+) -> None:
+    first = training_config(prior={"iterations": 2, "batch_size": 2})
+    said: list[str] = []
+    train(first, "prior", say=said.append)
+    path = first.output / "tiny-prior.safetensors"
+    assert any(str(path) in one for one in said)
+    trained = read_result(first.output / "prior.safetensors")[0]
+    made = ug.create_prior("stylegan2", weights=path)
+    assert isinstance(made, torch.nn.Module)
+    for key, value in made.state_dict().items():
+        assert torch.equal(value, trained["network"][key]), key
+
+    second = training_config(
+        output=str(tmp_path / "second"), prior=None, synthesis={"iterations": 1, "weights": path}
+    )
+    bench = Bench(second, build_model(second.model), Accelerator())
+    discriminator = load_pretrained_prior(bench.model.synthesis.generator, second)
+    assert discriminator is not None
+    stage = SynthesisStage(bench, second.synthesis, None, discriminator)
+    for key, value in stage.networks["discriminator"].state_dict().items():
+        assert torch.equal(value, trained["discriminator"][key]), key
+    train(second, "restoration")
+    train(second, "synthesis")
+
+    other = training_config(
+        prior=None,
+        synthesis={"iterations": 1, "weights": path},
+        model__prior__options={**second.model.prior.options, "style_dim": 16},
+    )
+    with pytest.raises(ConfigError, match="style_dim"):
+        load_pretrained_prior(torch.nn.Identity(), other)
 
 
 def test_compiled_networks_keep_their_names(

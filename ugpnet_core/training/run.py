@@ -41,6 +41,7 @@ from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.plan import StageName, check, inputs, planned
+from ugpnet_core.training.pretrained import load_pretrained_prior, write_trained_prior
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.restoration import RestorationStage, nothing_to_train
@@ -141,8 +142,8 @@ def _build(config: TrainConfig, wanted: Sequence[StageName]) -> UGPNet:
         )
     if "restoration" in wanted and config.restoration.weights is not None:
         load_weights(cast(nn.Module, model.restoration.backbone), config.restoration.weights)
-    if "synthesis" in wanted and config.synthesis.weights is not None:
-        load_weights(cast(nn.Module, model.synthesis.generator), config.synthesis.weights)
+    if "synthesis" in wanted:
+        load_pretrained_prior(cast(nn.Module, model.synthesis.generator), config)
     return model.to(memory_format=torch.channels_last) if config.channels_last else model
 
 
@@ -175,8 +176,11 @@ def _run(name: StageName, bench: Bench, material: Material, say: Callable[[str],
         checkpoint_path(output, name).unlink(missing_ok=True)
     # Read by every process, and also by the one that wrote it: what follows is then the same as
     # after an interruption.
-    _install(bench.model, name, read_result(path)[0])
+    states, _, record = read_result(path)
+    _install(bench.model, name, states)
     say(f"Stage {name} is finished: {path}")
+    if name == "prior" and accelerator.is_main_process:
+        say(f"The prior, for other trainings: {write_trained_prior(config, states, record)}")
 
 
 def _train(
@@ -216,8 +220,13 @@ def _make(name: StageName, bench: Bench, material: Material, say: Callable[[str]
         return RestorationStage(bench, config.restoration)
     if name == "synthesis":
         lpips = _lpips(bench, config.synthesis.perceptual_weight, say)
-        prior = result_path(config.output, "prior")
-        discriminator = read_result(prior)[0]["discriminator"] if config.prior else None
+        discriminator: Mapping[str, Tensor] | None
+        if config.prior is not None:
+            discriminator = read_result(result_path(config.output, "prior"))[0]["discriminator"]
+        else:
+            discriminator = load_pretrained_prior(
+                cast(nn.Module, bench.model.synthesis.generator), config
+            )
         return SynthesisStage(bench, config.synthesis, lpips, discriminator)
     lpips = _lpips(bench, config.fusion.perceptual_weight, say)
     contextual = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -16,6 +16,7 @@ from ugpnet_core.losses.pixel import l1_loss
 from ugpnet_core.training.augmentation import move_together
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.stage import Bench, Losses, Stage, clip
+from ugpnet_core.weights import fit
 
 
 class SynthesisStage(Stage):
@@ -33,7 +34,7 @@ class SynthesisStage(Stage):
         bench: Bench,
         settings: SynthesisStageConfig,
         lpips: LPIPS | None,
-        discriminator_state: dict[str, Tensor] | None = None,
+        discriminator_state: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(bench, settings)
         self.options = settings
@@ -54,7 +55,7 @@ class SynthesisStage(Stage):
                 model.config.prior.name, **model.config.prior.options
             )
             if discriminator_state is not None:
-                discriminator.load_state_dict(discriminator_state)
+                fit(discriminator, discriminator_state, "The discriminator of the prior")
             if bench.config.channels_last:
                 discriminator.to(memory_format=torch.channels_last)
             rate = settings.discriminator_learning_rate

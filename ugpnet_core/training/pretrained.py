@@ -1,0 +1,61 @@
+"""The prior that a training starts from, and the prior file that its prior stage leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ugpnet_core.config import TrainConfig
+from ugpnet_core.prior_file import joined_options, read_prior, write_prior
+from ugpnet_core.prior_weights import PriorWeights
+from ugpnet_core.weights import fit, load_weights
+
+State = Mapping[str, Tensor]
+
+
+def load_pretrained_prior(generator: nn.Module, config: TrainConfig) -> State | None:
+    """Read ``synthesis.weights`` into the generator: a prior file, a published checkpoint in a
+    layout that the prior's reader knows, or a plain state dict.
+
+    Returns:
+        the weights of the discriminator, where the file holds one.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or does not fit.
+        ConfigError: the options of the prior contradict it.
+    """
+    path, prior = config.synthesis.weights, config.model.prior
+    if path is None:
+        return None
+    stored = read_prior(path, prior.name)
+    if stored is None:
+        load_weights(generator, path)
+        return None
+    joined_options(prior.name, prior.options, stored, path)
+    fit(generator, stored.generator, str(path))
+    return stored.discriminator
+
+
+def prior_file_path(config: TrainConfig) -> Path:
+    """Where the prior stage leaves its prior file."""
+    return config.output / f"{config.name}-prior.safetensors"
+
+
+def write_trained_prior(
+    config: TrainConfig, states: Mapping[str, State], record: Mapping[str, Any]
+) -> Path:
+    """Write what the prior stage ended with as a prior file, for ``ugpnet sample``, for
+    ``create_prior(weights=...)`` and for ``synthesis.weights`` of other trainings."""
+    weights = PriorWeights(
+        layout="this toolkit's (ugpnet train)",
+        options=config.model.prior.options,
+        generator=states["network"],
+        discriminator=states["discriminator"],
+        facts={"name": config.name, "trained": dict(record)},
+    )
+    path = prior_file_path(config)
+    write_prior(path, config.model.prior.name, weights, config.licence)
+    return path
