@@ -319,23 +319,23 @@ class Tokens(Plain):
     ("network", "arguments", "message"),
     [
         (Plain(adds=True), {}, "is x plus what layer 'conv_last' gives: declare kind='residual'"),
-        (Half(), {}, "makes 16x18 pixels of 17x19, .*; give size_multiple=2"),
+        (Half(), {}, "makes 16x18 pixels of 17x18, .*; give size_multiple=2"),
         (Shuffled(), {"last_layer": "conv_last.0"}, r"name 'conv_last' instead, give .* after="),
-        (Plain(), {"last_layer": "first"}, r"follows layer 'first', which gives \(6, 17, 19\)"),
+        (Plain(), {"last_layer": "first"}, r"follows layer 'first', which gives \(6, 17, 18\)"),
         (nn.Sequential(Plain(), nn.Tanh()), {"last_layer": "0.conv_last"}, "give what follows"),
-        (Several(), {}, r"with 'mask': \(2, 1, 17, 19\), .*; say with output="),
+        (Several(), {}, r"with 'mask': \(2, 1, 17, 18\), .*; say with output="),
         (Several(), {"output": 5}, r"no image at output=5; it returns a Output with"),
         (Several(), {"output": "imgae"}, "no image at output='imgae'"),
-        (Several(), {"output": "mask"}, r"makes \(2, 1, 17, 19\) of images"),
+        (Several(), {"output": "mask"}, r"makes \(2, 1, 17, 18\) of images"),
         (Plain(), {"output": 0}, "returns one tensor; leave output= out"),
-        (Multiple64(), {}, "fails on images of 17x19 .*; give size_multiple=64"),
-        (Multiple64(), {"size_multiple": 16}, "fails on images of 16x48 .* size_multiple=64"),
-        (FixedSize(), {}, "fails on images of 17x19 .*; give fixed_size=32"),
+        (Multiple64(), {}, "fails on images of 17x18 .*; give size_multiple=64"),
+        (Multiple64(), {"size_multiple": 16}, "fails on images of 16x32 .* size_multiple=64"),
+        (FixedSize(), {}, "fails on images of 17x18 .*; give fixed_size=32"),
         (FixedSize(), {"fixed_size": 24}, "fails on images of 24x24 .*; give fixed_size=32"),
         (Fails(), {}, "fails on images of .*out of luck"),
         (Several(), {"output": 1, "last_layer": "mask"}, "follows layer 'mask'"),
         (OtherArguments(), {}, "gets .* where one map"),
-        (Tokens(), {}, r"gets \(2, 323, 6\) where one map"),
+        (Tokens(), {}, r"gets \(2, 306, 6\) where one map"),
         (
             nn.Sequential(Plain(), nn.PixelUnshuffle(2)),
             {"last_layer": "0.norm", "size_multiple": 2},
@@ -448,6 +448,23 @@ def test_a_last_layer_that_changes_its_input_in_place() -> None:
     assert (f < 0).any()
 
 
+class ChangesItsInput(Plain):
+    def forward(self, x: Tensor) -> Tensor:
+        x *= 255
+        return super().forward(x)
+
+
+@torch.no_grad()
+def test_a_network_that_changes_its_input_in_place() -> None:
+    network = ChangesItsInput(adds=True).eval()
+    x = torch.rand(1, 3, 8, 8)
+    before = x.clone()
+    backbone = ug.wrap_backbone(network, "conv_last", after=nn.Identity(), carry_remainder=True)
+    assert backbone.forward_features(x).shape == (1, 9, 8, 8)
+    assert torch.equal(x, before)
+    torch.testing.assert_close(backbone(x), network(before.clone()))
+
+
 class Padded(nn.Module):
     """Pads by itself what enters a convolution that does not."""
 
@@ -473,6 +490,28 @@ def test_a_last_layer_that_does_not_pad(mode: str, width: int) -> None:
     for last_layer in ("last", None):
         backbone = ug.wrap_backbone(network, last_layer)
         assert backbone.last_layer == "last"
+        torch.testing.assert_close(backbone(x), network(x))
+        assert torch.equal(backbone.forward_features(x), network.first(x))
+
+
+class AlwaysPads(Padded):
+    """Pads at the right and below, and cuts that off at the end."""
+
+    def __init__(self) -> None:
+        super().__init__("reflect", 0)
+        self.last = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.last(F.pad(self.first(x), (0, 5, 0, 5)))
+        return y[..., :-5, :-5]
+
+
+@torch.no_grad()
+def test_what_the_network_cuts_off_is_no_feature() -> None:
+    network = AlwaysPads()
+    x = torch.rand(1, 3, 8, 9)
+    for last_layer in ("last", None):
+        backbone = ug.wrap_backbone(network, last_layer)
         torch.testing.assert_close(backbone(x), network(x))
         assert torch.equal(backbone.forward_features(x), network.first(x))
 

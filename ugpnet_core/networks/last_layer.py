@@ -12,15 +12,14 @@ from ugpnet_core.networks.capture import Call, image_of, plain_call, run_through
 from ugpnet_core.networks.probe import (
     ProbeSizeError,
     Size,
+    check_kind,
     checked_image,
     close,
     failure,
     fit,
     probe_images,
     ratio,
-    trimmed,
     with_fitting_size,
-    without_margin,
 )
 
 Kind = Literal["direct", "residual"]
@@ -57,11 +56,14 @@ def find_last_layer(
         found = with_fitting_size(search, size_multiple, fixed_size)
     chosen = [each for each in found if each.exact or carry_remainder]
     if not chosen:
+        what, otherwise = (
+            ("image", "give carry_remainder=True")
+            if kind == "direct"
+            else ("residual", "use kind='direct'")
+        )
         raise PluginError(
-            f"No layer of {type(network).__name__} gives its "
-            f"{'image' if kind == 'direct' else 'residual'} by itself; name the last one with "
-            "last_layer= and what follows it with after=, give carry_remainder=True, or change "
-            "kind=."
+            f"No layer of {type(network).__name__} gives its {what} by itself; name the last one "
+            f"with last_layer= and what follows it with after=, or {otherwise}."
         )
     return chosen[0].name, chosen[0].after
 
@@ -73,6 +75,7 @@ class Candidate:
     name: str
     after: nn.Module | None
     exact: bool
+    thin: bool
     rank: tuple[bool, bool, bool, int, int]
 
 
@@ -83,20 +86,24 @@ def candidates(
     likeliest first: those that give the image exactly, single layers, the last ones."""
     x = probe_images(network, size)
     try:
-        noted, returned = run_through(network, x, call)
+        noted, returned = run_through(network, x.clone(), call)
     except Exception as error:
         raise ProbeSizeError(failure(network, size, error)) from error
     image = checked_image(image_of(returned, output), x)
+    check_kind(kind, image, x)
     found = []
     for order, (name, (given, gave)) in enumerate(noted.items()):
         layer = network.get_submodule(name)
         convolutions = sum(weight.dim() == 4 for weight in layer.parameters())
         is_input = given.shape == x.shape and close(given, x)
-        fitting = fit(image, given)
+        fitting = fit(image, given, gave)
         if convolutions != 1 or is_input or fitting is None:
             continue
-        if fitting[1]:
-            gave = trimmed(gave, without_margin(given, fitting[1]))
+        inner = fitting.inner(given)
+        if fitting.surplus:
+            times = gave.shape[2] // given.shape[2]
+            gave = gave[:, :, : inner.shape[2] * times, : inner.shape[3] * times]
+        gave = fitting.trimmed(gave, inner)
         after = _pixel_shuffle(gave, image)
         image_of_layer = gave if after is None else after(gave)
         if image_of_layer.shape != image.shape:
@@ -105,8 +112,11 @@ def candidates(
         container = any(True for _ in layer.children())
         size_of_it = sum(p.numel() for p in layer.parameters()) if container else 0
         rank = (not exact, after is not None, container, size_of_it, -order)
-        found.append(Candidate(name, after, exact, rank))
-    return sorted(found, key=lambda each: each.rank)
+        thin = given.shape[1] <= image.shape[1]
+        found.append(Candidate(name, after, exact, thin, rank))
+    # A map with no more channels than the image holds nothing that the image does not.
+    thick = [each for each in found if not each.thin]
+    return sorted(thick or found, key=lambda each: each.rank)
 
 
 def relation(kind: Kind, x: Tensor, image: Tensor, y: Tensor) -> str | None:

@@ -11,8 +11,10 @@ from ugpnet_core.errors import PluginError, UGPNetError
 from ugpnet_core.networks.capture import image_of, undisturbed
 from ugpnet_core.networks.last_layer import candidates, relation
 from ugpnet_core.networks.probe import (
+    Fit,
     ProbeSizeError,
     Size,
+    check_kind,
     checked_image,
     close,
     failure,
@@ -22,7 +24,6 @@ from ugpnet_core.networks.probe import (
     ratio,
     same,
     with_fitting_size,
-    without_margin,
 )
 from ugpnet_core.plugins.discovery import describe_error
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ugpnet_core.networks.wrapping import WrappedBackbone
 
 
-# How a network may have padded what enters its last layer; the first where that is not to be seen.
+# How a network may have padded what enters its last layer.
 PADDINGS = ("replicate", "reflect", "constant")
 
 
@@ -39,10 +40,10 @@ class Measured(NamedTuple):
 
     channels: int
     scale: int
-    repeat: int
-    margin: int
+    fit: Fit
     padding: str
     copies: bool
+    copies_input: bool
     adds_input: bool
 
 
@@ -61,9 +62,12 @@ def measure(backbone: WrappedBackbone) -> Measured:
 def _measure(backbone: WrappedBackbone, size: Size) -> Measured:
     network, name = backbone.network, backbone.last_layer
     x = probe_images(network, size)
-    backbone.copies = True
+    # What the network does to its input must not reach the probe's.
+    backbone.copies, backbone.copies_input = True, False
     try:
-        f, returned = backbone.capture(x)
+        spare = x.clone()
+        f, returned = backbone.capture(spare)
+        copies_input = backbone.copies_input = spare._version > 0
         # Whether the layer, or what runs after it, changes the map that entered.
         backbone.copies = False
         changed = not same(backbone.capture(x)[0], f)
@@ -72,29 +76,26 @@ def _measure(backbone: WrappedBackbone, size: Size) -> Measured:
     except Exception as error:
         raise ProbeSizeError(failure(network, size, error)) from error
     image = checked_image(image_of(returned, backbone.output), x)
-    scale, fitting = ratio(image, x), fit(image, f)
+    scale = ratio(image, x)
     if not scale:
         raise ProbeSizeError(
             f"The network makes {pixels(image)} pixels of {pixels(x)}, which is no whole multiple"
         )
-    if not fitting:
-        raise ProbeSizeError(
-            f"What enters layer {name!r} has {pixels(f)} pixels for an image of {pixels(image)}, "
-            "of which that is no whole multiple"
-        )
-    if backbone.kind == "residual" and scale != 1:
-        raise PluginError(
-            f"The network enlarges {scale} times, so that its output is not added to x; declare "
-            "kind='direct'."
-        )
-    repeat, backbone.margin = fitting
-    inner = without_margin(f, backbone.margin)
-    padded = (F.pad(inner, (backbone.margin,) * 4, mode=padding) for padding in PADDINGS)
-    likely = [p for p, whole in zip(PADDINGS, padded, strict=True) if close(whole, f)]
-    backbone.padding = (likely or PADDINGS)[0]
-    given = inner.clone()
+    check_kind(backbone.kind, image, x)
+    given = f.clone()
     try:
-        y = backbone.apply_last_layer(given)
+        fitting = fit(image, f, network.get_submodule(name)(given))
+        if fitting is None:
+            raise ProbeSizeError(
+                f"What enters layer {name!r} has {pixels(f)} pixels for an image of "
+                f"{pixels(image)}, of which that is no whole multiple"
+            )
+        backbone.fit = fitting
+        inner = fitting.inner(f)
+        backbone.padding = _padding(f, inner, fitting.margin)
+        y = backbone.apply_last_layer(inner.clone())
+    except UGPNetError:
+        raise
     except Exception as error:
         raise PluginError(
             f"Layer {name!r} cannot be run by itself on what enters it ({describe_error(error)}); "
@@ -106,8 +107,16 @@ def _measure(backbone: WrappedBackbone, size: Size) -> Measured:
     copies = changed or given._version > 0
     adds_input = how == "x + y"
     return Measured(
-        f.shape[1], scale, repeat, backbone.margin, backbone.padding, copies, adds_input
+        f.shape[1], scale, backbone.fit, backbone.padding, copies, copies_input, adds_input
     )
+
+
+def _padding(f: Tensor, inner: Tensor, margin: int) -> str:
+    """How a network pads what enters its last layer; where none is known, it does not matter."""
+    for padding in PADDINGS if margin else ():
+        if close(F.pad(inner, (margin,) * 4, mode=padding), f):
+            return padding
+    return PADDINGS[0]
 
 
 def _mismatch(backbone: WrappedBackbone, size: Size, x: Tensor, image: Tensor, y: Tensor) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,10 @@ Size = tuple[int, int]
 # Tried only to say in an error which size a network would take.
 MULTIPLES = (2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64, 128)
 SIDES = (16, 24, 32, 48, 64, 96, 112, 128, 192, 224, 256)
+
+
+# The widest margin that is looked for, in pixels of a map.
+MARGIN = 16
 
 
 class ProbeSizeError(PluginError):
@@ -64,11 +68,12 @@ def _succeeds(attempt: Callable[[Size], object], size: Size) -> bool:
 
 
 def _probe_size(size_multiple: int, fixed_size: int | None) -> Size:
-    """Odd multiples, of different sides, of at least 16 pixels."""
+    """An odd and an even multiple of 16 pixels or more, so that a network which pads to a larger
+    multiple does not pad both sides alike."""
     if fixed_size is not None:
         return fixed_size, fixed_size
     odd = math.ceil(16 / size_multiple) // 2 * 2 + 1
-    return size_multiple * odd, size_multiple * (odd + 2)
+    return size_multiple * odd, size_multiple * (odd + 1)
 
 
 def probe_images(network: nn.Module, size: Size) -> Tensor:
@@ -94,6 +99,19 @@ def checked_image(image: Tensor, x: Tensor) -> Tensor:
     return image
 
 
+def check_kind(kind: str, image: Tensor, x: Tensor) -> None:
+    """Refuse a residual network that enlarges.
+
+    Raises:
+        PluginError: this one does.
+    """
+    if kind == "residual" and image.shape != x.shape:
+        raise PluginError(
+            f"The network makes {pixels(image)} pixels of {pixels(x)}, so that its output is not "
+            "added to x; declare kind='direct'."
+        )
+
+
 def ratio(large: Tensor, small: Tensor) -> int | None:
     """How many times larger in pixels, if that is a whole number and the same in both ways."""
     (height, width), (rows, columns) = large.shape[2:], small.shape[2:]
@@ -101,29 +119,49 @@ def ratio(large: Tensor, small: Tensor) -> int | None:
     return times if times and (rows * times, columns * times) == (height, width) else None
 
 
-def fit(image: Tensor, f: Tensor) -> tuple[int, int] | None:
-    """How many times larger an image is than a map within its margin, and the width of the margin
-    (for a padding that the next layer uses up), in pixels of the map; None if it does not fit."""
-    times = ratio(image, f)
-    if times:
-        return times, 0
-    for times in (1, 2, 3, 4, 8):
-        sizes = [(f.shape[i] - image.shape[i] / times) / 2 for i in (2, 3)]
-        if sizes[0] == sizes[1] and sizes[0].is_integer() and 0 < sizes[0] <= 8:
-            return times, int(sizes[0])
+class Fit(NamedTuple):
+    """How the map that enters the last layer lies on the image.
+
+    The image is ``repeat`` times larger than the inner part of the map. Around that part is a
+    ``margin``, which a layer without padding uses up, or to the right of it and below is a
+    ``surplus``, which the network cuts off later; both in pixels of the map.
+    """
+
+    repeat: int = 1
+    margin: int = 0
+    surplus: int = 0
+
+    def inner(self, f: Tensor) -> Tensor:
+        """The part of a map (N, C, ...) that belongs to the image."""
+        if self.surplus:
+            return f[:, :, : -self.surplus, : -self.surplus]
+        return _without_margin(f, self.margin) if self.margin else f
+
+    def trimmed(self, y: Tensor, inner: Tensor) -> Tensor:
+        """What a layer made of a map with a margin, less what it left of the margin."""
+        left = y.shape[2] - inner.shape[2]
+        return _without_margin(y, left // 2) if self.margin and 0 < left < 2 * MARGIN else y
+
+
+def fit(image: Tensor, f: Tensor, y: Tensor) -> Fit | None:
+    """How a map f fits on an image, if it does; y is what the layer makes of the whole of f."""
+    repeat = ratio(image, f)
+    if repeat:
+        return Fit(repeat)
+    for repeat in (1, 2, 3, 4, 8):
+        beyond, *other = {f.shape[i] * repeat - image.shape[i] for i in (2, 3)}
+        if other or beyond % repeat or not 0 < beyond // repeat <= 2 * MARGIN:
+            continue
+        more = beyond // repeat
+        if ratio(y, f):
+            return Fit(repeat, surplus=more)
+        if more % 2 == 0:
+            return Fit(repeat, margin=more // 2)
     return None
 
 
-def without_margin(f: Tensor, margin: int) -> Tensor:
-    """The inner part of a map (N, C, H, W)."""
-    return f[:, :, margin:-margin, margin:-margin] if margin else f
-
-
-def trimmed(y: Tensor, f: Tensor) -> Tensor:
-    """What a layer made of a map with a margin, less what it left of the margin around f."""
-    left = {y.shape[i] - f.shape[i] for i in (2, 3)}
-    rest = left.pop()
-    return y if left or rest % 2 or not 0 < rest <= 16 else without_margin(y, rest // 2)
+def _without_margin(f: Tensor, margin: int) -> Tensor:
+    return f[:, :, margin:-margin, margin:-margin]
 
 
 def close(one: Tensor, other: Tensor) -> bool:

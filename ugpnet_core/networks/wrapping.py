@@ -21,7 +21,7 @@ from ugpnet_core.errors import ConfigError, PluginError
 from ugpnet_core.networks.capture import Call, image_of, plain_call, run_to
 from ugpnet_core.networks.last_layer import find_last_layer
 from ugpnet_core.networks.measuring import measure
-from ugpnet_core.networks.probe import trimmed, without_margin
+from ugpnet_core.networks.probe import Fit
 from ugpnet_core.networks.regression import RegressionNetwork
 
 After = Callable[[Tensor], Tensor]
@@ -33,13 +33,16 @@ class WrappedBackbone(RegressionNetwork):
     The state dict has the network's own keys, so that its checkpoints are read as they are.
 
     Attributes:
-        repeat: how many times smaller than the output the map that enters the last layer is. Each
-            of its values stands ``repeat`` x ``repeat`` times in the feature map, and the head
-            takes one of them.
-        margin: by how many pixels that map is larger on each side, where the network pads it
-            itself for a last layer that does not; the head pads by ``padding``.
+        fit: how the map that enters the last layer lies on the output. Where it is ``repeat``
+            times smaller, each of its values stands ``repeat`` x ``repeat`` times in the feature
+            map, and the head takes one of them. The head makes a margin by ``padding``.
+        copies: whether the last layer changes what enters it, and so gets a copy.
+        copies_input: the same of the network and its images.
+        rebuild_options: for factories that read files, see :class:`ugpnet_core.protocols.Backbone`.
         adds_input: whether the network's own output is x plus what the head gives.
     """
+
+    rebuild_options: dict[str, Any] | None = None
 
     def __init__(
         self,
@@ -64,28 +67,26 @@ class WrappedBackbone(RegressionNetwork):
         self.size_multiple = size_multiple
         self.fixed_size = fixed_size
         self.carry_remainder = carry_remainder
-        self.repeat = 1
-        self.margin = 0
+        self.fit = Fit()
         self.padding = "replicate"
-        self.copies = False
+        self.copies = self.copies_input = False
         self.adds_input = False
         find_layer(network, last_layer)
         measured = measure(self)
         self.feature_channels = measured.channels + (3 if carry_remainder else 0)
         self.scale = measured.scale
-        self.repeat = measured.repeat
-        self.margin = measured.margin
+        self.fit = measured.fit
         self.padding = measured.padding
-        self.copies = measured.copies
+        self.copies, self.copies_input = measured.copies, measured.copies_input
         self.adds_input = measured.adds_input
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Map x (N, 3, H, W) to what enters the last layer, at the resolution of the output
         (N, C, H * scale, W * scale); the last 3 channels are the remainder, if it is carried."""
         f, returned = self.capture(x)
-        whole = f = without_margin(f, self.margin)
-        if self.repeat != 1:
-            whole = f.repeat_interleave(self.repeat, 2).repeat_interleave(self.repeat, 3)
+        whole = f = self.fit.inner(f)
+        if self.fit.repeat != 1:
+            whole = f.repeat_interleave(self.fit.repeat, 2).repeat_interleave(self.fit.repeat, 3)
         if self.carry_remainder:
             remainder = image_of(returned, self.output) - self.apply_last_layer(f)
             whole = torch.cat([whole, remainder], 1)
@@ -96,8 +97,8 @@ class WrappedBackbone(RegressionNetwork):
         remainder = f[:, -3:] if self.carry_remainder else None
         if self.carry_remainder:
             f = f[:, :-3]
-        if self.repeat != 1:
-            f = f[:, :, :: self.repeat, :: self.repeat]
+        if self.fit.repeat != 1:
+            f = f[:, :, :: self.fit.repeat, :: self.fit.repeat]
         image = self.apply_last_layer(f)
         return image if remainder is None else image + remainder
 
@@ -109,6 +110,7 @@ class WrappedBackbone(RegressionNetwork):
             PluginError: the layer was not called with one tensor (N, C, H, W) alone.
         """
         layer = self.network.get_submodule(self.last_layer)
+        x = x.clone() if self.copies_input else x
         entered, returned = run_to(self.network, layer, x, self.call, self.copies)
         if not entered:
             raise PluginError(
@@ -126,10 +128,11 @@ class WrappedBackbone(RegressionNetwork):
         return entered[0], returned
 
     def apply_last_layer(self, f: Tensor) -> Tensor:
-        """The last layer, and what follows it, on a map of the network less its margin."""
+        """The last layer, and what follows it, on the inner part of a map (N, C, ...)."""
         layer = self.network.get_submodule(self.last_layer)
-        if self.margin:
-            image = trimmed(layer(F.pad(f, (self.margin,) * 4, mode=self.padding)), f)
+        if self.fit.margin:
+            padded = F.pad(f, (self.fit.margin,) * 4, mode=self.padding)
+            image = self.fit.trimmed(layer(padded), f)
         else:
             image = layer(f.clone() if self.copies else f)
         return image if self.after_last_layer is None else self.after_last_layer(image)
