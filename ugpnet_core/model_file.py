@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
-from ugpnet_core.checkpoint_content import read_checkpoint_file
+from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import PluginError, UnknownNameError, WeightsError
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
-from ugpnet_core.published import from_published, is_published
+from ugpnet_core.published import from_published, gather, parts_of
 from ugpnet_core.weights import fit, recognise, unwrap, write_safetensors
 
 FORMAT = "ugpnet-model-1"
@@ -79,12 +78,13 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
         WeightsError: the file is missing, damaged, or does not fit.
     """
     path = find_model_file(source)
-    tensors, metadata = _read(path)
-    if not _is_card(metadata) and is_published(tensors):
-        config, tensors = from_published(tensors)
+    file = read_checkpoint_file(path)
+    if not _is_card(file.metadata) and parts_of(file):
+        config, tensors = from_published(gather([file]) or {})
         model = build_model(config)
     else:
-        model = _build(path, _card(path, tensors, metadata))
+        tensors = unwrap(file)
+        model = _build(path, card_of(file))
     fit(
         model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, str(path)
     )
@@ -93,8 +93,7 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
 
 def read_card(source: str | PathLike[str]) -> ModelCard:
     """Read what a model file says of itself, without building the model."""
-    path = find_model_file(source)
-    return _card(path, *_read(path))
+    return card_of(read_checkpoint_file(find_model_file(source)))
 
 
 def find_model_file(source: str | PathLike[str]) -> Path:
@@ -131,21 +130,23 @@ def find_model_file(source: str | PathLike[str]) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    file = read_checkpoint_file(path)
-    return unwrap(file), file.metadata
-
-
 def _is_card(metadata: Mapping[str, str]) -> bool:
     # Other programs write a "format" too, such as "pt".
     return metadata.get("format", "").startswith(FORMAT.rstrip("0123456789"))
 
 
-def _card(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> ModelCard:
+def is_model_file(file: Checkpoint) -> bool:
+    """Whether a file says that it is a model file, of any version."""
+    return _is_card(file.metadata)
+
+
+def card_of(file: Checkpoint) -> ModelCard:
+    """What a model file that was read says of itself; errors as :func:`load_model`."""
+    path, metadata = file.path, file.metadata
     if not _is_card(metadata):
         raise WeightsError(
-            f"{path} is no model file (it looks like {recognise(tensors)}); make one with "
-            "ugpnet train or ugpnet_core.save_model."
+            f"{path} is no model file (it looks like {recognise(unwrap(file))}); make one with "
+            "ugpnet train, ugpnet convert or ugpnet_core.save_model."
         )
     if metadata["format"] != FORMAT:
         raise WeightsError(

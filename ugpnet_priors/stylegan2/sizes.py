@@ -63,6 +63,8 @@ def discriminator_widths(state: State) -> dict[int, int]:
 def width_options(widths: dict[int, int]) -> dict[str, Any]:
     """The options that give these widths: by the published rule where it fits."""
     narrow = widths[4] / 512
+    if max(widths) <= 32 and channel_widths(max(widths), 1, narrow) == widths:
+        return {"narrow": narrow}  # the multiplier concerns larger sizes only
     for multiplier in (2, 1):
         if channel_widths(max(widths), multiplier, narrow) == widths:
             return {"channel_multiplier": multiplier, "narrow": narrow}
