@@ -662,6 +662,27 @@ class MakesTensorsOnTheCPU(Good):
         return super().forward_features(x) + torch.ones(x.shape[2:], dtype=x.dtype)
 
 
+@zoo("save_and_load", "'layers' holds parameters that the network does not know of")
+class PlainList(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = [nn.Conv2d(8, 8, 1)]
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        f = super().forward_features(x)
+        return f + self.layers[0](f)  # type: ignore[no-any-return]
+
+
+@zoo("save_and_load", "'gates' holds parameters")
+class PlainDictionary(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates = {"gate": nn.Parameter(torch.ones(8, 1, 1))}
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        return super().forward_features(x) * self.gates["gate"]
+
+
 @zoo("save_and_load", "'scale_of_luck' is not in the state dict")
 class RandomAttribute(Good):
     def __init__(self) -> None:

@@ -149,19 +149,22 @@ def _run(name: str, options: dict[str, Any], only: Sequence[str], header: str | 
             with contextlib.redirect_stdout(stdout):
                 print(plain(header), flush=True)
         # Only a terminal shows it.
-        with terminal.status(f"Checking {plain(name)}") as status:
+        status = terminal.status(f"Checking {plain(name)}")
 
-            def show(result: Result) -> None:
-                if header is not None:
-                    with contextlib.redirect_stdout(stdout):
-                        _print_result(result)
+        def begin(check: str) -> None:
+            status.update(f"Checking {plain(name)}: {check}")
+            status.start()
 
-            return run_checks(
-                subject,
-                only,
-                on_start=lambda check: status.update(f"Checking {plain(name)}: {check}"),
-                on_result=show,
-            )
+        def show(result: Result) -> None:
+            status.stop()  # it stands where the line goes
+            if header is not None:
+                with contextlib.redirect_stdout(stdout):
+                    _print_result(result)
+
+        try:
+            return run_checks(subject, only, on_start=begin, on_result=show)
+        finally:
+            status.stop()
 
 
 def _print_result(result: Result) -> None:

@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from ugpnet_core.plugins.discovery import describe_error
+
 Status = Literal["passed", "failed", "not declared", "not applicable", "not run"]
 
 
 class CheckFailed(AssertionError):  # noqa: N818 - reads as a test outcome, which it is
     """A backbone breaks a promise; the message is one sentence: what is wrong and what to do."""
+
+
+def in_words(error: BaseException) -> str:
+    """An exception of a network as part of a sentence: its type, and how its message begins."""
+    text = describe_error(error).rstrip(".")
+    return text if len(text) <= 300 else text[:297] + "..."
 
 
 class Outcome(NamedTuple):

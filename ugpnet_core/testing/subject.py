@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
 from ugpnet_core.plugins import BackboneEntry, find, resolve, validate_options
-from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.plugins.wellformed import fault_of
-from ugpnet_core.testing.report import CheckFailed
+from ugpnet_core.testing.report import CheckFailed, in_words
 from ugpnet_core.testing.surroundings import settings_kept
 
 Size = tuple[int, int]
@@ -76,8 +75,9 @@ class Subject:
         network = self.raw()
         for parameter in network.parameters():
             if parameter.is_floating_point() and parameter.numel():
-                spread = float(parameter.detach().std(unbiased=False))
-                if everywhere or spread == 0:
+                constant = _is_constant(parameter)
+                if everywhere or constant:
+                    spread = 0.0 if constant else float(parameter.detach().std(unbiased=False))
                     fan_in = parameter[0].numel() if parameter.dim() > 1 else 1
                     width = max(min(0.1, fan_in**-0.5), spread)
                     with torch.no_grad():
@@ -95,7 +95,7 @@ class Subject:
                 return self.make()
         except (Exception, SystemExit) as error:
             raise CheckFailed(
-                f"The network cannot be made: {describe_error(error)}; make the factory work with "
+                f"The network cannot be made: {in_words(error)}; make the factory work with "
                 "these options."
             ) from error
 
@@ -114,6 +114,12 @@ class Subject:
     def images(self, network: nn.Module, count: int = 1, seed: int = 0) -> Tensor:
         """Images (count, 3, H, W) of the probe size."""
         return images(count, self.probe_size(network), seed)
+
+
+def _is_constant(parameter: Tensor) -> bool:
+    values = parameter.detach().flatten()
+    # Most differ in the first two already, and large networks are made many times.
+    return bool(values[0] == values[-1]) and bool((values == values[0]).all())
 
 
 def images(count: int, size: Size, seed: int = 0) -> Tensor:
@@ -234,7 +240,7 @@ def training_outputs_of(network: Any, x: Tensor) -> tuple[Tensor, Tensor, tuple[
         intermediate = tuple(intermediate)
     except Exception as error:
         raise CheckFailed(
-            f"forward_supervised fails in training on {shown(x)}: {describe_error(error)}; make it "
+            f"forward_supervised fails in training on {shown(x)}: {in_words(error)}; make it "
             "return the features and a tuple of images."
         ) from error
     if not all(isinstance(image, Tensor) for image in (features, *intermediate)):
@@ -251,9 +257,7 @@ def _tensor(network: Any, method: str, given: Tensor) -> Tensor:
         with settings_kept():
             result = getattr(network, method)(given.clone(memory_format=torch.preserve_format))
     except (Exception, SystemExit) as error:
-        raise CheckFailed(
-            f"{method} fails{mode} on {shown(given)}: {describe_error(error)}."
-        ) from error
+        raise CheckFailed(f"{method} fails{mode} on {shown(given)}: {in_words(error)}.") from error
     if not isinstance(result, Tensor):
         raise CheckFailed(
             f"{method} returns {_kind_of(result)}; make it return one tensor (N, C, H, W)."

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 from ugpnet_core.errors import UGPNetError
-from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import SAME, difference, percent
-from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.state import lost_parameters, unregistered
 from ugpnet_core.testing.subject import Subject, outputs_of, training_outputs_of
 from ugpnet_core.weights import load_weights, write_safetensors
@@ -38,23 +37,25 @@ def check_save_and_load(subject: Subject) -> Outcome:
             ) from error
         except Exception as error:
             raise CheckFailed(
-                f"The state dict cannot be saved and read: {describe_error(error)}; let it hold "
+                f"The state dict cannot be saved and read: {in_words(error)}; let it hold "
                 "tensors only."
             ) from error
         size = path.stat().st_size
+    lost = lost_parameters(network)
+    if lost:
+        raise CheckFailed(
+            f"The attribute {lost[0]!r} holds parameters that the network does not know of, so "
+            "they are neither saved nor trained; use nn.ModuleList, nn.ParameterList or "
+            "nn.ModuleDict."
+        )
     apart = difference(outputs_of(other, x), expected)
-    names = lost_parameters(network) or unregistered(network)
     if apart > SAME:
+        names = unregistered(network)
         cause = f" {names[0]!r} is not in the state dict:" if names else ""
         raise CheckFailed(
             f"Saved and loaded into a new network, the weights give another result "
             f"({percent(apart)} apart);{cause} register every tensor that counts as a parameter "
-            "or a persistent buffer, and lists of layers as nn.ModuleList."
-        )
-    if lost_parameters(network):
-        raise CheckFailed(
-            f"The attribute {names[0]!r} holds parameters that are not in the state dict; use "
-            "nn.ModuleList, nn.ParameterList or nn.ModuleDict."
+            "or a persistent buffer."
         )
     return passed(f"{size / 1e6:.3g} MB of safetensors give the same result")
 
@@ -76,7 +77,7 @@ def _check_copy(subject: Subject, how: str, make_copy: Callable[[Any], Any]) -> 
         twin = make_copy(network)
     except Exception as error:
         raise CheckFailed(
-            f"{how} fails: {describe_error(error)}; keep no lambdas, local classes, open files or "
+            f"{how} fails: {in_words(error)}; keep no lambdas, local classes, open files or "
             "results of calls in attributes."
         ) from error
     expected = outputs_of(network, x)

@@ -22,12 +22,11 @@ def check_builds(subject: Subject) -> Outcome:
         raise CheckFailed(
             f"The factory returns a {type(network).__name__}; make it return a torch.nn.Module."
         )
-    if subject.raw() is network:
+    # Parameters that cannot be moved would fail everything else with a worse message.
+    if subject.fresh() is network:
         raise CheckFailed(
             "The factory returns the same network at every call; make it build a new one."
         )
-    # Parameters that cannot be moved would fail everything else with a worse message.
-    subject.fresh()
     return passed(f"{type(network).__name__} of {type(network).__module__}")
 
 

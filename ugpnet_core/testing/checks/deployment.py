@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import difference, percent
-from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.subject import Subject, outputs_of
 
 # Compilers fuse and reorder operations.
@@ -84,7 +83,7 @@ def _hold_to(subject: Subject, flag: str, words: str, use: Any) -> Outcome:
         apart = difference([use(network, x)], [expected])
         reason = "" if apart <= TOLERANCE else f"the result changes by {percent(apart)}"
     except Exception as error:
-        reason = describe_error(error)[:300]
+        reason = in_words(error.__cause__ or error)
         if "compiler" in reason and "found" in reason:
             return Outcome("not run", f"needs a C++ compiler on this machine ({reason})")
     if reason and declared:

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.plugins.discovery import describe_error
-from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.subject import (
     Subject,
     features_of,
@@ -69,7 +68,7 @@ def _call(function: Callable[[Tensor], object], x: Tensor, method: str, mode: st
         layout = " in channels_last" if not x.is_contiguous() else ""
         if layout:
             return  # whether that layout works is said by another check
-        raise CheckFailed(f"{method} fails in {mode} mode: {describe_error(error)}.") from error
+        raise CheckFailed(f"{method} fails in {mode} mode: {in_words(error)}.") from error
 
 
 def check_plain_images(subject: Subject) -> Outcome:

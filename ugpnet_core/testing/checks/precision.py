@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import CLOSE, difference, percent, relative_error
-from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.state import unregistered
 from ugpnet_core.testing.subject import Subject, outputs_of
 
@@ -122,7 +121,7 @@ def check_other_device(subject: Subject) -> Outcome:
             }
             there = torch.empty_like(x, device="cuda")
     except Exception as error:  # this version of torch knows devices that exist only
-        return Outcome("not run", f"torch cannot try it here ({describe_error(error)})")
+        return Outcome("not run", f"torch cannot try it here ({in_words(error)})")
     try:
         logging.disable(logging.ERROR)  # torch logs what it raises
         with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
@@ -130,7 +129,7 @@ def check_other_device(subject: Subject) -> Outcome:
     except DataDependentOutputException:
         return Outcome("not applicable", "the network reads values of tensors while it runs")
     except Exception as error:
-        text = describe_error(error)
+        text = in_words(error)
         if "device" not in text:
             return Outcome("not run", f"torch cannot try it ({text})")
         raise CheckFailed(

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.networks.restoration import restoration_module
-from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import CLOSE, difference, percent
-from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.subject import (
     Size,
     Subject,
@@ -107,7 +106,7 @@ def check_forward_agrees(subject: Subject) -> Outcome:
                     result = network(x.clone())
             except Exception as error:
                 raise CheckFailed(
-                    f"forward fails where {formula} works: {describe_error(error)}; derive from "
+                    f"forward fails where {formula} works: {in_words(error)}; derive from "
                     "RegressionNetwork, which brings a forward."
                 ) from error
             if not isinstance(result, Tensor):
@@ -247,6 +246,28 @@ def working_size(subject: Subject) -> Size | None:
     return None if raising or first == usual else first
 
 
+def _restoration_fault(network: Any, size: Size) -> str | None:
+    """What is wrong with the regressed image of an image of a size, or None."""
+    module = restoration_module(network, merging_channels=4).eval()
+    expected = (size[0] * network.scale, size[1] * network.scale)
+    try:
+        with torch.no_grad(), settings_kept():
+            output = module(images(1, size))
+    except Exception as error:
+        return (
+            f"The restoration module fails on an image of {size[0]}x{size[1]}, which the core "
+            f"pads: {in_words(error)}."
+        )
+    for what, result in (("image", output.image), ("feature map", output.features)):
+        if tuple(result.shape[2:]) != expected:
+            return (
+                f"An image of {size[0]}x{size[1]} gives a regressed {what} of "
+                f"{'x'.join(map(str, result.shape[2:]))}, not {expected[0]}x{expected[1]}; "
+                "return maps of the padded size and leave the cropping to the core."
+            )
+    return None
+
+
 def check_odd_sizes(subject: Subject) -> Outcome:
     """Through the core's padding, an image of any size gives one of exactly that size x scale."""
     network = subject.fresh()
@@ -256,22 +277,7 @@ def check_odd_sizes(subject: Subject) -> Outcome:
     else:
         sizes = [(multiple + 1, max(2 * multiple - 1, 1)), (1, min(multiple, 5)), (3, 5)]
     for size in sizes:
-        x = images(1, size)
-        expected = (size[0] * network.scale, size[1] * network.scale)
-        try:
-            module = restoration_module(subject.fresh(), merging_channels=4).eval()
-            with torch.no_grad(), settings_kept():
-                output = module(x)
-        except Exception as error:
-            raise CheckFailed(
-                f"The restoration module fails on an image of {size[0]}x{size[1]}, which the core "
-                f"pads: {describe_error(error)}."
-            ) from error
-        for what, result in (("image", output.image), ("feature map", output.features)):
-            if tuple(result.shape[2:]) != expected:
-                raise CheckFailed(
-                    f"An image of {size[0]}x{size[1]} gives a regressed {what} of "
-                    f"{'x'.join(map(str, result.shape[2:]))}, not {expected[0]}x{expected[1]}; "
-                    "return maps of the padded size and leave the cropping to the core."
-                )
+        fault = _restoration_fault(network, size) and _restoration_fault(subject.fresh(), size)
+        if fault:
+            raise CheckFailed(fault)
     return passed(", ".join(f"{height}x{width}" for height, width in sizes) + " keep their size")

@@ -9,10 +9,8 @@ from torch import Tensor
 
 from ugpnet_core.losses.pixel import PIXEL_LOSSES
 from ugpnet_core.networks.restoration import restoration_module
-from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import SAME, difference, percent
-from ugpnet_core.testing.report import CheckFailed, Outcome, passed
-from ugpnet_core.testing.state import lost_parameters
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.subject import (
     Subject,
     features_of,
@@ -90,12 +88,6 @@ def check_gradients(subject: Subject) -> Outcome:
             f"The parameter {fixed[0]!r} has requires_grad=False, so it is never trained; leave it "
             "at True, or make it a buffer."
         )
-    lost = lost_parameters(network)
-    if lost:
-        raise CheckFailed(
-            f"The attribute {lost[0]!r} holds parameters that network.parameters() does not list, "
-            "so they are never trained; use nn.ModuleList, nn.ParameterList or nn.ModuleDict."
-        )
     missing: dict[str, str] = dict.fromkeys(names, "")
     for draw in range(DRAWS):
         network = subject.fresh(draw, everywhere=draw > 0).train()
@@ -138,7 +130,7 @@ def _gradients(network: Any, x: Tensor) -> dict[str, Tensor | None]:
         loss.backward()
     except Exception as error:
         raise CheckFailed(
-            f"The backward pass fails: {describe_error(error)}; avoid operations in place on what "
+            f"The backward pass fails: {in_words(error)}; avoid operations in place on what "
             "gradients need."
         ) from error
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
@@ -216,7 +208,7 @@ def check_training_step(subject: Subject) -> Outcome:
             loss.backward()
         except Exception as error:
             raise CheckFailed(
-                f"A training step in the restoration module fails: {describe_error(error)}."
+                f"A training step in the restoration module fails: {in_words(error)}."
             ) from error
         with torch.no_grad():
             for parameter in module.parameters():
