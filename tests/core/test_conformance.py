@@ -419,6 +419,16 @@ class MaskOfTheFirstSize(Good):
         return super().forward_features(x) * self.mask.to(x)
 
 
+@zoo("hidden_state", "After other images")
+class LearnsFromTheFirstImage(Good):
+    first_mean: float | None = None
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        if self.first_mean is None:
+            self.first_mean = float(x.detach().mean())
+        return super().forward_features(x - self.first_mean)
+
+
 @zoo("hidden_state", "register what training changes as a buffer")
 class TrainingCounter(Good):
     steps = 0

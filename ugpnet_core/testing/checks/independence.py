@@ -103,7 +103,9 @@ def _check_other_images(
         for one, another in zip(forwards, reversed(backwards), strict=True)
         if one is not None and another is not None
     )
-    apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin)))
+    late = subject.fresh()
+    _after_others(subject, late, torch.ones_like(x))
+    apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin, late)))
     if apart > SAME:
         raise CheckFailed(
             f"After other images the same image gives another result ({percent(apart)} apart); "
