@@ -59,7 +59,7 @@ def _affordable(subject: Subject, network: Any) -> Size:
     outputs_of(network, images(1, size))
     multiple = network.size_multiple
     # The time for small images says little of that for large ones, so it is found step by step.
-    while max(size) < SIDE and 4 * _seconds(network, images(1, size)) < PATIENCE / 4:
+    while max(size) < SIDE and 4 * _seconds(network, images(1, size)) < PATIENCE / 2:
         side = -(-min(2 * max(size), SIDE) // multiple) * multiple
         size = (side, side)
     return size
