@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
@@ -176,17 +176,20 @@ def write_safetensors(
         memory = value.untyped_storage().data_ptr()
         stored[key] = value.clone() if memory in seen else value
         seen.add(memory)
-    write_whole(Path(path), save(stored, metadata=dict(metadata)))
+    _write_whole(Path(path), lambda partial: save_file(stored, partial, metadata=dict(metadata)))
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place, then move it there in one step."""
+    _write_whole(path, lambda partial: partial.write_bytes(content))
+
+
+def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
+        write(partial)
+        with partial.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
     finally:

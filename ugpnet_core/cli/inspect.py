@@ -56,8 +56,13 @@ def rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        inner = (f"{key} {_words(each)}" for key, each in value.items() if each is not None)
-        return ", ".join(inner)
+        return ", ".join(_pair(key, each) for key, each in value.items() if each is not None)
     if isinstance(value, list):
         return ", ".join(map(_words, value))
     return str(value)
+
+
+def _pair(key: object, value: Any) -> str:
+    if isinstance(value, Mapping | list):
+        return f"{key} ({_words(value)})"
+    return f"{key}: {value}"

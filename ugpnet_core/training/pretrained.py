@@ -9,11 +9,29 @@ from typing import Any
 from torch import Tensor, nn
 
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.prior_file import joined_options, read_prior, write_prior
+from ugpnet_core.prior_file import check_weights, joined_options, read_prior, write_prior
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.weights import fit, load_weights
 
 State = Mapping[str, Tensor]
+
+
+def with_prior_options(config: TrainConfig) -> TrainConfig:
+    """The configuration, with those options of the prior that ``synthesis.weights`` determines.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+        ConfigError: options that are given contradict it.
+    """
+    path, prior = config.synthesis.weights, config.model.prior
+    stored = read_prior(path, prior.name) if path is not None else None
+    if path is None or stored is None:
+        return config
+    check_weights(prior.name, stored, str(path))
+    options = joined_options(prior.name, prior.options, stored, path)
+    component = prior.model_copy(update={"options": options})
+    model = config.model.model_copy(update={"prior": component})
+    return config.model_copy(update={"model": model})
 
 
 def load_pretrained_prior(generator: nn.Module, config: TrainConfig) -> State | None:

@@ -41,7 +41,11 @@ from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.plan import StageName, check, inputs, planned
-from ugpnet_core.training.pretrained import load_pretrained_prior, write_trained_prior
+from ugpnet_core.training.pretrained import (
+    load_pretrained_prior,
+    with_prior_options,
+    write_trained_prior,
+)
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.restoration import RestorationStage, nothing_to_train
@@ -76,6 +80,7 @@ def train(
     """
     wanted = planned(config) if stage == "all" else (stage,)
     check(config, wanted, resume)
+    config = with_prior_options(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     accelerator = _accelerator(config)
