@@ -20,7 +20,17 @@ from ugpnet_core.errors import WeightsError
 from ugpnet_core.stored_tensor import StoredTensor
 
 # Where published checkpoints keep the state dict, the averaged one first.
-WRAPPERS = ("params_ema", "g_ema", "params", "state_dict", "model_state_dict", "model", "d")
+WRAPPERS = (
+    "params_ema",
+    "params-ema",
+    "g_ema",
+    "params",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "d",
+    "net",
+)
 # Tied weights share memory; a small file whose tensors share all of theirs is no checkpoint.
 SHARING = 8
 # A key that only one architecture has; the more telling ones first.

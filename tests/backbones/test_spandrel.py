@@ -217,6 +217,23 @@ def test_an_untrained_network_reads_published_weights(tmp_path: Path) -> None:
     assert backbone.state_dict().keys() == state.keys()
 
 
+def test_without_values_the_same_is_found() -> None:
+    options = {"architecture": "NAFNet", "arguments": TINY["NAFNet:NAFNet"][0]}
+    with torch.device("meta"):
+        backbone = made(**options)
+    assert next(backbone.parameters()).is_meta
+    assert backbone.rebuild_options == made(**options).rebuild_options
+    assert backbone.feature_channels == 7
+
+
+@pytest.mark.parametrize("wrapper", ["params_ema", "params-ema", "state_dict", "net", None])
+def test_wrapped_checkpoints_are_unwrapped(wrapper: str | None, tmp_path: Path) -> None:
+    state = state_of("ESRGAN:RRDBNet")
+    torch.save({wrapper: state} if wrapper else state, tmp_path / "wrapped.pth")
+    backbone = made(checkpoint=str(tmp_path / "wrapped.pth"))
+    assert all(torch.equal(value, state[key]) for key, value in backbone.state_dict().items())
+
+
 # --- model files ----------------------------------------------------------------------------------
 
 

@@ -286,6 +286,15 @@ def test_no_last_layer_is_found_where_none_gives_the_image() -> None:
         ug.wrap_backbone(nn.Sequential(nn.Tanh(), nn.BatchNorm2d(3)))
 
 
+def test_without_values_a_named_layer_is_believed() -> None:
+    with torch.device("meta"):
+        network = Plain()
+    backbone = ug.wrap_backbone(network, "conv_last", kind="residual")
+    assert (backbone.feature_channels, backbone.scale) == (6, 1)
+    with pytest.raises(PluginError, match=r"cannot be found .*meta"):
+        ug.wrap_backbone(network)
+
+
 # --- what is wrong is said ------------------------------------------------------------------------
 
 

@@ -8,10 +8,12 @@ adds an enlarged input, say), the feature map carries the remainder as 3 more ch
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import nn
 
 from ugpnet_backbones.spandrel.architectures import (
@@ -30,7 +32,7 @@ from ugpnet_core.networks.wrapping import WrappedBackbone, wrap_backbone
 from ugpnet_core.weights import read_tensors
 
 if TYPE_CHECKING:
-    from spandrel import ArchSupport, SizeRequirements
+    from spandrel import SizeRequirements
 
 
 # Networks that need squares, or this many pixels at least, get images of one size.
@@ -64,50 +66,72 @@ def spandrel_backbone(
         raise ConfigError(
             "Give the backbone 'spandrel' a checkpoint=PATH, or an architecture= with arguments=."
         )
-    known = registry()
-    if checkpoint is not None:
-        if arguments:
-            raise ConfigError("arguments= are read from the checkpoint; leave them out.")
-        found = recognised(read_tensors(checkpoint), checkpoint)
-        network, name = found.model, found.architecture.id
-        rules: SizeRequirements | None = found.size_requirements
-    else:
-        assert architecture is not None
-        network = build(architecture, arguments or {})
-        name = architecture.partition(":")[0]
-        # What has been found once needs not be found again, nor a second network for it.
-        rules = None if size_multiple or fixed_size else _size_rules(known[name], network)
+    if checkpoint is not None and arguments:
+        raise ConfigError("arguments= are read from the checkpoint; leave them out.")
     chosen = size_multiple is not None or fixed_size is not None
-    if not chosen:
-        size_multiple, fixed_size = _sizes(rules, network)
-    attempts = [carry_remainder] if carry_remainder is not None else [False, kind == "direct"]
+    carrying = [False] if kind == "residual" else [False, True]
+    # Where tensors have no values (device meta), running a network shows nothing.
+    device = torch.empty(0).device
+    with torch.device("cpu"):
+        if architecture is None:
+            assert checkpoint is not None
+            found = recognised(read_tensors(checkpoint), checkpoint)
+            network, name = found.model, found.architecture.id
+            rules: SizeRequirements | None = found.size_requirements
+        else:
+            network, name = build(architecture, arguments or {}), architecture.partition(":")[0]
+            # Sizes that were found once spare a second network.
+            rules = None if chosen else _size_rules(name, network)
+        if not chosen:
+            size_multiple, fixed_size = _sizes(rules, network)
+        attempt = functools.partial(
+            wrap_backbone,
+            network,
+            last_layer,
+            kind=kind,
+            output=0 if name in FIRST_OF_SEVERAL else None,
+            after=nn.PixelShuffle(pixel_shuffle) if pixel_shuffle > 1 else None,
+            call=CALLS.get(name, plain_call),
+        )
+        try:
+            backbone = _wrapped(
+                attempt,
+                carrying if carry_remainder is None else [carry_remainder],
+                size_multiple or 1,
+                fixed_size,
+                chosen,
+            )
+        except PluginError as error:
+            raise PluginError(f"{name} cannot be used as a {kind} backbone: {error}") from error
+    return _rebuildable(backbone, name).to(device)
+
+
+def _wrapped(
+    attempt: Callable[..., WrappedBackbone],
+    carrying: Sequence[bool],
+    size_multiple: int,
+    fixed_size: int | None,
+    chosen: bool,
+) -> WrappedBackbone:
+    """Wrap a network, without and then with the remainder; where sizes were not chosen, at those
+    that the probe asks for."""
     trouble: PluginError | None = None
-    for carry in attempts:
-        # A second time, for the size that the first one asked for.
+    for carry in carrying:
         for _ in range(2):
             try:
-                backbone = wrap_backbone(
-                    network,
-                    last_layer,
-                    kind=kind,
-                    output=0 if name in FIRST_OF_SEVERAL else None,
-                    after=nn.PixelShuffle(pixel_shuffle) if pixel_shuffle > 1 else None,
-                    call=CALLS.get(name, plain_call),
-                    size_multiple=size_multiple or 1,
-                    fixed_size=fixed_size,
-                    carry_remainder=carry,
+                return attempt(
+                    size_multiple=size_multiple, fixed_size=fixed_size, carry_remainder=carry
                 )
             except ProbeSizeError as error:
                 trouble = error
                 if chosen or not (error.size_multiple or error.fixed_size):
                     break
-                size_multiple, fixed_size = error.size_multiple, error.fixed_size
+                size_multiple, fixed_size = error.size_multiple or 1, error.fixed_size
             except PluginError as error:
                 trouble = error
                 break
-            else:
-                return _rebuildable(backbone, name)
-    raise PluginError(f"{name} cannot be used as a {kind} backbone: {trouble}") from trouble
+    assert trouble is not None
+    raise trouble
 
 
 def _rebuildable(backbone: WrappedBackbone, name: str) -> WrappedBackbone:
@@ -131,13 +155,13 @@ def _rebuildable(backbone: WrappedBackbone, name: str) -> WrappedBackbone:
     return backbone
 
 
-def _size_rules(support: ArchSupport, network: nn.Module) -> SizeRequirements | None:
+def _size_rules(name: str, network: nn.Module) -> SizeRequirements | None:
     """What spandrel says of the sizes that an untrained network takes, if it can tell."""
     try:
-        found = support.architecture.load(dict(network.state_dict()))
+        found = registry()[name].architecture.load(dict(network.state_dict()))
     except Exception:  # it reads values, which weights may lack before they are trained
         return None
-    check_purpose(found, support.architecture.name)
+    check_purpose(found, name)
     return found.size_requirements
 
 

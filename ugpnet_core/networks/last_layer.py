@@ -52,6 +52,11 @@ def find_last_layer(
             raise ProbeSizeError(f"No layer of {type(network).__name__} gives an image")
         return found
 
+    if any(parameter.is_meta for parameter in network.parameters()):
+        raise PluginError(
+            "The last layer of a network without weights cannot be found (device 'meta'); name it "
+            "with last_layer=."
+        )
     with undisturbed(network):
         found = with_fitting_size(search, size_multiple, fixed_size)
     chosen = [each for each in found if each.exact or carry_remainder]
