@@ -429,6 +429,16 @@ class LearnsFromTheFirstImage(Good):
         return super().forward_features(x - self.first_mean)
 
 
+@zoo("hidden_state", "After other images")
+class LearnsFromTheFirstSize(Good):
+    first_width: int | None = None
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        if self.first_width is None:
+            self.first_width = x.shape[3]
+        return super().forward_features(x) + 0.01 * self.first_width
+
+
 @zoo("hidden_state", "register what training changes as a buffer")
 class TrainingCounter(Good):
     steps = 0

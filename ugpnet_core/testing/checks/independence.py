@@ -103,9 +103,11 @@ def _check_other_images(
         for one, another in zip(forwards, reversed(backwards), strict=True)
         if one is not None and another is not None
     )
-    late = subject.fresh()
-    _after_others(subject, late, torch.ones_like(x))
-    apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin, late)))
+    # What a network keeps from its very first image shows only in one that saw another one first.
+    late = [subject.fresh(), subject.fresh()]
+    for one, earlier in zip(late, (torch.ones_like(x), others[-1]), strict=True):
+        _after_others(subject, one, earlier)
+    apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin, *late)))
     if apart > SAME:
         raise CheckFailed(
             f"After other images the same image gives another result ({percent(apart)} apart); "
