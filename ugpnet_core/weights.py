@@ -5,6 +5,7 @@ Nothing is ever unpickled: see :mod:`ugpnet_core.restricted_pickle`.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -186,7 +188,17 @@ def write_safetensors(
         memory = value.untyped_storage().data_ptr()
         stored[key] = value.clone() if memory in seen else value
         seen.add(memory)
-    _write_whole(Path(path), lambda partial: save_file(stored, partial, metadata=dict(metadata)))
+
+    def write(partial: Path) -> None:
+        partial.touch()
+        mode = partial.stat().st_mode  # what new files get here; the library lets the owner only
+        try:
+            save_file(stored, partial, metadata=dict(metadata))
+            partial.chmod(mode)
+        except SafetensorError as error:  # the library's word for a disk that refuses
+            raise OSError(errno.EIO, str(error)) from error
+
+    _write_whole(Path(path), write)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
+from ugpnet_core.conversion import convert
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_file import load_model
 from ugpnet_core.networks.ugpnet import build_model
@@ -132,10 +133,147 @@ def test_a_published_file_is_loaded_whatever_wraps_it(suffix: str, tmp_path: Pat
     assert model(torch.rand(2, 3, 32, 32)).image.shape == (2, 3, 32, 32)
 
 
+def rrdb_config(**prior: Any) -> ModelConfig:
+    return ModelConfig(
+        backbone=ComponentConfig(
+            name="rrdbnet",
+            options={"scale": 8, "num_feat": 4, "num_block": 2, "num_grow_ch": 3},
+        ),
+        prior=ComponentConfig(name="stylegan2", options={**SMALLER.prior.options, **prior}),
+        task=TaskConfig(name="sr8"),
+        encoder_channels=[2, 3, 4],
+        map2style_channels=3,
+        fusion_blocks=1,
+    )
+
+
+@torch.no_grad()
+def test_rrdbnet_has_a_restoration_module_of_regression_only(tmp_path: Path) -> None:
+    state = published(rrdb_config())
+    assert not any(key.startswith("resmodule.encoder.") for key in state)
+    found, _ = from_published(state)
+    assert found == rrdb_config()
+    torch.save(state, tmp_path / "sr8.pth")
+    model = load_model(tmp_path / "sr8.pth")
+    assert model(torch.rand(1, 3, 4, 4)).image.shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("enc", [[2, 2, 4, 8], [1, 1, 1, 28]])
+def test_the_depths_of_nafnet_tell_the_task(enc: list[int]) -> None:
+    nafnet = {"width": 2, "middle_blk_num": 1, "enc_blk_nums": enc, "dec_blk_nums": [1] * 4}
+    config = config_of(nafnet, SMALLER.prior.options, [2, 3, 4])
+    with torch.device("meta"):
+        state = published(config)
+    assert from_published(state)[0].task.name == ("denoise" if enc[0] == 2 else "deblur")
+    assert from_published(state, "blind")[0].task.name == "blind"
+
+
+def test_the_church_variant_has_its_published_sizes() -> None:
+    """256 pixels, base size 16: 128 channels enter the last to-RGB layer."""
+    sidd = {
+        "width": 32,
+        "middle_blk_num": 12,
+        "enc_blk_nums": [2, 2, 4, 8],
+        "dec_blk_nums": [2, 2, 2, 2],
+    }
+    prior = {
+        "resolution": 256,
+        "style_dim": 512,
+        "num_mlp": 8,
+        "channel_multiplier": 2,
+        "narrow": 1.0,
+        "base_size": 16,
+    }
+    config = config_of(sidd, prior, [16, 32, 64, 128, 256], map2style_channels=512)
+    with torch.device("meta"):
+        state = published(config)
+        assert state["fusmodule.conv.weight"].shape == (64, 128, 3, 3)
+        found, renamed = from_published(state)
+        model = build_model(found)
+    assert found.model_dump() == {**config.model_dump(), "task": {"name": "denoise", "options": {}}}
+    assert (model.resolution, model.synthesis.feature_channels) == (256, 128)
+    assert model.synthesis.generator.num_styles == 10
+    assert {k: v.shape for k, v in renamed.items()} == {
+        k: v.shape for k, v in model.state_dict().items()
+    }
+
+
+def nested(state: State) -> dict[str, Any]:
+    """Dictionaries within dictionaries: synmodule of fencoder, wmodule, generator, ..."""
+    tree: dict[str, Any] = {}
+    for key, value in state.items():
+        part, rest = key.split(".", 1)
+        inner = tree.setdefault(part, {})
+        if part == "synmodule":
+            network, rest = rest.split(".", 1)
+            inner = inner.setdefault(network, {})
+        inner[rest] = value
+    return tree
+
+
+def files_of(state: State, form: str, folder: Path) -> list[Path]:
+    """The three parts as files of their own, in one of the forms that training codes leave."""
+    paths = []
+    for part in ("resmodule", "synmodule", "fusmodule"):
+        own = {key: value for key, value in state.items() if key.startswith(f"{part}.")}
+        if part == "synmodule":
+            own["synmodule.discriminator.final_linear.1.bias"] = torch.ones(1)
+        bare = {key.removeprefix(f"{part}."): value for key, value in own.items()}
+        content: Any = {
+            "full": own,
+            "bare": bare,
+            "wrapped": {"params": bare, "iter": 3, "optimizer": {"state": {0: torch.ones(2)}}},
+            "parallel": {"state_dict": {f"module.{key}": value for key, value in bare.items()}},
+            "inner": {f"{part}.module.{key}": value for key, value in bare.items()},
+            "nested": {**nested(own), "optim": {"lr": 0.1}},
+            "unnamed": nested(own)[part],
+        }[form]
+        paths.append(folder / f"{part}.pth")
+        torch.save(content, paths[-1])
+    return paths
+
+
+@pytest.mark.parametrize(
+    "form", ["full", "bare", "wrapped", "parallel", "inner", "nested", "unnamed"]
+)
+@pytest.mark.parametrize("config", [SMALLER, rrdb_config()])
+def test_three_files_are_put_together(form: str, config: ModelConfig, tmp_path: Path) -> None:
+    state = published(config)
+    paths = files_of(state, form, tmp_path)
+    for order in (paths, paths[::-1]):
+        made = convert(order, tmp_path / "out.safetensors", licence="CC0-1.0")
+        assert made.kind == "model file"
+        model = load_model(tmp_path / "out.safetensors")
+        assert model.config == config
+        expected = from_published(state)[1]
+        for key, value in model.state_dict().items():
+            assert torch.equal(value, expected.get(key, value)), key
+
+
+def test_the_parts_must_be_whole_and_agree(tmp_path: Path) -> None:
+    state = published(SMALLER)
+    paths = files_of(state, "bare", tmp_path)
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(
+        WeightsError, match=r"only a part .* give the file with the synthesis module, too"
+    ):
+        convert([paths[0], paths[2]], out)
+    with pytest.raises(WeightsError, match="restoration module and the one with the fusion module"):
+        load_model(paths[1])
+    (tmp_path / "other").mkdir()
+    other = files_of({k: v + 1 for k, v in state.items()}, "bare", tmp_path / "other")
+    with pytest.raises(WeightsError, match="differ in 'fusmodule"):
+        convert([*paths, other[2]], out)
+    del state["resmodule.regression.intro.bias"]
+    with pytest.raises(WeightsError, match=r"1 keys are missing.*'restoration\.backbone\.intro"):
+        convert(files_of(state, "bare", tmp_path), out)
+    assert not out.exists()
+
+
 def test_what_cannot_be_read_says_why() -> None:
     state = published(SMALLER)
-    other = {key.replace("intro", "conv_first"): value for key, value in state.items()}
-    with pytest.raises(WeightsError, match="other than NAFNet"):
+    other = {key.replace("intro", "stem"): value for key, value in state.items()}
+    with pytest.raises(WeightsError, match="other than NAFNet and RRDBNet"):
         from_published(other)
     with pytest.raises(WeightsError, match=r"'extra\.weight'"):
         from_published({**state, "extra.weight": torch.zeros(1)})

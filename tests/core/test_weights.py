@@ -222,6 +222,9 @@ def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:
     assert same(tensors, state)
     assert metadata == {"note": "ü"}
     assert same(load_file(tmp_path / "new" / "w.safetensors"), state)
+    (tmp_path / "other").touch()
+    modes = {(tmp_path / name).stat().st_mode for name in ("other", "new/w.safetensors")}
+    assert len(modes) == 1
 
 
 @pytest.mark.parametrize("failing", ["fsync", "replace"])

@@ -84,9 +84,11 @@ def gather(files: Sequence[Checkpoint]) -> dict[str, Tensor] | None:
             tensors[key] = value
     missing = [part for part in PARTS if not any(key.startswith(f"{part}.") for key in tensors)]
     if missing:
+        names = ", ".join(str(file.path) for file in files)
+        others = " and the one with ".join(WORDS[part] for part in missing)
         raise WeightsError(
-            f"{', '.join(str(file.path) for file in files)} is part of a published UGPNet; give "
-            f"the file with {' and the one with '.join(WORDS[part] for part in missing)}, too."
+            f"There is only a part of a published UGPNet in {names}; give the file with {others}, "
+            "too."
         )
     return tensors
 
