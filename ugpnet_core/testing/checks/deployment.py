@@ -31,7 +31,7 @@ def check_compiles(subject: Subject, backend: str = "inductor") -> Outcome:
         torch._dynamo.reset()
         try:
             with torch.no_grad():
-                result: Tensor = torch.compile(_Both(network), backend=backend)(x)
+                result: Tensor = torch.compile(_Both(network).eval(), backend=backend)(x)
         finally:
             torch._dynamo.reset()
         return result
@@ -53,7 +53,7 @@ def check_exports_onnx(subject: Subject) -> Outcome:
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"
-            torch.onnx.export(_Both(network), (x,), path, dynamo=True, verbose=False)
+            torch.onnx.export(_Both(network).eval(), (x,), path, dynamo=True, verbose=False)
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             (made,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
         return torch.from_numpy(made)
