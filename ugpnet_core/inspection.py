@@ -127,6 +127,7 @@ def _prior(file: Checkpoint) -> Facts | None:
         "kind": "prior file" if own else "prior",
         "layout": weights.layout,
         "prior": name,
+        "resolution": weights.options.get("resolution"),
         **weights.facts,
         "holds": [network for network, state in networks.items() if state],
         "options": dict(weights.options),
