@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from ugpnet_core.config import TaskConfig
-from ugpnet_core.errors import PluginError, UGPNetError
+from ugpnet_core.errors import PluginError, UGPNetError, WeightsError
 from ugpnet_core.plugins import (
     BackboneEntry,
     Installed,
@@ -20,7 +21,9 @@ from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.protocols import Backbone, Prior, Task
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
+
+    from ugpnet_core.prior_weights import PriorWeights
 
 
 def create_backbone(
@@ -55,34 +58,33 @@ def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **opt
     layout that the prior's reader knows. Options that such a file determines may be left out; one
     that contradicts the file is a ConfigError.
     """
-    installed, stored = find(PriorEntry, name), None
-    if weights is not None:
-        from ugpnet_core.prior_file import check_weights, joined_options, read_prior
+    installed = find(PriorEntry, name)
+    stored, options = _stored_prior(name, weights, options)
+    if stored is not None:
+        from ugpnet_core.prior_file import check_weights
 
-        stored = read_prior(weights, name)
-        if stored is not None:
-            check_weights(name, stored, str(weights))
-            options = joined_options(name, options, stored, weights)
+        check_weights(name, stored, str(weights))
     prior = _make(installed, options)
     if not isinstance(prior, Prior):
         raise PluginError(
             f"The factory of prior {name!r} returned {type(prior).__name__}, which lacks what "
             "ugpnet_core.protocols.Prior asks for."
         )
-    if stored is None:
-        _load(prior, weights)
-    else:
-        from ugpnet_core.weights import fit
-
-        fit(prior, stored.generator, str(weights))  # type: ignore[arg-type]
+    _load(prior, weights, None if stored is None else stored.generator)
     return prior
 
 
-def create_discriminator(name: str, **options: Any) -> nn.Module:
+def create_discriminator(
+    name: str, *, weights: str | PathLike[str] | None = None, **options: Any
+) -> nn.Module:
     """Make the discriminator that fits a prior with these options (N, 3, r, r) -> (N, 1).
+
+    Args:
+        weights: as for :func:`create_prior`; a file that holds a discriminator.
 
     Raises:
         PluginError: the prior has none, so it cannot be trained with an adversarial loss.
+        WeightsError: the file does not fit, or holds no discriminator.
     """
     installed = find(PriorEntry, name)
     if installed.entry.discriminator is None:
@@ -90,7 +92,11 @@ def create_discriminator(name: str, **options: Any) -> nn.Module:
             f"Prior {name!r} brings no discriminator; set adversarial_weight to 0 or choose "
             "another prior."
         )
+    stored, options = _stored_prior(name, weights, options)
+    if stored is not None and stored.discriminator is None:
+        raise WeightsError(f"{weights} holds no discriminator; give a file that has one.")
     discriminator: nn.Module = _make(installed, options, installed.entry.discriminator)
+    _load(discriminator, weights, None if stored is None else stored.discriminator)
     return discriminator
 
 
@@ -132,8 +138,31 @@ def _make(
         ) from error
 
 
-def _load(network: Any, weights: str | PathLike[str] | None) -> None:
-    if weights is not None:
-        from ugpnet_core.weights import load_weights
+def _stored_prior(
+    name: str, weights: str | PathLike[str] | None, options: dict[str, Any]
+) -> tuple[PriorWeights | None, dict[str, Any]]:
+    """What a file holds, where it tells more than tensors, and the options joined with its own."""
+    if weights is None:
+        return None, options
+    from ugpnet_core.prior_file import joined_options, read_prior
 
+    stored = read_prior(weights, name)
+    if stored is None:
+        return None, options
+    return stored, joined_options(name, options, stored, weights)
+
+
+def _load(
+    network: Any,
+    weights: str | PathLike[str] | None,
+    tensors: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Read weights into a network; ``tensors`` where they were read from the file already."""
+    if weights is None:
+        return
+    from ugpnet_core.weights import fit, load_weights
+
+    if tensors is None:
         load_weights(network, weights)
+    else:
+        fit(network, tensors, str(weights))

@@ -356,8 +356,14 @@ def test_options_may_be_given_and_must_agree(golden: Golden, tmp_path: Path) -> 
 
 def test_a_discriminator_alone_is_no_prior(golden: Golden, tmp_path: Path) -> None:
     weights, _ = golden("stylegan2_basicsr_64_discriminator")
+    path = written(weights, tmp_path / "d.pth")
     with pytest.raises(WeightsError, match="holds a discriminator only"):
-        ug.create_prior("stylegan2", weights=written(weights, tmp_path / "d.pth"))
+        ug.create_prior("stylegan2", weights=path)
+    critic = create_discriminator("stylegan2", weights=path)
+    assert all(torch.equal(value, weights[key]) for key, value in critic.state_dict().items())
+    generator, _ = golden("stylegan2_basicsr_64")
+    with pytest.raises(WeightsError, match="holds no discriminator"):
+        create_discriminator("stylegan2", weights=written(generator, tmp_path / "g.pth"))
 
 
 def test_the_result_of_a_training_is_read(tmp_path: Path) -> None:
