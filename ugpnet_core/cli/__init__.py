@@ -34,6 +34,7 @@ COMMANDS = {
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
     "sample": "ugpnet_core.cli.sample:sample",
+    "invert": "ugpnet_core.cli.invert:invert",
     "config-schema": "ugpnet_core.cli.train:config_schema",
 }
 
