@@ -20,7 +20,8 @@ from ugpnet_core.prior_file import (
 )
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.published import from_published, gather
-from ugpnet_core.weights import fit, recognise, unwrap
+from ugpnet_core.recognition import recognise
+from ugpnet_core.weights import fit, unwrap
 
 SUFFIX = ".safetensors"
 

@@ -19,7 +19,8 @@ from ugpnet_core.prior_file import check_weights, is_prior_file, recognise_prior
 from ugpnet_core.published import from_published, gather, parts_of
 from ugpnet_core.published.backbones import backbone_options
 from ugpnet_core.published.parts import PARTS, WORDS
-from ugpnet_core.weights import check_fit, recognise, unwrap
+from ugpnet_core.recognition import recognise
+from ugpnet_core.weights import check_fit, unwrap
 
 Facts = dict[str, Any]
 

@@ -21,7 +21,8 @@ from ugpnet_core.errors import PluginError, UnknownNameError, WeightsError
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
 from ugpnet_core.published import from_published, gather, parts_of
-from ugpnet_core.weights import fit, recognise, unwrap, write_safetensors
+from ugpnet_core.recognition import recognise
+from ugpnet_core.weights import fit, unwrap, write_safetensors
 
 FORMAT = "ugpnet-model-1"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
 from ugpnet_core.errors import WeightsError
+from ugpnet_core.recognition import recognise
 from ugpnet_core.stored_tensor import StoredTensor
 
 # Where published checkpoints keep the state dict, the averaged one first.
@@ -26,31 +27,21 @@ WRAPPERS = (
     "params_ema",
     "params-ema",
     "g_ema",
+    "state_dict_ema",
+    "model_ema",
     "params",
     "state_dict",
     "model_state_dict",
     "model",
     "d",
     "net",
+    "net_g",
+    "module",
 )
 # Tied weights share memory; a small file whose tensors share all of theirs is no checkpoint.
 SHARING = 8
-# A key that only one architecture has; the more telling ones first.
-SIGNATURES: Mapping[str, str] = {
-    "fusmodule.conv.weight": "a published UGPNet (read it with load_model)",
-    "fusion.conv.weight": "a whole model of this toolkit (read it with load_model)",
-    "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator (prior 'stylegan2')",
-    "conv_body.0.0.weight": "a StyleGAN2 discriminator",
-    "middle_blks.0.conv1.weight": "NAFNet (backbone 'nafnet')",
-    "sam12.conv1.weight": "HINet (backbone 'hinet')",
-    "body.0.rdb1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
-    "RRDB_trunk.0.RDB1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
-    "model.1.sub.0.RDB1.conv1.0.weight": "RRDBNet (backbone 'rrdbnet')",
-    "input_proj.proj.0.weight": "Uformer (backbone 'uformer')",
-    "encoders.0.2.weight": "a U-Net (backbone 'unet')",
-    "decoder.0.2.weight": "a U-Net over an encoder of timm (backbone 'timm_unet')",
-    "patch_embed.proj.weight": "Restormer",
-}
+# Prefixes of a network that was wrapped for several devices, or compiled.
+PREFIXES = ("module.", "_orig_mod.")
 
 
 def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
@@ -81,21 +72,26 @@ def unwrap(file: Checkpoint) -> dict[str, Tensor]:
     Raises:
         WeightsError: there is none, or its tensors together are far larger than the file.
     """
-    content = file.content
-    while isinstance(content, Mapping):
-        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if wrapper is None:
-            break
-        content = content[wrapper]
+    content = inside_wrappers(file.content)
     tensors = load_tensors(content, file) if isinstance(content, Mapping) else {}
     if not tensors:
         raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
     return tensors
 
 
+def inside_wrappers(content: Any) -> Any:
+    """What the dictionaries hold that published training code saves around a state dict."""
+    while isinstance(content, Mapping):
+        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    return content
+
+
 def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
-    """Read the tensors of a state dict that lies in a file, without ``module.`` prefixes; what is
-    no tensor is left out.
+    """Read the tensors of a state dict that lies in a file, without ``module.`` and ``_orig_mod.``
+    prefixes; what is no tensor is left out.
 
     Raises:
         WeightsError: the tensors are together far larger than the file, by sharing memory.
@@ -107,9 +103,13 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
         key: value.load() if isinstance(value, StoredTensor) else value
         for key, value in found.items()
     }
-    if all(key.startswith("module.") for key in tensors):
-        tensors = {key.removeprefix("module."): value for key, value in tensors.items()}
+    while tensors and (prefix := _shared_prefix(tensors)):
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
+
+
+def _shared_prefix(keys: Iterable[str]) -> str | None:
+    return next((p for p in PREFIXES if all(key.startswith(p) for key in keys)), None)
 
 
 def is_tensor(value: object) -> bool:
@@ -160,20 +160,12 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
         )
     else:
         problem = f"{len(missing)} keys are missing and {len(unexpected)} unknown"
-        example = (missing or unexpected)[0]
-        problem += f" (for instance {example!r})"
+        examples = [repr(keys[0]) for keys in (missing, unexpected) if keys]
+        problem += f" (for instance {' and '.join(examples)})"
     raise WeightsError(
         f"{source} does not fit {type(network).__name__}: {problem}; it looks like "
         f"{recognise(tensors)}."
     )
-
-
-def recognise(tensors: Mapping[str, Tensor]) -> str:
-    """Say in words which architecture a state dict looks like."""
-    for key, words in SIGNATURES.items():
-        if key in tensors:
-            return words
-    return "no architecture known here"
 
 
 def write_safetensors(

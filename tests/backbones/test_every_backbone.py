@@ -25,7 +25,7 @@ import ugpnet_core as ug
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.plugins import BackboneEntry, registry, resolve
 from ugpnet_core.protocols import Backbone
-from ugpnet_core.weights import recognise
+from ugpnet_core.recognition import recognise
 
 State = dict[str, Tensor]
 

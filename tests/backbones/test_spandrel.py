@@ -470,6 +470,7 @@ def test_what_a_model_file_cannot_keep_is_refused(extra: None, tmp_path: Path) -
 
 def test_without_the_extra_architectures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "spandrel_extra_arches", None)
-    torch.save({"patch_embed.proj.weight": torch.zeros(4, 3, 3, 3)}, tmp_path / "restormer.pth")
+    key = "encoder_level1.0.attn.qkv_dwconv.weight"
+    torch.save({key: torch.zeros(4, 3, 3, 3)}, tmp_path / "restormer.pth")
     with pytest.raises(WeightsError, match="Restormer; pip install spandrel_extra_arches"):
         made(checkpoint=str(tmp_path / "restormer.pth"))

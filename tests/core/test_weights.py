@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 from collections.abc import Callable, Iterator
@@ -16,12 +17,12 @@ from torch import Tensor, nn
 
 import ugpnet_core as ug
 from ugpnet_core.errors import WeightsError
+from ugpnet_core.recognition import recognise
 from ugpnet_core.weights import (
     fit,
     load_weights,
     read_safetensors,
     read_tensors,
-    recognise,
     write_safetensors,
     write_whole,
 )
@@ -52,9 +53,12 @@ def wrapped(state: State) -> Iterator[dict[str, Any]]:
     prefixed = {f"module.{key}": value for key, value in state.items()}
     yield prefixed
     yield {"params_ema": prefixed, "iter": torch.tensor(3)}
+    yield {"state_dict": {f"module._orig_mod.{key}": value for key, value in state.items()}}
+    yield {"state_dict": other, "state_dict_ema": state}
+    yield {"net_g": state, "net_d": other}
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(11))
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".ckpt"])
 def test_the_state_dict_is_unwrapped(index: int, suffix: str, tmp_path: Path) -> None:
     state = network().state_dict()
@@ -174,6 +178,10 @@ def test_what_does_not_fit_changes_nothing_and_says_what_is_wrong() -> None:
         ({k: v for k, v in state.items() if k != "0.bias"}, r"1 keys are missing.*'0\.bias'"),
         ({**state, "0.bias": torch.ones(3)}, r"'0\.bias' is \(3,\) there and \(2,\) here"),
         ({}, "6 keys are missing and 0 unknown"),
+        (
+            {f"a.{k}": v for k, v in state.items()},
+            r"6 keys are missing and 7 unknown \(for instance '0\.bias' and 'a\.0\.bias'\)",
+        ),
     ]
     for tensors, said in cases:
         with pytest.raises(WeightsError, match=f"file does not fit Sequential: {said}"):
@@ -199,8 +207,40 @@ def test_weights_of_another_architecture_are_recognised(
         "body.0.rdb1.conv1.weight": "RRDBNet",
         "input_proj.proj.0.weight": "Uformer",
         "some.weight": "no architecture known here",
+        "generator.net.sam12.conv1.weight": "HINet",
     }.items():
         assert recognise({key: torch.ones(1)}).startswith(words)
+    assert recognise([]) == "no architecture known here"
+
+
+def small_network(module: str, name: str, **options: Any) -> nn.Module:
+    """A network as another library has it."""
+    made: nn.Module = getattr(importlib.import_module(module), name)(**options)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (("spandrel.architectures.DRUNet", "DRUNet", {"nc": [4] * 4, "nb": 1}), "DRUNet"),
+        (("spandrel.architectures.SPAN", "SPAN", {"num_in_ch": 3, "num_out_ch": 3}), "SPAN"),
+        (("spandrel.architectures.NAFNet", "NAFNet", {"enc_blk_nums": [1]}), "NAFNet"),
+        (("torchvision.models", "mobilenet_v2", {}), "an image classifier"),
+        (("torchvision.models", "vgg11", {}), "an image classifier"),
+        (("timm.models", "resnet18", {}), "an image classifier"),
+        (("timm.models", "convnext_atto", {}), "an image classifier"),
+        (("timm.models", "vit_tiny_patch16_224", {}), "an image classifier"),
+        (("timm.models", "swin_tiny_patch4_window7_224", {}), "an image classifier"),
+    ],
+)
+def test_networks_of_other_libraries_are_recognised(
+    network: tuple[str, str, dict[str, Any]], words: str
+) -> None:
+    module, name, options = network
+    with torch.device("meta"):
+        keys = small_network(module, name, **options).state_dict()
+    assert recognise(keys).startswith(words)
+    assert recognise([f"model.{key}" for key in keys]).startswith(words)
 
 
 def test_a_backbone_is_made_with_its_weights(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, DependencyError, PluginError, WeightsError
 from ugpnet_core.plugins.discovery import describe_error
-from ugpnet_core.weights import recognise
+from ugpnet_core.recognition import recognise
 
 if TYPE_CHECKING:
     from spandrel import ArchRegistry, ImageModelDescriptor

@@ -11,7 +11,8 @@ import timm
 import torch
 
 from ugpnet_core.errors import ConfigError, WeightsError
-from ugpnet_core.weights import read_tensors, recognise
+from ugpnet_core.recognition import recognise
+from ugpnet_core.weights import read_tensors
 
 logger = logging.getLogger(__name__)
 

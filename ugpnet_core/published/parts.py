@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ugpnet_core.checkpoint_content import Checkpoint
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.weights import WRAPPERS, is_tensor, load_tensors
+from ugpnet_core.weights import inside_wrappers, is_tensor, load_tensors
 
 PARTS = ("resmodule", "synmodule", "fusmodule")
 WORDS = {
@@ -39,14 +39,8 @@ def is_published(tensors: Mapping[str, Tensor]) -> bool:
 def parts_of(file: Checkpoint) -> dict[str, Any]:
     """The tensors of a file that belong to a published UGPNet, under their full keys, not read
     yet; empty where there are none."""
-    content = file.content
-    while isinstance(content, Mapping):
-        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if wrapper is None:
-            break
-        content = content[wrapper]
     flat: dict[str, Any] = {}
-    _flatten(content, "", flat, _DEPTH)
+    _flatten(inside_wrappers(file.content), "", flat, _DEPTH)
     named = {re.sub(r"(^|\.)module\.", r"\1", key): value for key, value in flat.items()}
     full = {key: value for key, value in named.items() if key.startswith(_BEGINNINGS)}
     if full:
