@@ -28,6 +28,7 @@ COMMANDS = {
     "list-tasks": "ugpnet_core.cli.listing:list_tasks",
     "new-backbone": "ugpnet_core.cli.new:new_backbone",
     "check-backbone": "ugpnet_core.cli.check:check_backbone",
+    "check-prior": "ugpnet_core.cli.check_prior:check_prior",
     "show": "ugpnet_core.cli.show:show",
     "inspect": "ugpnet_core.cli.inspect:inspect",
     "convert": "ugpnet_core.cli.convert:convert",

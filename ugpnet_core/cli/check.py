@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import sys
-import textwrap
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -14,16 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ugpnet_core.cli.console import output, plain
+from ugpnet_core.cli.check_lines import print_line, print_result
+from ugpnet_core.cli.console import plain
 from ugpnet_core.cli.options import OptionPairs, parse_options
 from ugpnet_core.errors import PluginError, UnknownNameError
 from ugpnet_core.testing.record import LastCheck, write_last_check
 
 if TYPE_CHECKING:
     from ugpnet_core.testing.report import Report, Result
-
-MARKS = {"passed": "ok", "failed": "FAIL"}
-STYLES = {"passed": "green", "failed": "bold red"}
 
 
 def check_backbone(
@@ -106,7 +103,7 @@ def _list(as_json: bool) -> None:
         print(json.dumps({check.name: check.promise for check in CHECKS}, indent=2))
         return
     for check in CHECKS:
-        _print_line(check.name, check.promise, "")
+        print_line(check.name, check.promise, "")
 
 
 def _source(name: str) -> tuple[str, str]:
@@ -159,31 +156,9 @@ def _run(name: str, options: dict[str, Any], only: Sequence[str], header: str | 
             status.stop()  # it stands where the line goes
             if header is not None:
                 with contextlib.redirect_stdout(stdout):
-                    _print_result(result)
+                    print_result(result)
 
         try:
             return run_checks(subject, only, on_start=begin, on_result=show)
         finally:
             status.stop()
-
-
-def _print_result(result: Result) -> None:
-    mark, message = MARKS.get(result.status, "-"), plain(result.message)
-    if result.status not in MARKS:
-        message = f"{result.status}: {message}"
-    _print_line(result.name, message, mark, STYLES.get(result.status, "dim"))
-
-
-def _print_line(name: str, message: str, mark: str, style: str = "") -> None:
-    """One line, or several below each other in the last column where the terminal is narrow."""
-    from rich.text import Text
-
-    console = output()
-    indent = 28 if mark else 22
-    lines = textwrap.wrap(message, max(console.width - indent, 30), break_long_words=False) or [""]
-    text = Text()
-    if mark:
-        text.append(f"  {mark:<4}", style=style)
-    text.append(f"  {name:<18}  ")
-    text.append(f"\n{'':<{indent}}".join(lines))
-    console.print(text, soft_wrap=True)

@@ -1,11 +1,12 @@
-"""The conformance checks for backbones, shipped for the authors of plugins.
+"""The conformance checks for backbones and priors, shipped for the authors of plugins.
 
-    from ugpnet_core.testing import check_backbone
+    from ugpnet_core.testing import check_backbone, check_prior
     check_backbone("nafnet", width=8).raise_if_failed()
+    check_prior("stylegan2", resolution=32).raise_if_failed()
 
-Every check is also a function of its own (``check_gradients(subject)``), and
-:class:`BackboneConformance` makes a pytest test of each. Names are loaded when they are first
-used, so that importing this package imports neither torch nor pytest.
+Every check of a backbone is also a function of its own (``check_gradients(subject)``), and
+:class:`BackboneConformance` and :class:`PriorConformance` make a pytest test of each. Names are
+loaded when they are first used, so that importing this package imports neither torch nor pytest.
 """
 
 from __future__ import annotations
@@ -59,6 +60,13 @@ if TYPE_CHECKING:
         check_training_step,
     )
     from ugpnet_core.testing.conformance import BackboneConformance
+    from ugpnet_core.testing.priors.conformance import PriorConformance
+    from ugpnet_core.testing.priors.subject import PriorSubject, prior_subject_of
+    from ugpnet_core.testing.priors.suite import (
+        check_prior,
+        prior_check_names,
+        run_prior_checks,
+    )
     from ugpnet_core.testing.record import LastCheck, read_last_check, write_last_check
     from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result
     from ugpnet_core.testing.subject import Declared, Subject, subject_of
@@ -70,6 +78,8 @@ __all__ = [
     "Declared",
     "LastCheck",
     "Outcome",
+    "PriorConformance",
+    "PriorSubject",
     "Report",
     "Result",
     "Subject",
@@ -98,6 +108,7 @@ __all__ = [
     "check_parameter_count",
     "check_pickling",
     "check_plain_images",
+    "check_prior",
     "check_protocol",
     "check_random_state",
     "check_runs",
@@ -106,14 +117,20 @@ __all__ = [
     "check_speed",
     "check_train_and_eval",
     "check_training_step",
+    "prior_check_names",
+    "prior_subject_of",
     "read_last_check",
     "run_checks",
+    "run_prior_checks",
     "subject_of",
     "write_last_check",
 ]
 
 _HOMES = {
     "conformance": ("BackboneConformance",),
+    "priors.conformance": ("PriorConformance",),
+    "priors.subject": ("PriorSubject", "prior_subject_of"),
+    "priors.suite": ("check_prior", "prior_check_names", "run_prior_checks"),
     "record": ("LastCheck", "read_last_check", "write_last_check"),
     "report": ("CheckFailed", "Outcome", "Report", "Result"),
     "subject": ("Declared", "Subject", "subject_of"),

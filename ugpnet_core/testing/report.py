@@ -49,10 +49,12 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """What :func:`ugpnet_core.testing.check_backbone` found, check by check, in their order."""
+    """What :func:`ugpnet_core.testing.check_backbone` or ``check_prior`` found, check by check, in
+    their order; ``word`` is what was checked."""
 
     name: str
     results: tuple[Result, ...]
+    word: str = "Backbone"
 
     @property
     def ok(self) -> bool:
@@ -81,7 +83,7 @@ class Report:
         """
         if not self.ok:
             lines = [f"{result.name}: {result.message}" for result in self.failed]
-            raise CheckFailed("\n".join([f"Backbone {self.name!r}: {self.summary}", *lines]))
+            raise CheckFailed("\n".join([f"{self.word} {self.name!r}: {self.summary}", *lines]))
 
     @property
     def summary(self) -> str:
