@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
+import os
 import sys
 import types
 from collections.abc import Mapping, Sequence, Set
@@ -11,6 +13,8 @@ from collections.abc import Mapping, Sequence, Set
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from ugpnet_core.testing.differences import SAME, difference
 
 # What libraries keep in their own modules is their matter.
 _LIBRARIES = {"torch", "torchvision", "timm", "numpy", "einops", "builtins", "ugpnet_core"}
@@ -22,17 +26,21 @@ _SIMPLE = (bool, int, float, complex, str, bytes, torch.dtype, torch.device, tor
 def fingerprint(network: nn.Module) -> dict[str, object]:
     """What a network could keep from call to call, by a name that an author understands.
 
-    Numbers, strings and containers of them in attributes of layers; those and tensors in class
-    attributes, in variables of the modules where the classes stand, in default arguments and in
-    closures.
+    Numbers, strings, tensors and containers of the former in attributes of layers, and how many
+    hooks those have; the same in class attributes, in variables of the modules where the classes
+    stand, in default arguments and in closures; environment variables.
     """
-    found: dict[str, object] = {}
+    found: dict[str, object] = {"the environment variables": dict(os.environ)}
     classes: dict[type, None] = {}
     for path, layer in network.named_modules():
         where = f"of layer {path!r}" if path else "of the network"
         for name, value in vars(layer).items():
-            # Tensors that a layer keeps for others to look at (attention maps) harm nobody.
-            if name not in _OWN_OF_MODULE and not isinstance(value, Tensor):
+            if name.endswith("_hooks"):
+                found[f"the number of {name.strip('_').replace('_', ' ')} {where}"] = len(value)
+            elif isinstance(value, Tensor):
+                # One that is kept to be looked at (an attention map) is the same after the same image.
+                found[f"attribute {name!r} {where}"] = _Values(value)
+            elif name not in _OWN_OF_MODULE:
                 found[f"attribute {name!r} {where}"] = _print(value, tensors=False)
         for one in type(layer).__mro__:
             if one.__module__.partition(".")[0] not in _LIBRARIES:
@@ -111,6 +119,18 @@ def _of_function(function: types.FunctionType) -> dict[str, object]:
     return found
 
 
+class _Values:
+    """The values of a tensor, equal to those of another where they differ by rounding only."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor.detach().clone()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Values) and difference([self.tensor], [other.tensor]) <= SAME
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def _print(value: object, depth: int = _DEPTH, tensors: bool = True) -> object:
     """Something to compare with ``==`` that differs where a value has changed."""
     if value is None or isinstance(value, _SIMPLE):
@@ -119,6 +139,8 @@ def _print(value: object, depth: int = _DEPTH, tensors: bool = True) -> object:
         return (id(value), value._version) if tensors else None
     if isinstance(value, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    if isinstance(value, contextvars.ContextVar):
+        return _print(value.get(None), depth, tensors)
     if isinstance(value, torch.Generator):
         return hashlib.sha256(value.get_state().numpy().tobytes()).hexdigest()
     if isinstance(value, nn.Module) or callable(value) or isinstance(value, types.ModuleType):

@@ -117,7 +117,7 @@ CHECKS: tuple[Check, ...] = (
     Check(check_other_device, (*_RUNS, "save_and_load")),
     Check(check_compiles, _STABLE),
     Check(check_exports_onnx, _STABLE),
-    Check(check_speed, _STABLE),
+    Check(check_speed, (*_STABLE, "sizes")),
 )
 BY_NAME = {check.name: check for check in CHECKS}
 

@@ -43,6 +43,8 @@ _SETTINGS: Mapping[str, _Setting] = {
         lambda: torch.backends.cudnn.deterministic,
         _set_cudnn("deterministic"),
     ),
+    "cudnn.allow_tf32": (torch._C._get_cudnn_allow_tf32, torch._C._set_cudnn_allow_tf32),
+    "mkldnn.enabled": (torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
 }
 
 
@@ -59,6 +61,13 @@ def random_states() -> dict[str, str]:
         "random": pickle.dumps(random.getstate()),
     }
     return {name: hashlib.sha256(state).hexdigest() for name, state in states.items()}
+
+
+def seed_all(seed: int) -> None:
+    """Seed each global random generator."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
 
 
 @contextmanager

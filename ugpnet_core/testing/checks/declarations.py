@@ -103,17 +103,16 @@ def _check_rebuild_options(name: str, options: object) -> None:
 def check_declared_values(subject: Subject) -> Outcome:
     """What the entry declares for these options is what the network says."""
     network = subject.raw()
-    agreed = []
+    agreed, differing = [], []
     for field in ("kind", "feature_channels", "scale", "size_multiple", "fixed_size"):
         declared, actual = getattr(subject.declared, field), getattr(network, field, None)
         if declared is None and not (field == "fixed_size" and subject.declares_size):
             continue
         if declared != actual:
-            raise CheckFailed(
-                f"The entry declares {field}={declared!r} and the network has {actual!r}; make "
-                "them equal."
-            )
+            differing.append(f"{field}={declared!r} and the network has {actual!r}")
         agreed.append(field)
+    if differing:
+        raise CheckFailed(f"The entry declares {', '.join(differing)}; make them equal.")
     if not agreed:
         return Outcome("not declared", "the entry declares nothing for these options")
     return passed(f"{', '.join(agreed)} as in the entry")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +15,13 @@ from ugpnet_core.testing.report import CheckFailed, Outcome, passed
 from ugpnet_core.testing.state import changes, fingerprint
 from ugpnet_core.testing.subject import (
     Subject,
+    features_of,
+    head_of,
     images,
     outputs_of,
     training_outputs_of,
 )
-from ugpnet_core.testing.surroundings import random_states, settings
+from ugpnet_core.testing.surroundings import random_states, seed_all, settings
 
 
 def check_batch_independence(subject: Subject) -> Outcome:
@@ -27,6 +31,7 @@ def check_batch_independence(subject: Subject) -> Outcome:
     dark, bright, noise = torch.zeros_like(x), torch.ones_like(x), 1 - x
     alone = outputs_of(network, x)
     batches = [[x, bright], [noise, dark, x], [x, dark, bright, noise], [bright, x, x, x, dark]]
+    batches.append([*batches[1], *batches[2], bright, noise])
     for batch in batches:
         place = next(index for index, one in enumerate(batch) if one is x)
         together = outputs_of(network, torch.cat(batch))
@@ -44,21 +49,30 @@ def check_batch_independence(subject: Subject) -> Outcome:
                 f"{place + 1} in a batch of {len(batch)}; in eval mode compute nothing over the "
                 "batch dimension (a mean over dim 0, batch statistics, sorting)."
             )
-    return passed("alone as in batches of 2, 3, 4 and 5")
+    return passed("alone as in batches of 2, 3, 4, 5 and 9")
 
 
 def check_determinism(subject: Subject) -> Outcome:
-    """In eval mode, the same image gives the same result again."""
+    """In eval mode, the same image gives the same result again, with and without gradients."""
     network = subject.fresh()
     x = subject.images(network)
     first = outputs_of(network, x)
-    for _ in range(2):
+    for seed in (1, 2):
+        # Noise may be drawn without a trace from a copy of the random state.
+        seed_all(seed)
         apart = difference(outputs_of(network, x), first)
         if apart > SAME:
             raise CheckFailed(
                 f"The same image gives another result the next time ({percent(apart)} apart); in "
                 "eval mode draw no random numbers, and keep nothing from call to call."
             )
+    features = features_of(network, x)
+    apart = difference([features, head_of(network, features)], first)
+    if apart > CLOSE:
+        raise CheckFailed(
+            f"Where gradients are on, the same image gives another result ({percent(apart)} "
+            "apart); let the result depend on self.training alone, not on is_grad_enabled()."
+        )
     return passed("three calls, one result")
 
 
@@ -81,11 +95,26 @@ def check_hidden_state(subject: Subject) -> Outcome:
             "Two different images give the same features; compute them from the input, and keep no "
             "results from call to call."
         )
+    _check_head(network, x, first)
     _check_other_images(subject, network, twin, x, first)
     _check_after_training(subject, network, x, first)
     _check_that_nothing_is_kept(network, x)
     _check_new_weights(network, subject.fresh(), other.state_dict(), x)
     return passed("other images, training and other networks leave no trace")
+
+
+def _check_head(network: Any, x: Tensor, first: tuple[Tensor, Tensor]) -> None:
+    features, image = outputs_of(network, x)
+    with torch.no_grad():
+        features_of(network, 1 - x)
+        apart = difference([head_of(network, features)], [image])
+    if apart > SAME:
+        raise CheckFailed(
+            f"head gives another result for the same features once forward_features has seen "
+            f"another image ({percent(apart)} apart); compute it from the features alone. What "
+            "the network adds to the image belongs into forward, as kind='residual' says, or into "
+            "the features."
+        )
 
 
 def _check_other_images(
@@ -96,6 +125,8 @@ def _check_other_images(
     others = [torch.zeros_like(x), torch.ones_like(x).repeat(2, 1, 1, 1), 1 - x]
     if getattr(network, "fixed_size", None) is None and subject.size is None:
         others += [images(2, (2 * height, width), 1), images(1, (height, width * 2), 2)]
+        if network.size_multiple <= 16:  # larger than what any other check has shown to this class
+            others.append(images(1, (height, 12 * width), 3))
     forwards = [_after_others(subject, network, other) for other in others]
     backwards = [_after_others(subject, twin, other) for other in reversed(others)]
     apart = max(
@@ -106,6 +137,7 @@ def _check_other_images(
     # What a network keeps from its very first image shows only in one that saw another one first.
     late = [subject.fresh(), subject.fresh()]
     for one, earlier in zip(late, (torch.ones_like(x), others[-1]), strict=True):
+        _load(one, network.state_dict())
         _after_others(subject, one, earlier)
     apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin, *late)))
     if apart > SAME:
@@ -134,13 +166,14 @@ def _after_others(subject: Subject, network: Any, image: Tensor) -> tuple[Tensor
 def _check_after_training(
     subject: Subject, network: Any, x: Tensor, first: tuple[Tensor, Tensor]
 ) -> None:
-    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    kept = copy.deepcopy(network.state_dict())
     buffers = {name: value.clone() for name, value in network.named_buffers()}
     network.train()
     _, image, intermediate = training_outputs_of(network, subject.images(network, 2, 3))
     loss = sum((each.sum() for each in (image, *intermediate)), image.new_zeros(()))
     if loss.requires_grad:
-        loss.backward()
+        with contextlib.suppress(RuntimeError):  # which the check of gradients says
+            loss.backward()
     network.eval()
     if not _load(network, kept):
         return
@@ -194,6 +227,11 @@ def check_random_state(subject: Subject) -> Outcome:
     x = subject.images(network)
     before = random_states()
     outputs_of(network, x)
+    multiple = network.size_multiple
+    if getattr(network, "fixed_size", None) is None and subject.size is None and multiple <= 16:
+        # A table that is drawn once for each size is there already for the sizes of other checks.
+        with contextlib.suppress(CheckFailed):  # which the check of sizes says
+            outputs_of(network, images(1, (9 * multiple, 2 * multiple)))
     for library, state in random_states().items():
         if state != before[library]:
             raise CheckFailed(
@@ -201,12 +239,13 @@ def check_random_state(subject: Subject) -> Outcome:
                 "numbers in eval mode, and seed nothing."
             )
     ends = []
-    for seed in (5, 6):
-        torch.manual_seed(seed)
+    made = []
+    for seed in (5, 6, 5):
+        seed_all(seed)
         started = random_states()
-        subject.raw()
+        made.append(list(subject.raw().parameters()))
         ends.append((started, random_states()))
-    (start, one), (_, other) = ends
+    (start, one), (_, other), _ = ends
     if one["torch"] == other["torch"]:
         raise CheckFailed(
             "Making a network seeds the global random generator of torch; leave seeding to the "
@@ -218,6 +257,11 @@ def check_random_state(subject: Subject) -> Outcome:
                 f"Making a network changes the global random state of {library}; draw from torch, "
                 "which training seeds."
             )
+    if difference(made[0], made[2]) > 0:
+        raise CheckFailed(
+            "Two networks made after the same seed have other weights; draw initial values from "
+            "the global generator of torch, which training seeds."
+        )
     return passed("torch, numpy and random are left alone")
 
 

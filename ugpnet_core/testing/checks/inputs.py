@@ -13,6 +13,7 @@ from ugpnet_core.testing.subject import (
     Subject,
     features_of,
     has_own_forward,
+    images,
     outputs_of,
     training_outputs_of,
 )
@@ -21,7 +22,7 @@ from ugpnet_core.testing.subject import (
 def check_input_unchanged(subject: Subject) -> Outcome:
     """The image that is given to a network stays as it was, in both modes."""
     network = subject.fresh()
-    x = subject.images(network, 2)
+    x = _wide(subject.images(network, 2))
     methods = ["forward_features"]
     methods += ["forward"] if has_own_forward(network) else []
     methods += ["forward_supervised"] if hasattr(network, "forward_supervised") else []
@@ -29,7 +30,29 @@ def check_input_unchanged(subject: Subject) -> Outcome:
         network.train(training)
         for method in methods:
             _check_unchanged(network, method, x, "image")
+    multiple = network.size_multiple
+    if getattr(network, "fixed_size", None) is None and subject.size is None and multiple <= 16:
+        network = subject.fresh()
+        other = _wide(images(1, (5 * multiple, 3 * multiple)))
+        if _is_taken(network, other):
+            _check_unchanged(network, "forward_features", other, "image")
     return passed(f"not changed by {', '.join(methods)}")
+
+
+def _is_taken(network: Any, x: Tensor) -> bool:
+    """Whether an image goes through; if not, the check of sizes says so."""
+    try:
+        features_of(network, x)
+    except CheckFailed:
+        return False
+    return True
+
+
+def _wide(x: Tensor) -> Tensor:
+    """Values far out of [0, 1] among the others, so that a clamp changes something."""
+    wide = x.clone()
+    wide[..., ::2] = 4 * wide[..., ::2] - 1.5
+    return wide
 
 
 def check_features_unchanged(subject: Subject) -> Outcome:
@@ -46,19 +69,27 @@ def check_features_unchanged(subject: Subject) -> Outcome:
 def _check_unchanged(network: Any, method: str, given: Tensor, what: str) -> None:
     """Call a method on copies of a tensor in the usual memory layouts."""
     mode = "training" if network.training else "eval"
-    # A network may copy in one layout and not in the other.
+    seen: list[tuple[Tensor, Tensor, int]] = []
+    # A network may copy in one layout and not in the other, and look whether gradients are on.
     for layout in (torch.contiguous_format, torch.channels_last):
-        own = given.clone(memory_format=layout)
-        before, version = own.clone(), own._version
-        with torch.no_grad():
-            _call(getattr(network, method), own, method, mode)
-        # The version counts changes that happen to keep the values (a ReLU of an image).
-        if own._version != version or not torch.equal(own, before):
-            raise CheckFailed(
-                f"{method} changes the {what} that it is given, in {mode} mode; use operations "
-                "that are not in place (x = x * 2, not x *= 2; ReLU without inplace=True), or "
-                "clone it first."
-            )
+        for gradients in (False, True):
+            own = given.clone(memory_format=layout)
+            seen.append((own, own.clone(), own._version))
+            with torch.set_grad_enabled(gradients):
+                _call(getattr(network, method), own, method, mode)
+            # The version counts changes that happen to keep the values (a ReLU of an image).
+            for earlier, before, version in seen:
+                if earlier._version != version or not torch.equal(earlier, before):
+                    raise CheckFailed(
+                        f"{method} changes the {what} that it is given, in {mode} mode; use "
+                        "operations that are not in place (x = x * 2, not x *= 2; ReLU without "
+                        "inplace=True), or clone it first."
+                    )
+            if own.requires_grad:
+                raise CheckFailed(
+                    f"{method} switches on the gradients of the {what} that it is given; use "
+                    "x.detach().requires_grad_(), which leaves that of the caller alone."
+                )
 
 
 def _call(function: Callable[[Tensor], object], x: Tensor, method: str, mode: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -23,6 +24,8 @@ from ugpnet_core.testing.surroundings import settings_kept
 
 # So many draws of weights and images may leave a parameter without gradient (a ReLU that is off).
 DRAWS = 4
+# A gradient that is smaller than the largest by this factor is a parameter multiplied by nothing.
+NEGLIGIBLE = 1e-14
 
 
 def check_train_and_eval(subject: Subject) -> Outcome:
@@ -92,7 +95,8 @@ def check_gradients(subject: Subject) -> Outcome:
     for draw in range(DRAWS):
         network = subject.fresh(draw, everywhere=draw > 0).train()
         gradients = _gradients(network, subject.images(network, 2, draw))
-        missing = {name: _lack(gradients[name]) for name in missing if _lack(gradients[name])}
+        lacks = _lacks(gradients)
+        missing = {name: lacks[name] for name in missing if lacks[name]}
         if not missing:
             break
     if missing:
@@ -147,6 +151,14 @@ def _lack(gradient: Tensor | None) -> str:
     if gradient is None:
         return "no gradient"
     return "" if gradient.numel() == 0 or gradient.any() else "a gradient of zero"
+
+
+def _lacks(gradients: Mapping[str, Tensor | None]) -> dict[str, str]:
+    """What each gradient lacks; one that training could never see counts as zero."""
+    sizes = {n: float(g.abs().max()) for n, g in gradients.items() if g is not None and g.numel()}
+    smallest = NEGLIGIBLE * max(sizes.values(), default=0.0)
+    lacks = {name: _lack(gradient) for name, gradient in gradients.items()}
+    return lacks | {n: "a gradient of zero" for n, size in sizes.items() if size <= smallest}
 
 
 def _zero_but_for_rounding(subject: Subject, gradients: dict[str, Tensor | None]) -> list[str]:
