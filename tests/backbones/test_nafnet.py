@@ -24,7 +24,13 @@ SIDD: dict[str, Any] = {
     "enc_blk_nums": [2, 2, 4, 8],
     "dec_blk_nums": [2, 2, 2, 2],
 }
-LOCAL: dict[str, Any] = {**GOPRO, "local_pooling": True, "train_size": [1, 3, 64, 64]}
+LOCAL: dict[str, Any] = {
+    **GOPRO,
+    "local_pooling": True,
+    "train_size": [1, 3, 64, 64],
+    "base_size": [96, 96],
+    "fast_imp": False,
+}
 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 1e-4) -> bool:
@@ -260,6 +266,7 @@ def test_training_starts_at_the_identity_of_each_block() -> None:
         {"local_pooling": True, "train_size": 0},
         {"local_pooling": True, "train_size": [64]},
         {"local_pooling": True, "base_size": 0},
+        {"local_pooling": True, "fast_imp": True},
         {"wdith": 8},
     ],
 )

@@ -79,6 +79,7 @@ def test_golden(golden: Golden) -> None:
         ({"win_size": 4, "img_size": 32}, 64),  # crops of two tokens shrink the lowest window
         ({"win_size": 8, "img_size": 16, "modulator": False}, 32),
         ({"token_mlp": "ffn", "mlp_ratio": 1.7}, 32),
+        ({"qk_scale": 0.3, "in_chans": 3}, 32),
         ({"token_mlp": "mlp", "qkv_bias": False, "embed_dim": 2, "num_heads": [1] * 9}, 32),
     ],
 )
@@ -288,6 +289,8 @@ def test_drop_path_acts_in_training_only_and_keeps_the_mean() -> None:
         {"mlp_ratio": 0},
         {"mlp_ratio": 0.01},
         {"mlp_ratio": float("nan")},
+        {"qk_scale": 0.0},
+        {"in_chans": 1},
         {"drop_path_rate": 1},
         {"token_projection": "conv"},
         {"token_mlp": "fastleff"},

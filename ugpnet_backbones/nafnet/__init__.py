@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,9 @@ class NAFNetOptions(Options):
     )
     base_size: int | list[int] | None = Field(
         default=None, description="pooling window at full resolution (default: 1.5 x train_size)"
+    )
+    fast_imp: Literal[False] = Field(
+        default=False, description="the published code can approximate local pooling; not here"
     )
 
 

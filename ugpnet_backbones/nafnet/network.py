@@ -103,8 +103,11 @@ class NAFNet(RegressionNetwork):
         local_pooling: bool = False,
         train_size: int | Sequence[int] = 256,
         base_size: int | Sequence[int] | None = None,
+        fast_imp: Literal[False] = False,
     ) -> None:
         super().__init__()
+        if fast_imp:
+            raise ConfigError("fast_imp approximates local pooling; leave it out for exact means.")
         if len(enc_blk_nums) != len(dec_blk_nums):
             raise ConfigError(
                 f"enc_blk_nums has {len(enc_blk_nums)} levels and dec_blk_nums "

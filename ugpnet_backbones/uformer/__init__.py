@@ -21,6 +21,7 @@ class UformerOptions(Options):
         description="side of the training crops: stages where these are no larger than a window "
         "do not shift it; images of any size are taken",
     )
+    in_chans: int = Field(default=3, ge=3, le=3, description="colour channels; always RGB here")
     dd_in: int = Field(default=3, ge=3, le=3, description="colour channels; always RGB here")
     embed_dim: int = Field(default=32, gt=0, description="channels of the first stage")
     depths: list[Count] = Field(
@@ -43,6 +44,12 @@ class UformerOptions(Options):
         description="hidden channels of the feed-forward layers, as a multiple of the stage's",
     )
     qkv_bias: bool = Field(default=True, description="biases of queries, keys and values")
+    qk_scale: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="factor of the logits (default: 1 / sqrt(channels of a head))",
+    )
     drop_path_rate: float = Field(
         default=0.0,
         ge=0,

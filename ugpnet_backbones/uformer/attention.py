@@ -109,12 +109,16 @@ class LinearProjection(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """softmax(q k / sqrt(d) + B) v in each window, B a learned bias of the relative position."""
+    """softmax(q k / sqrt(d) + B) v in each window, B a learned bias of the relative position;
+    ``qk_scale`` takes the place of 1 / sqrt(d)."""
 
     relative_position_index: Tensor
 
-    def __init__(self, dim: int, window: int, heads: int, qkv_bias: bool) -> None:
+    def __init__(
+        self, dim: int, window: int, heads: int, qkv_bias: bool, qk_scale: float | None = None
+    ) -> None:
         super().__init__()
+        self.qk_scale = qk_scale
         self.relative_position_bias_table = nn.Parameter(torch.zeros((2 * window - 1) ** 2, heads))
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
         self.register_buffer("relative_position_index", _relative_positions(window), False)
@@ -126,7 +130,10 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(windows)
         bias = self.relative_position_bias_table[self.relative_position_index]
         bias = bias.permute(2, 0, 1).to(q.dtype)
-        seen = [_attend(q[:, rows], k[:, rows], v[:, rows], bias, mask) for rows, mask in bands]
+        seen = [
+            _attend(q[:, rows], k[:, rows], v[:, rows], bias, mask, self.qk_scale)
+            for rows, mask in bands
+        ]
         out: Tensor = self.proj(seen[0] if len(seen) == 1 else torch.cat(seen, 1))
         return out
 
@@ -136,7 +143,9 @@ class WindowAttention(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+def _attend(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None, scale: float | None
+) -> Tensor:
     """Attention (N, rows, columns, heads, T, d) -> (N, rows, columns, T, heads * d)."""
     shape = q.shape
     # The kernels take four dimensions. With a mask, the windows of a row become heads, so that
@@ -144,11 +153,11 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, mask: Tensor | None) 
     merged = (0, 2) if mask is None else (0, 1)
     q, k, v = (each.flatten(*merged) for each in (q, k, v))
     if mask is None:
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None], scale=scale)
     else:
         q, k, v = (each.flatten(1, 2) for each in (q, k, v))
         bias = (mask.to(bias.dtype)[:, None] + bias).flatten(0, 1)
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None], scale=scale)
     return out.reshape(shape).transpose(-2, -3).flatten(-2)
 
 

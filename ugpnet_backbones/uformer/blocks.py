@@ -24,6 +24,7 @@ class Stage(nn.Module):
         shift: int,
         hidden: int,
         qkv_bias: bool,
+        qk_scale: float | None,
         token_mlp: str,
         modulator: bool,
         drop_path_rates: Sequence[float],
@@ -32,7 +33,9 @@ class Stage(nn.Module):
         self.window = window
         self.shifts = [shift * (index % 2) for index in range(len(drop_path_rates))]
         self.blocks = nn.ModuleList(
-            LeWinBlock(channels, heads, window, hidden, qkv_bias, token_mlp, modulator, rate)
+            LeWinBlock(
+                channels, heads, window, hidden, qkv_bias, qk_scale, token_mlp, modulator, rate
+            )
             for rate in drop_path_rates
         )
 
@@ -57,6 +60,7 @@ class LeWinBlock(nn.Module):
         window: int,
         hidden: int,
         qkv_bias: bool,
+        qk_scale: float | None,
         token_mlp: str,
         modulator: bool,
         drop_path_rate: float,
@@ -64,7 +68,7 @@ class LeWinBlock(nn.Module):
         super().__init__()
         self.modulator = nn.Embedding(window**2, channels) if modulator else None
         self.norm1 = nn.LayerNorm(channels)
-        self.attn = WindowAttention(channels, window, heads, qkv_bias)
+        self.attn = WindowAttention(channels, window, heads, qkv_bias, qk_scale)
         self.norm2 = nn.LayerNorm(channels)
         self.mlp = LeFF(channels, hidden) if token_mlp == "leff" else Mlp(channels, hidden)
         self.drop_path = DropPath(drop_path_rate)

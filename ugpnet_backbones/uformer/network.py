@@ -41,6 +41,7 @@ class Uformer(RegressionNetwork):
     def __init__(
         self,
         img_size: int = 128,
+        in_chans: int = 3,
         dd_in: int = 3,
         embed_dim: int = 32,
         depths: Sequence[int] = (1, 2, 8, 8, 2, 8, 8, 2, 1),
@@ -48,6 +49,7 @@ class Uformer(RegressionNetwork):
         win_size: int = 8,
         mlp_ratio: float = 4.0,
         qkv_bias: bool = True,
+        qk_scale: float | None = None,
         drop_path_rate: float = 0.0,
         token_projection: Literal["linear"] = "linear",
         token_mlp: Literal["leff", "ffn", "mlp"] = "leff",
@@ -72,13 +74,14 @@ class Uformer(RegressionNetwork):
                 shift=win_size // 2 if shift_flag and crops[index] > win_size else 0,
                 hidden=int(channels[index] * mlp_ratio),
                 qkv_bias=qkv_bias,
+                qk_scale=qk_scale,
                 token_mlp=token_mlp,
                 modulator=modulator and index > LEVELS,
                 drop_path_rates=rates[index],
             )
 
         self.input_proj = InputProj(dd_in, embed_dim)
-        self.output_proj = OutputProj(2 * embed_dim, dd_in)
+        self.output_proj = OutputProj(2 * embed_dim, in_chans)
         for level, (width, wider) in enumerate(pairwise(widths)):
             self.add_module(f"encoderlayer_{level}", stage(level))
             self.add_module(f"dowsample_{level}", Downsample(width, wider))
