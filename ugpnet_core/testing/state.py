@@ -38,7 +38,7 @@ def fingerprint(network: nn.Module) -> dict[str, object]:
             if name.endswith("_hooks"):
                 found[f"the number of {name.strip('_').replace('_', ' ')} {where}"] = len(value)
             elif isinstance(value, Tensor):
-                # One that is kept to be looked at (an attention map) is the same after the same image.
+                # Kept to be looked at (an attention map), it is the same after the same image.
                 found[f"attribute {name!r} {where}"] = _Values(value)
             elif name not in _OWN_OF_MODULE:
                 found[f"attribute {name!r} {where}"] = _print(value, tensors=False)
