@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import ugpnet_core as ug
+from torch import Tensor, nn
 from ugpnet_core.protocols import Prior
 from ugpnet_core.testing import PriorConformance
 
