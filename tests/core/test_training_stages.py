@@ -62,6 +62,31 @@ def test_a_clipped_gradient_has_the_norm_that_was_set(
     assert float(torch.stack(norms).norm()) == pytest.approx(1e-3, rel=1e-2)
 
 
+def test_the_loss_is_taken_on_the_images_of_both_stages_of_hinet(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    backbone = {"name": "hinet", "options": {"wf": 2, "depth": 2}}
+    made = training_config(model__backbone=backbone)
+    stage = RestorationStage(bench(made), made.restoration)
+    pair = batch()
+    output = stage.trained(pair.degraded)
+    images = [output.image, *output.intermediate]
+    terms = stage.losses(pair)
+    assert list(terms) == ["psnr", "psnr_intermediate1"]
+    for (weight, loss), image in zip(terms.values(), images, strict=True):
+        error = (image - pair.clean).square().mean((1, 2, 3))
+        assert weight == 1
+        assert loss.item() == pytest.approx(10 * error.log10().mean().item(), rel=1e-5)
+    # What one step learns from is their sum.
+    parameters = list(stage.trained.parameters())
+    total = torch.stack([loss for _, loss in terms.values()]).sum()
+    sums = torch.autograd.grad(total, parameters, allow_unused=True)
+    stage.update([pair], 0)
+    for parameter, expected in zip(parameters, sums, strict=True):
+        if expected is not None:
+            torch.testing.assert_close(parameter.grad, expected)
+
+
 class Watch:
     """Notes the state of a discriminator at each of its calls."""
 
