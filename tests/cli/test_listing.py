@@ -260,3 +260,13 @@ def test_a_terminal_without_unicode_gets_escapes() -> None:
 
 def test_plain_keeps_text_on_one_line_without_control_characters() -> None:
     assert console.plain("a\tb\n\x1b[1mc\x00") == "a b [1mc"
+
+
+def test_names_of_presets_are_whole_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["list-backbones"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("   timm_unet-efficientnet-b0 ") for line in lines)
+    assert max(map(len, lines)) <= 80

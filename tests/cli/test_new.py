@@ -176,3 +176,14 @@ def test_they_are_clean(installed: tuple[Path, Environment]) -> None:
     run("-m", "ruff", "check", *folders)
     run("-m", "ruff", "check", "--extend-select=I,N,UP,B,C4,SIM,RUF", *folders)
     run("-m", "ruff", "format", "--check", *folders)
+
+
+def test_it_is_found_from_the_folder_above_too(
+    tmp_path: Path, fresh_environment: Callable[[], Environment]
+) -> None:
+    # Package and distribution have the same name there, and the folder of the latter is no package.
+    write_backbone("plainname", "direct", tmp_path / "plainname")
+    run = fresh_environment()
+    offline = ["-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    run("-m", "pip", "install", *offline, "-e", "plainname", cwd=tmp_path)
+    run("-m", "ugpnet_core.cli", "show", "plainname", cwd=tmp_path)

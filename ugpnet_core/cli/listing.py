@@ -142,8 +142,11 @@ def _print_presets(installed: Iterable[Installed[BackboneEntry]], columns: list[
     if not by_backbone:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    names = [preset.name for presets in by_backbone.values() for preset in presets]
+    # A name that is broken cannot be copied; one that leaves no room for anything else is.
+    whole = max(map(len, names)) <= 36
     for title in ("presets", *(column for column, _ in columns), "description"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=whole and title == "presets")
     for backbone, presets in by_backbone.items():
         table.add_row(Text(plain(backbone)))
         for preset in presets:
