@@ -3,7 +3,7 @@
     direct      x_reg = head(f)                                f_reg = f
     residual    x_reg = ToImage(R_mg(R'(x) + R_se(x)))         f_reg = what enters ToImage
 
-Where a task enlarges more than the backbone does, the input is enlarged bicubically first.
+Where a task enlarges and the backbone does not, the input is enlarged bicubically first.
 """
 
 from __future__ import annotations
