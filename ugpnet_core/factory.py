@@ -56,21 +56,35 @@ def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **opt
 
     ``weights`` may also be a prior file (see ``ugpnet convert``) or a published checkpoint in a
     layout that the prior's reader knows. Options that such a file determines may be left out; one
-    that contradicts the file is a ConfigError.
+    that contradicts the file is a ConfigError. Where none are given, a prior that has weights of
+    its own (the entry's ``file``) gets those; they may be downloaded.
     """
     installed = find(PriorEntry, name)
+    if weights is None and installed.entry.file is not None:
+        from ugpnet_core.downloads import find_weights
+
+        weights = find_weights(installed)
     stored, options = _stored_prior(name, weights, options)
     if stored is not None:
         from ugpnet_core.prior_file import check_weights
 
         check_weights(name, stored, str(weights))
-    prior = _make(installed, options)
+    prior = make_prior(name, **options)
+    _load(prior, weights, None if stored is None else stored.generator)
+    return prior
+
+
+def make_prior(name: str, **options: Any) -> Prior:
+    """Make a prior's generator with new random weights, also where it has weights of its own.
+
+    For what loads its own weights into it, and for training from nothing.
+    """
+    prior = _make(find(PriorEntry, name), options)
     if not isinstance(prior, Prior):
         raise PluginError(
             f"The factory of prior {name!r} returned {type(prior).__name__}, which lacks what "
             "ugpnet_core.protocols.Prior asks for."
         )
-    _load(prior, weights, None if stored is None else stored.generator)
     return prior
 
 

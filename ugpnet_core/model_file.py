@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from importlib.resources import files
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from pydantic import ValidationError
 
 from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
 from ugpnet_core.config import ModelConfig
+from ugpnet_core.downloads import find_weights
 from ugpnet_core.errors import PluginError, UnknownNameError, WeightsError
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
@@ -97,14 +96,19 @@ def read_card(source: str | PathLike[str]) -> ModelCard:
     return card_of(read_checkpoint_file(find_model_file(source)))
 
 
-def find_model_file(source: str | PathLike[str]) -> Path:
+def find_model_file(source: str | PathLike[str], *, download: bool = True) -> Path:
     """Turn a model's name or a path into the path of an existing file.
 
-    A name wins over a file of the same name without a suffix.
+    A name wins over a file of the same name without a suffix. A file on the Hub is fetched, see
+    :mod:`ugpnet_core.downloads`.
+
+    Args:
+        download: whether it may be fetched; where not, one that is not here is a WeightsError.
 
     Raises:
         PluginError: no such name.
-        WeightsError: no such file, or a shipped file was changed after it was released.
+        WeightsError: no such file, a shipped file was changed after it was released, or one
+            cannot be fetched.
     """
     text = str(source)
     if text not in registry().models and (
@@ -113,22 +117,7 @@ def find_model_file(source: str | PathLike[str]) -> Path:
         if not Path(text).is_file():
             raise WeightsError(f"There is no model file {text}; check the path.")
         return Path(text)
-    plugin = find(ModelEntry, text)
-    entry = plugin.entry
-    package, _, name = entry.file.partition(":")
-    try:
-        path = Path(str(files(package) / name))
-    except (ImportError, TypeError) as error:
-        raise PluginError(
-            f"{plugin.distribution} {plugin.version} says that model {text!r} lies in {package!r}, "
-            "which is no package; tell its author."
-        ) from error
-    if not path.is_file():
-        raise WeightsError(f"Model {text!r} lacks its file {path.name}; install its package again.")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != entry.sha256:
-        raise WeightsError(f"{path.name} of model {text!r} is damaged; install its package again.")
-    return path
+    return find_weights(find(ModelEntry, text), download=download)
 
 
 def _is_card(metadata: Mapping[str, str]) -> bool:

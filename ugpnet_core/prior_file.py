@@ -163,7 +163,7 @@ def check_weights(name: str, weights: PriorWeights, source: str) -> tuple[int, i
     Raises:
         WeightsError: they do not fit, or the options are impossible.
     """
-    from ugpnet_core.factory import create_discriminator, create_prior
+    from ugpnet_core.factory import create_discriminator, make_prior
 
     if not weights.generator:
         raise WeightsError(
@@ -173,7 +173,7 @@ def check_weights(name: str, weights: PriorWeights, source: str) -> tuple[int, i
     own: nn.Module | None = None
     try:
         with torch.device("meta"):
-            generator: Any = create_prior(name, **options)
+            generator: Any = make_prior(name, **options)
             if weights.discriminator is not None:
                 own = create_discriminator(name, **options)
     except PluginError:

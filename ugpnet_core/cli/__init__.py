@@ -7,9 +7,11 @@ usage. Errors are one line on stderr; a traceback only with ``--debug``.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -43,17 +45,18 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status.
 
-    ``--debug`` counts wherever it stands before a ``--``.
+    ``--debug`` and ``--offline`` count wherever they stand before a ``--``.
 
     Args:
         arguments: default: those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     end = words.index("--") if "--" in words else len(words)
-    debug = "--debug" in words[:end]
-    words = [word for word in words[:end] if word != "--debug"] + words[end:]
+    debug, offline = "--debug" in words[:end], "--offline" in words[:end]
+    words = [word for word in words[:end] if word not in ("--debug", "--offline")] + words[end:]
     try:
-        make_app()(args=words, prog_name="ugpnet")
+        with _offline() if offline else contextlib.nullcontext():
+            make_app()(args=words, prog_name="ugpnet")
         status = 0
     except SystemExit as end_of_command:
         status = _status(end_of_command.code)
@@ -80,6 +83,20 @@ def make_app() -> typer.Typer:
     return app
 
 
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Let every library that asks the Hub know that it must not."""
+    before = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = before
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         print(f"ugpnet {version('ugpnet-core')}")
@@ -95,6 +112,9 @@ def _global_options(
     ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error (works anywhere).")
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Download nothing, as HF_HUB_OFFLINE=1 (anywhere).")
     ] = False,
 ) -> None:
     """Restore photographs with any regression network and a generative prior."""

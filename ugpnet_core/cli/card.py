@@ -100,10 +100,10 @@ def _backbone_facts(name: str, options: Mapping[str, Any]) -> Card:
 
 
 def _prior_facts(name: str, options: Mapping[str, Any]) -> Card:
-    from ugpnet_core.factory import create_prior
+    from ugpnet_core.factory import make_prior
     from ugpnet_core.networks.complexity import measure, prior_macs
 
-    found = measure(lambda: create_prior(name, **options), prior_macs)
+    found = measure(lambda: make_prior(name, **options), prior_macs)
     prior = found.network
     names = ("resolution", "base_size", "base_channels", "num_styles", "style_dim")
     facts = {each: getattr(prior, each) for each in (*names, "feature_channels")}
@@ -127,7 +127,7 @@ def _model_facts(entry: ModelEntry) -> Card:
 
     try:
         # Finding it compares its SHA-256 with the declared one.
-        path = find_model_file(entry.name)
+        path = find_model_file(entry.name, download=False)
         card = read_card(path)
     except UGPNetError as error:
         return {"file_problem": str(error), "measured": None, "not_measured": "see the file"}

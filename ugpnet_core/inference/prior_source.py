@@ -15,8 +15,9 @@ from torch import nn
 
 from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
 from ugpnet_core.config import ComponentConfig
+from ugpnet_core.downloads import find_weights
 from ugpnet_core.errors import ConfigError, WeightsError
-from ugpnet_core.factory import create_prior
+from ugpnet_core.factory import create_prior, make_prior
 from ugpnet_core.model_file import find_model_file, load_model, read_card
 from ugpnet_core.networks.synthesis import SynthesisModule
 from ugpnet_core.plugins import PriorEntry, find, registry
@@ -97,8 +98,13 @@ def _named(
                 "file."
             )
         return _of_result(file, result, options)
+    installed = find(PriorEntry, name)
+    if installed.entry.file is not None:
+        path = find_weights(installed)
+        prior = create_prior(name, weights=path, **options)
+        return PriorSource(_ready(prior), name, file=path)
     with _seeded(seed):
-        prior = create_prior(name, **options)
+        prior = make_prior(name, **options)
     remark = f"Prior {name!r} has no weights here, so this is an untrained network; give its file."
     return PriorSource(_ready(prior), name, remarks=(remark,))
 
@@ -173,7 +179,7 @@ def _of_result(file: Checkpoint, model: dict[str, Any], options: dict[str, Any])
         for key, value in networks.items()
         if key.startswith("network.")
     }
-    prior = create_prior(component.name, **component.options)
+    prior = make_prior(component.name, **component.options)
     if "encoder.conv1x1.weight" not in state:
         if any(key.startswith("body.") for key in state):
             raise WeightsError(

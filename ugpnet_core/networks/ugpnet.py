@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import ConfigError, SizeError
-from ugpnet_core.factory import create_backbone, create_prior, create_task_at
+from ugpnet_core.factory import create_backbone, create_task_at, make_prior
 from ugpnet_core.networks.fusion import FusionModule
 from ugpnet_core.networks.restoration import restoration_module
 from ugpnet_core.networks.synthesis import SynthesisModule
@@ -92,6 +92,6 @@ def build_model(config: ModelConfig) -> UGPNet:
     if rebuild is not None:
         component = config.backbone.model_copy(update={"options": rebuild})
         config = config.model_copy(update={"backbone": component})
-    prior = create_prior(config.prior.name, **config.prior.options)
+    prior = make_prior(config.prior.name, **config.prior.options)
     task = create_task_at(config.task, prior.resolution)
     return UGPNet(config, backbone, prior, task.scale)

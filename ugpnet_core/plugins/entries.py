@@ -103,6 +103,10 @@ class PriorEntry:
     :class:`ugpnet_core.prior_weights.PriorWeights`, or None where one of them is not for this
     prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it recognises and
     cannot read.
+
+    ``file`` are weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
+    checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no others
+    are given. ``licence`` is then that of the weights, too.
     """
 
     name: str
@@ -113,15 +117,20 @@ class PriorEntry:
     options: type[BaseModel] = Options
     resolution: int | None = None
     parameters: int | None = None
+    file: str | None = None
+    sha256: str | None = None
+    size: int | None = None
     paper: str = ""
     licence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelEntry:
-    """A trained UGPNet: a model file that lies inside the plugin's package.
+    """A trained UGPNet: a model file.
 
-    ``file`` is "package.module:relative/path.safetensors"; ``sha256`` is checked before use.
+    ``file`` is "package.module:relative/path.safetensors" for one inside the distribution,
+    "hub:owner/name/path@revision" for one on the Hugging Face Hub, or an absolute path; ``sha256``
+    is checked before use. ``size`` in bytes is what is said before a download.
     """
 
     name: str
@@ -133,6 +142,7 @@ class ModelEntry:
     backbone: str = ""
     prior: str = ""
     parameters: int | None = None
+    size: int | None = None
     licence: str = ""
 
 

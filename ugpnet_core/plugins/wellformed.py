@@ -10,18 +10,21 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from ugpnet_core.plugins.entries import BackboneEntry, Entry, Preset
+from ugpnet_core.plugins.entries import BackboneEntry, Entry, ModelEntry, Preset, PriorEntry
+from ugpnet_core.plugins.locations import FORMS, Hub, Local, parse_location
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REFERENCE = re.compile(r"[\w.]+:\S+")
-_REFERENCES = ("factory", "discriminator", "reader", "file")
+_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_REFERENCES = ("factory", "discriminator", "reader")
 
 
 def fault_of(entry: Entry | Preset) -> str | None:
     """Say what is wrong with the fields of an entry, or None.
 
     Names are letters, digits, ``.``, ``_`` and ``-`` (a name must not look like a path), numbers
-    are positive, and references have the form "package.module:something".
+    are positive, references have the form "package.module:something", and weights that are not
+    simply on this machine have a SHA-256.
     """
     for name, declared in typing.get_type_hints(type(entry)).items():
         value = getattr(entry, name)
@@ -33,11 +36,26 @@ def fault_of(entry: Entry | Preset) -> str | None:
             return f"{name}={shown(value)}, which should look like 'package.module:name'"
         if type(value) is int and value < 1:
             return f"{name}={value}, which should be positive"
+    if isinstance(entry, (PriorEntry, ModelEntry)) and entry.file is not None:
+        return _fault_of_file(entry.file, entry.sha256)
     if isinstance(entry, BackboneEntry):
         for preset in entry.presets:
             fault = fault_of(preset) or _unknown_option(preset, entry.options)
             if fault:
                 return f"a preset with {fault}"
+    return None
+
+
+def _fault_of_file(file: str, sha256: str | None) -> str | None:
+    """Say what is wrong with where the weights of an entry are, or None."""
+    try:
+        place = parse_location(file)
+    except ValueError:
+        return f"file={shown(file)}, which should look like {FORMS}"
+    if not sha256 and not isinstance(place, Local):
+        return f"file={shown(file)} without sha256, which should be that of the file"
+    if isinstance(place, Hub) and not _SHA256.fullmatch(sha256 or ""):
+        return f"sha256={shown(sha256)}, which should be 64 hexadecimal digits"
     return None
 
 

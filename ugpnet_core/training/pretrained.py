@@ -9,6 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.downloads import find_weights
+from ugpnet_core.plugins import PriorEntry, find
 from ugpnet_core.prior_file import check_weights, joined_options, read_prior, write_prior
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.weights import fit, load_weights
@@ -19,11 +21,19 @@ State = Mapping[str, Tensor]
 def with_prior_options(config: TrainConfig) -> TrainConfig:
     """The configuration, with those options of the prior that ``synthesis.weights`` determines.
 
+    A prior that has weights of its own (see :class:`ugpnet_core.plugins.PriorEntry`) and is not
+    trained from nothing starts from those, which may be downloaded.
+
     Raises:
         WeightsError: the file is missing or damaged.
         ConfigError: options that are given contradict it.
     """
-    path, prior = config.synthesis.weights, config.model.prior
+    prior = config.model.prior
+    installed = find(PriorEntry, prior.name)
+    if installed.entry.file is not None and config.prior is None and not config.synthesis.weights:
+        synthesis = config.synthesis.model_copy(update={"weights": find_weights(installed)})
+        config = config.model_copy(update={"synthesis": synthesis})
+    path = config.synthesis.weights
     stored = read_prior(path, prior.name) if path is not None else None
     if path is None or stored is None:
         return config
