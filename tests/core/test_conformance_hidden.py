@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.networks.regression import RegressionNetwork
+from ugpnet_core.plugins import BackboneEntry
 from ugpnet_core.testing import (
     CheckFailed,
     Declared,
@@ -254,3 +255,21 @@ def test_all_values_that_disagree_are_named() -> None:
     declared = Declared(feature_channels=16, size_multiple=4)
     with pytest.raises(CheckFailed, match=r"feature_channels=16 and .* 8, size_multiple=4 and"):
         check_declared_values(Subject(name="x", make=Good, declared=declared))
+
+
+def _leaves() -> nn.Module:
+    raise SystemExit(3)
+
+
+def test_a_factory_that_leaves_python_cannot_be_made() -> None:
+    failed = check_backbone(_leaves).failed
+    assert [one.name for one in failed] == ["builds"]
+    assert failed[0].message.startswith("The network cannot be made: SystemExit: 3;")
+
+
+def test_a_factory_that_cannot_be_imported_is_no_matter_of_options() -> None:
+    entry = BackboneEntry(
+        name="x", description="x", factory="no_such:Net", kind="direct", feature_channels=8
+    )
+    (failed,) = check_backbone(entry).failed
+    assert failed.message.endswith("correct the name of the factory, or install what it imports.")

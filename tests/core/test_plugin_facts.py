@@ -169,3 +169,15 @@ def test_a_wheel_from_an_index_is_found_where_it_lies(
 @pytest.mark.parametrize("name", ["no-such-distribution-at-all", "(unknown distribution)", ""])
 def test_origin_of_what_is_not_installed_is_not_known(name: str) -> None:
     assert str(origin_of(name)) == "not known"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_default_that_json_cannot_hold_is_shown_without_a_warning() -> None:
+    class Odd(Options):
+        call: Any = print
+
+    entry = BackboneEntry(
+        name="x", description="x", factory="x:x", kind="direct", feature_channels=1, options=Odd
+    )
+    (option,) = describe_options(entry)
+    assert "print" in option.default

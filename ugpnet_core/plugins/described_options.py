@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +82,10 @@ def as_json(value: object) -> Any:
 
 def _schema(entry: BackboneEntry | PriorEntry | TaskEntry) -> dict[str, Any]:
     try:
-        return entry.options.model_json_schema()
+        with warnings.catch_warnings():
+            # Of defaults that JSON cannot hold, which are shown all the same.
+            warnings.simplefilter("ignore")
+            return entry.options.model_json_schema()
     except Exception:
         # A plugin's type may have no schema, or fail in its own code that makes one.
         return {}

@@ -93,6 +93,11 @@ class Subject:
         try:
             with settings_kept():
                 return self.make()
+        except PluginError as error:
+            raise CheckFailed(
+                f"The network cannot be made: {str(error).rstrip('.')}; correct the name of the "
+                "factory, or install what it imports."
+            ) from error
         except (Exception, SystemExit) as error:
             raise CheckFailed(
                 f"The network cannot be made: {in_words(error)}; make the factory work with "

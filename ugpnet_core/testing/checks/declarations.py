@@ -33,7 +33,7 @@ def check_builds(subject: Subject) -> Outcome:
 def _made(subject: Subject) -> Any:
     try:
         return subject.make()
-    except Exception:
+    except (Exception, SystemExit):
         return subject.raw()  # which says what is wrong
 
 
