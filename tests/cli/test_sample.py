@@ -196,3 +196,14 @@ def test_an_input_is_never_overwritten(
             assert main(["sample", *words, "-o", str(out)]) == 2
             assert "would be overwritten" in capsys.readouterr().err
     assert picture.read_bytes() == file.read_bytes()
+
+
+def test_a_prior_without_random_codes_is_for_invert() -> None:
+    class Decoder(nn.Module):
+        resolution = base_size = base_channels = num_styles = style_dim = feature_channels = 8
+
+        def synthesize(self, base: torch.Tensor, styles: torch.Tensor) -> Any:
+            raise NotImplementedError
+
+    with pytest.raises(ug.ConfigError, match="look at it with ugpnet invert"):
+        next(sample(Decoder(), 1))
