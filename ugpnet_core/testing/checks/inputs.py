@@ -71,25 +71,25 @@ def _check_unchanged(network: Any, method: str, given: Tensor, what: str) -> Non
     mode = "training" if network.training else "eval"
     seen: list[tuple[Tensor, Tensor, int]] = []
     # A network may copy in one layout and not in the other, and look whether gradients are on.
-    for layout in (torch.contiguous_format, torch.channels_last):
-        for gradients in (False, True):
-            own = given.clone(memory_format=layout)
-            seen.append((own, own.clone(), own._version))
-            with torch.set_grad_enabled(gradients):
-                _call(getattr(network, method), own, method, mode)
-            # The version counts changes that happen to keep the values (a ReLU of an image).
-            for earlier, before, version in seen:
-                if earlier._version != version or not torch.equal(earlier, before):
-                    raise CheckFailed(
-                        f"{method} changes the {what} that it is given, in {mode} mode; use "
-                        "operations that are not in place (x = x * 2, not x *= 2; ReLU without "
-                        "inplace=True), or clone it first."
-                    )
-            if own.requires_grad:
+    ways = [(torch.contiguous_format, gradients) for gradients in (False, True)]
+    for layout, gradients in (*ways, (torch.channels_last, False)):
+        own = given.clone(memory_format=layout)
+        seen.append((own, own.clone(), own._version))
+        with torch.set_grad_enabled(gradients):
+            _call(getattr(network, method), own, method, mode)
+        # The version counts changes that happen to keep the values (a ReLU of an image).
+        for earlier, before, version in seen:
+            if earlier._version != version or not torch.equal(earlier, before):
                 raise CheckFailed(
-                    f"{method} switches on the gradients of the {what} that it is given; use "
-                    "x.detach().requires_grad_(), which leaves that of the caller alone."
+                    f"{method} changes the {what} that it is given, in {mode} mode; use "
+                    "operations that are not in place (x = x * 2, not x *= 2; ReLU without "
+                    "inplace=True), or clone it first."
                 )
+        if own.requires_grad:
+            raise CheckFailed(
+                f"{method} switches on the gradients of the {what} that it is given; use "
+                "x.detach().requires_grad_(), which leaves that of the caller alone."
+            )
 
 
 def _call(function: Callable[[Tensor], object], x: Tensor, method: str, mode: str) -> None:
