@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
-import sys
-from collections.abc import Sequence
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ugpnet_core.cli.check_lines import print_line, print_result
-from ugpnet_core.cli.console import plain
-from ugpnet_core.cli.options import OptionPairs, parse_options
-from ugpnet_core.errors import PluginError, UnknownNameError
+from ugpnet_core.cli.checking import AsJson, ListChecks, Only, check_installed, list_checks_of
+from ugpnet_core.cli.options import OptionPairs
+from ugpnet_core.plugins import PriorEntry
 
 if TYPE_CHECKING:
-    from ugpnet_core.testing.report import Report, Result
-
-WIDTH = 23
+    from ugpnet_core.testing.running import Suite
 
 
 def check_prior(
@@ -28,14 +19,9 @@ def check_prior(
         str | None, typer.Argument(metavar="NAME", help="Prior; see list-priors.")
     ] = None,
     option: OptionPairs = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(metavar="CHECK", help="Run this check only, by name; repeatable."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
-    list_checks: Annotated[
-        bool, typer.Option("--list", help="Show what is checked, and check nothing.")
-    ] = False,
+    only: Only = None,
+    as_json: AsJson = False,
+    list_checks: ListChecks = False,
 ) -> None:
     """Check that a prior keeps every promise of the plugin interface.
 
@@ -55,91 +41,12 @@ def check_prior(
     In tests of a plugin: ugpnet_core.testing.PriorConformance.
     """
     if list_checks:
-        _list(as_json)
+        list_checks_of(_suite(), as_json)
         return
-    if name is None:
-        raise typer.BadParameter("Give the name of a prior; see ugpnet list-priors.")
-    options = parse_options(option or [])
-    distribution, plugin_version = _source(name)
-    header = " ".join([f"{name} ({distribution} {plugin_version})", *(option or [])])
-    report = _run(name, options, only or [], None if as_json else header)
-    if as_json:
-        content = {
-            "name": name,
-            "distribution": distribution,
-            "version": plugin_version,
-            "core_version": version("ugpnet-core"),
-            "options": options,
-            "ok": report.ok,
-            "results": [dataclasses.asdict(result) for result in report.results],
-        }
-        print(json.dumps(content, indent=2, default=str))
-    else:
-        print(report.summary)
-    if not report.ok:
-        raise typer.Exit(1)
+    check_installed(PriorEntry, _suite, name, option or [], only or [], as_json)
 
 
-def _list(as_json: bool) -> None:
-    from ugpnet_core.testing.priors.suite import PRIOR_CHECKS
+def _suite() -> Suite[Any]:
+    from ugpnet_core.testing.priors.suite import PRIOR_SUITE
 
-    if as_json:
-        print(json.dumps({check.name: check.promise for check in PRIOR_CHECKS}, indent=2))
-        return
-    for check in PRIOR_CHECKS:
-        print_line(check.name, check.promise, "", width=WIDTH)
-
-
-def _source(name: str) -> tuple[str, str]:
-    """The distribution that brings a prior, or that fails to, and its version.
-
-    Raises:
-        UnknownNameError: no installed plugin has to do with that name.
-    """
-    from ugpnet_core.plugins import PriorEntry, find, registry
-
-    try:
-        installed = find(PriorEntry, name)
-    except UnknownNameError:
-        raise
-    except PluginError:
-        for problem in registry().problems:
-            if name in (problem.entry, problem.plugin):
-                return problem.distribution, problem.version
-        raise
-    return installed.distribution, installed.version
-
-
-def _run(name: str, options: dict[str, Any], only: Sequence[str], header: str | None) -> Report:
-    """Run the checks and, where there is a header, print it and each result as it comes.
-
-    What a plugin prints goes to stderr, so that stdout holds the report alone.
-    """
-    from rich.console import Console
-
-    from ugpnet_core.testing.priors.subject import prior_subject_of
-    from ugpnet_core.testing.priors.suite import require_prior_check, run_prior_checks
-
-    for each in only:
-        require_prior_check(each)
-    stdout = sys.stdout
-    terminal = Console(stderr=True, markup=False, highlight=False)
-    with contextlib.redirect_stdout(sys.stderr):
-        subject = prior_subject_of(name, **options)
-        if header is not None:
-            with contextlib.redirect_stdout(stdout):
-                print(plain(header), flush=True)
-        # Only a terminal shows it.
-        with terminal.status(f"Checking {plain(name)}") as status:
-
-            def show(result: Result) -> None:
-                if header is not None:
-                    with contextlib.redirect_stdout(stdout):
-                        print_result(result, WIDTH)
-
-            return run_prior_checks(
-                subject,
-                only,
-                on_start=lambda check: status.update(f"Checking {plain(name)}: {check}"),
-                on_result=show,
-            )
+    return PRIOR_SUITE

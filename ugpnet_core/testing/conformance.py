@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ugpnet_core.testing.report import Result
 from ugpnet_core.testing.subject import Subject, subject_of
-from ugpnet_core.testing.suite import BY_NAME, run_check
-from ugpnet_core.testing.surroundings import untouched
+from ugpnet_core.testing.suite import SUITE
 
 
 class BackboneConformance:
@@ -41,21 +41,26 @@ class BackboneConformance:
         what, options = backbone if isinstance(backbone, tuple) else (backbone, {})
         return subject_of(what, **options)
 
-    @pytest.mark.parametrize("check", BY_NAME)
+    @pytest.mark.parametrize("check", SUITE.names())
     def test_check(
         self, check: str, subject: Subject, record_property: Callable[[str, object], None]
     ) -> None:
         """One check."""
-        with untouched():
-            result = run_check(BY_NAME[check], subject)
-        record_property("status", result.status)
-        record_property("message", result.message)
-        reason = self.expected_failures.get(check)
-        if result.status == "failed":
-            if reason is not None:
-                pytest.xfail(reason)
-            pytest.fail(f"{check}: {result.message}", pytrace=False)
+        judge(SUITE.run_one(check, subject), self.expected_failures, record_property)
+
+
+def judge(
+    result: Result,
+    expected_failures: Mapping[str, str],
+    record_property: Callable[[str, object], None],
+) -> None:
+    """Make the result of a check that of a test."""
+    record_property("status", result.status)
+    record_property("message", result.message)
+    check, reason = result.name, expected_failures.get(result.name)
+    if result.status == "failed":
         if reason is not None:
-            pytest.fail(
-                f"{check} passes; take it out of expected_failures ({reason}).", pytrace=False
-            )
+            pytest.xfail(reason)
+        pytest.fail(f"{check}: {result.message}", pytrace=False)
+    if reason is not None:
+        pytest.fail(f"{check} passes; take it out of expected_failures ({reason}).", pytrace=False)

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
+from ugpnet_core.testing.conformance import judge
 from ugpnet_core.testing.priors.subject import PriorSubject, prior_subject_of
-from ugpnet_core.testing.priors.suite import PRIOR_CHECKS_BY_NAME, run_prior_check
+from ugpnet_core.testing.priors.suite import PRIOR_SUITE
 
 
 class PriorConformance:
@@ -37,20 +38,9 @@ class PriorConformance:
         what, options = prior if isinstance(prior, tuple) else (prior, {})
         return prior_subject_of(what, **options)
 
-    @pytest.mark.parametrize("check", PRIOR_CHECKS_BY_NAME)
+    @pytest.mark.parametrize("check", PRIOR_SUITE.names())
     def test_check(
         self, check: str, subject: PriorSubject, record_property: Callable[[str, object], None]
     ) -> None:
         """One check."""
-        result = run_prior_check(PRIOR_CHECKS_BY_NAME[check], subject)
-        record_property("status", result.status)
-        record_property("message", result.message)
-        reason = self.expected_failures.get(check)
-        if result.status == "failed":
-            if reason is not None:
-                pytest.xfail(reason)
-            pytest.fail(f"{check}: {result.message}", pytrace=False)
-        if reason is not None:
-            pytest.fail(
-                f"{check} passes; take it out of expected_failures ({reason}).", pytrace=False
-            )
+        judge(PRIOR_SUITE.run_one(check, subject), self.expected_failures, record_property)
