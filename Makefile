@@ -32,7 +32,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@echo "== Tests"
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(STAMP)
 	@echo "== ruff check"
