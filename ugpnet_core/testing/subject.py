@@ -7,14 +7,15 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
-from ugpnet_core.plugins import BackboneEntry, find, resolve, validate_options
+from ugpnet_core.plugins import WORDS, BackboneEntry, find, resolve, validate_options
 from ugpnet_core.plugins.wellformed import fault_of
+from ugpnet_core.testing.probing import Wording
 from ugpnet_core.testing.report import CheckFailed, in_words
 from ugpnet_core.testing.surroundings import settings_kept
 
@@ -52,6 +53,8 @@ class Subject:
             ``size_multiple`` and ``fixed_size``.
         fault: a sentence that says what is wrong with the plugin or its entry, if anything.
     """
+
+    wording: ClassVar[Wording] = Wording("network", "result")
 
     name: str
     make: Callable[[], nn.Module]
@@ -120,6 +123,18 @@ class Subject:
         """Images (count, 3, H, W) of the probe size."""
         return images(count, self.probe_size(network), seed)
 
+    def probe(self, network: Any, count: int = 1, seed: int = 0) -> tuple[Tensor, ...]:
+        """Images, as :class:`ugpnet_core.testing.probing.Probed` wants them."""
+        return (self.images(network, count, seed),)
+
+    def outputs(self, network: Any, probe: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Features and head of a probe, without gradients."""
+        return outputs_of(network, *probe)
+
+    def training_image(self, network: Any, probe: tuple[Tensor, ...]) -> Tensor:
+        """What head makes of a probe, with gradients."""
+        return training_outputs_of(network, *probe)[1]
+
 
 def _is_constant(parameter: Tensor) -> bool:
     values = parameter.detach().flatten()
@@ -146,38 +161,54 @@ def subject_of(what: Any, **options: Any) -> Subject:
             subject that fails.)
         ConfigError: an option is unknown or impossible, or given where none can be.
     """
+    subject: Subject = subject_from(what, options, BackboneEntry, Subject, _subject_of_entry)
+    return subject
+
+
+def subject_from(
+    what: Any,
+    options: dict[str, Any],
+    entry_type: type[Any],
+    subject_type: type[Any],
+    of_entry: Callable[[Any, dict[str, Any], bool], Any],
+) -> Any:
+    """Make a subject of a type, of a name, entry, factory or network, as ``subject_of`` does.
+
+    Args:
+        entry_type: the kind of entry that a name is looked up in.
+        of_entry: makes it of an entry, of checked options, and of whether these are the defaults.
+    """
     if isinstance(what, str):
         try:
-            what = find(BackboneEntry, what).entry
+            what = find(entry_type, what).entry
         except UnknownNameError:
             raise
         except PluginError as error:
-            return Subject(name=what, make=_refuse, fault=str(error))
-    if isinstance(what, BackboneEntry):
-        return _subject_of_entry(what, options)
-    if isinstance(what, (nn.Module, Subject)):
+            return subject_type(name=what, make=_refuse, fault=str(error))
+    if isinstance(what, entry_type):
+        fault = fault_of(what)
+        if fault is not None:
+            return subject_type(name=what.name, make=_refuse, fault=f"The entry has {fault}.")
+        given = validate_options(what, options)
+        return of_entry(what, given, not options or given == validate_options(what, {}))
+    if isinstance(what, (nn.Module, subject_type)):
         if options:
             raise ConfigError("A finished network takes no options; give its class or its name.")
-        if isinstance(what, Subject):
+        if isinstance(what, subject_type):
             return what
         # The original stays as it was given.
-        return Subject(name=type(what).__name__, make=functools.partial(copy.deepcopy, what))
+        return subject_type(name=type(what).__name__, make=functools.partial(copy.deepcopy, what))
     if callable(what):
         name = getattr(what, "__name__", type(what).__name__)
-        return Subject(name=name, make=functools.partial(what, **options))
+        return subject_type(name=name, make=functools.partial(what, **options))
     raise ConfigError(
-        f"A {type(what).__name__} cannot be checked; give the name of a backbone, an entry, a "
-        "factory or a network."
+        f"A {type(what).__name__} cannot be checked; give the name of a {WORDS[entry_type]}, an "
+        "entry, a factory or a network."
     )
 
 
-def _subject_of_entry(entry: BackboneEntry, options: dict[str, Any]) -> Subject:
-    fault = fault_of(entry)
-    if fault is not None:
-        return Subject(name=entry.name, make=_refuse, fault=f"The entry has {fault}.")
-    given = validate_options(entry, options)
+def _subject_of_entry(entry: BackboneEntry, given: dict[str, Any], is_default: bool) -> Subject:
     names = [field.name for field in fields(Declared)]
-    is_default = not options or given == validate_options(entry, {})
     if not is_default:
         names = ["bfloat16", "channels_last", "compiles", "exports_onnx"]
 

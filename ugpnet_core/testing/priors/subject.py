@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
-from ugpnet_core.plugins import PriorEntry, find, resolve, validate_options
+from ugpnet_core.plugins import PriorEntry, resolve
 from ugpnet_core.plugins.discovery import describe_error
-from ugpnet_core.plugins.wellformed import fault_of
 from ugpnet_core.protocols import TrainablePrior
+from ugpnet_core.testing.probing import Wording
 from ugpnet_core.testing.report import CheckFailed, Outcome
-from ugpnet_core.testing.subject import Declared, Subject
+from ugpnet_core.testing.subject import Declared, Subject, subject_from
 from ugpnet_core.testing.surroundings import settings_kept
 
 COUNTS = (
@@ -43,6 +41,10 @@ class PriorSubject:
         parameters: of the generator, as declared; None says nothing.
         fault: a sentence that says what is wrong with the plugin or its entry, if anything.
     """
+
+    wording: ClassVar[Wording] = Wording(
+        "prior", "image", " (noise maps, too), and lists of layers as nn.ModuleList"
+    )
 
     name: str
     make: Callable[[], nn.Module]
@@ -75,6 +77,19 @@ class PriorSubject:
         assert self.make_discriminator is not None
         subject = Subject(name=f"the discriminator of {self.name}", make=self.make_discriminator)
         return subject.fresh(seed).train()
+
+    def probe(self, network: Any, count: int = 1, seed: int = 0) -> tuple[Tensor, ...]:
+        """Codes, as :class:`ugpnet_core.testing.probing.Probed` wants them."""
+        return codes_for(network, count, seed)
+
+    def outputs(self, network: Any, probe: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Image and features of a probe, without gradients."""
+        base, styles = probe
+        return made_by(network, (base, styles))
+
+    def training_image(self, network: Any, probe: tuple[Tensor, ...]) -> Tensor:
+        """The image of a probe, with gradients."""
+        return synthesized(network, *probe)[0]
 
 
 def codes_for(prior: Any, count: int = 1, seed: int = 0) -> Codes:
@@ -157,37 +172,11 @@ def prior_subject_of(what: Any, **options: Any) -> PriorSubject:
             that fails.)
         ConfigError: an option is unknown or impossible, or given where none can be.
     """
-    if isinstance(what, str):
-        try:
-            what = find(PriorEntry, what).entry
-        except UnknownNameError:
-            raise
-        except PluginError as error:
-            return PriorSubject(name=what, make=_refuse, fault=str(error))
-    if isinstance(what, PriorEntry):
-        return _subject_of_entry(what, options)
-    if isinstance(what, (nn.Module, PriorSubject)):
-        if options:
-            raise ConfigError("A finished network takes no options; give its class or its name.")
-        if isinstance(what, PriorSubject):
-            return what
-        return PriorSubject(name=type(what).__name__, make=functools.partial(copy.deepcopy, what))
-    if callable(what):
-        name = getattr(what, "__name__", type(what).__name__)
-        return PriorSubject(name=name, make=functools.partial(what, **options))
-    raise ConfigError(
-        f"A {type(what).__name__} cannot be checked; give the name of a prior, an entry, a "
-        "factory or a network."
-    )
+    subject: PriorSubject = subject_from(what, options, PriorEntry, PriorSubject, _subject_of_entry)
+    return subject
 
 
-def _subject_of_entry(entry: PriorEntry, options: dict[str, Any]) -> PriorSubject:
-    fault = fault_of(entry)
-    if fault is not None:
-        return PriorSubject(name=entry.name, make=_refuse, fault=f"The entry has {fault}.")
-    given = validate_options(entry, options)
-    is_default = not options or given == validate_options(entry, {})
-
+def _subject_of_entry(entry: PriorEntry, given: dict[str, Any], is_default: bool) -> PriorSubject:
     def make(factory: str) -> nn.Module:
         network: nn.Module = resolve(factory)(**given)
         return network
@@ -200,7 +189,3 @@ def _subject_of_entry(entry: PriorEntry, options: dict[str, Any]) -> PriorSubjec
         resolution=entry.resolution if is_default else None,
         parameters=entry.parameters if is_default else None,
     )
-
-
-def _refuse() -> nn.Module:
-    raise PluginError("The entry is not usable.")

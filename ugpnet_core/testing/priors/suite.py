@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ugpnet_core.testing.priors.copies import check_deep_copy, check_pickling, check_save_and_load
+from ugpnet_core.testing.checks.copies import check_deep_copy, check_pickling, check_save_and_load
 from ugpnet_core.testing.priors.declarations import (
     check_builds,
     check_declared_values,
