@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result, in_words
-from ugpnet_core.testing.surroundings import settings, untouched
+from ugpnet_core.testing.surroundings import changed_setting, settings, untouched
 
 
 class Named(Protocol):
@@ -123,10 +123,14 @@ class Suite(Generic[S]):
                     before = settings()
                     result = self._run(check, subject)
                     if not changed and check.name != self.settings_check:
-                        changed = _changes(before)
+                        changed = changed_setting(before)
             if check.name == self.settings_check and changed and result.status == "passed":
                 # What importing a plugin changes happens once only, in the first check.
-                result = dataclasses.replace(result, status="failed", message=changed)
+                message = (
+                    f"Importing, making or running the network changes torch's {changed} for the "
+                    "whole process; leave that to the caller."
+                )
+                result = dataclasses.replace(result, status="failed", message=message)
             if result.status == "failed":
                 failed.add(check.name)
             else:
@@ -154,13 +158,3 @@ class Suite(Generic[S]):
         except (Exception, SystemExit) as error:
             status, message = "failed", f"The {self.raiser} raises {in_words(error)}."
         return Result(check.name, status, message, time.perf_counter() - started)
-
-
-def _changes(before: dict[str, Any]) -> str:
-    for name, value in settings().items():
-        if value != before[name]:
-            return (
-                f"Importing, making or running the network changes torch's {name} from "
-                f"{before[name]} to {value} for the whole process; leave that to the caller."
-            )
-    return ""

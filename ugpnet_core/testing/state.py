@@ -78,6 +78,21 @@ def unregistered(network: nn.Module) -> list[str]:
     return names
 
 
+def culprit(network: nn.Module) -> str:
+    """What to do about the first that is unregistered, to begin an advice; empty without one."""
+    names = unregistered(network)
+    return f"register {names[0]!r} with register_buffer, and " if names else ""
+
+
+def loaded(network: nn.Module, weights: Mapping[str, Tensor]) -> bool:
+    """Load a state dict; False where it does not fit, which is for another check to say."""
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        return False
+    return True
+
+
 def lost_parameters(network: nn.Module) -> list[str]:
     """Names of attributes that hold parameters which an optimiser would not see."""
     known = {id(value) for value in network.parameters()}

@@ -53,6 +53,15 @@ def settings() -> dict[str, Any]:
     return {name: read() for name, (read, _) in _SETTINGS.items()}
 
 
+def changed_setting(before: dict[str, Any]) -> str:
+    """What differs from settings read earlier, in words: ``number of threads from 2 to 1``; empty
+    where nothing does."""
+    for name, value in settings().items():
+        if value != before[name]:
+            return f"{name} from {before[name]} to {value}"
+    return ""
+
+
 def random_states() -> dict[str, str]:
     """A digest of the state of each global random generator, by library."""
     states = {

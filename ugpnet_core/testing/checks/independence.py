@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
-from ugpnet_core.testing.state import changes, fingerprint
+from ugpnet_core.testing.state import changes, fingerprint, loaded
 from ugpnet_core.testing.subject import (
     Subject,
     features_of,
@@ -21,7 +21,7 @@ from ugpnet_core.testing.subject import (
     outputs_of,
     training_outputs_of,
 )
-from ugpnet_core.testing.surroundings import random_states, seed_all, settings
+from ugpnet_core.testing.surroundings import changed_setting, random_states, seed_all, settings
 
 # As many parameters make a network that is made as few times as possible.
 LARGE = 2e7
@@ -85,7 +85,7 @@ def check_hidden_state(subject: Subject) -> Outcome:
     x = subject.images(network)
     first = outputs_of(network, x)
     other, twin = subject.fresh(1), subject.fresh()
-    _load(twin, network.state_dict())
+    loaded(twin, network.state_dict())
     outputs_of(other, x)
     apart = max(difference(outputs_of(one, x), first) for one in (network, twin))
     if apart > SAME:
@@ -140,7 +140,7 @@ def _check_other_images(
     # What a network keeps from its very first image shows only in one that saw another one first.
     late = [subject.fresh(), subject.fresh()]
     for one, earlier in zip(late, (torch.ones_like(x), others[-1]), strict=True):
-        _load(one, network.state_dict())
+        loaded(one, network.state_dict())
         _after_others(subject, one, earlier)
     apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin, *late)))
     if apart > SAME:
@@ -178,7 +178,7 @@ def _check_after_training(
         with contextlib.suppress(RuntimeError):  # which the check of gradients says
             loss.backward()
     network.eval()
-    if not _load(network, kept):
+    if not loaded(network, kept):
         return
     for name, value in network.named_buffers():
         if name in buffers and name not in kept:  # what a state dict leaves out
@@ -192,22 +192,13 @@ def _check_after_training(
 
 
 def _check_new_weights(used: Any, unused: Any, weights: Mapping[str, Tensor], x: Tensor) -> None:
-    loaded = _load(used, weights) and _load(unused, weights)
+    fits = loaded(used, weights) and loaded(unused, weights)
     apart = difference(outputs_of(used, x), outputs_of(unused, x))
-    if loaded and apart > SAME:
+    if fits and apart > SAME:
         raise CheckFailed(
             f"Weights that are loaded after the first call give another result than before it "
             f"({percent(apart)} apart); do not keep what was computed from weights."
         )
-
-
-def _load(network: Any, weights: Mapping[str, Tensor]) -> bool:
-    """Load a state dict; False where it does not fit, which is for another check to say."""
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        return False
-    return True
 
 
 def _check_that_nothing_is_kept(network: Any, x: Tensor) -> None:
@@ -275,12 +266,10 @@ def check_global_settings(subject: Subject) -> Outcome:
     before = settings()
 
     def compare(what: str) -> None:
-        for name, value in settings().items():
-            if value != before[name]:
-                raise CheckFailed(
-                    f"{what} changes torch's {name} from {before[name]} to {value} for the whole "
-                    "process; leave that to the caller."
-                )
+        if changed := changed_setting(before):
+            raise CheckFailed(
+                f"{what} changes torch's {changed} for the whole process; leave that to the caller."
+            )
 
     network = subject.make()
     compare("Making the network")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ugpnet_core.testing.differences import CLOSE, difference, percent, relative_error
 from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
-from ugpnet_core.testing.state import unregistered
+from ugpnet_core.testing.state import culprit
 from ugpnet_core.testing.subject import Subject, outputs_of
 
 # bfloat16 has 8 bits of mantissa; deep networks lose some of them.
@@ -83,7 +83,7 @@ def check_float64(subject: Subject) -> Outcome:
     except CheckFailed as failed:
         raise CheckFailed(
             f"After .double(), {str(failed)[0].lower()}{str(failed)[1:].rstrip('.')}; "
-            f"{_culprit(network)}make new tensors of the type of the input (x.new_zeros, "
+            f"{culprit(network)}make new tensors of the type of the input (x.new_zeros, "
             "dtype=x.dtype)."
         ) from failed
     for what, made in zip(("features", "image"), result, strict=True):
@@ -133,7 +133,7 @@ def check_other_device(subject: Subject) -> Outcome:
         if "device" not in text:
             return Outcome("not run", f"torch cannot try it ({text})")
         raise CheckFailed(
-            f"On another device the network fails: {text}; {_culprit(network)}make new tensors on "
+            f"On another device the network fails: {text}; {culprit(network)}make new tensors on "
             "the device of the input (device=x.device)."
         ) from error
     finally:
@@ -141,7 +141,7 @@ def check_other_device(subject: Subject) -> Outcome:
     if result.device.type != "cuda":
         raise CheckFailed(
             f"On another device the result comes from the {result.device.type.upper()}; "
-            f"{_culprit(network)}make new tensors on the device of the input (device=x.device)."
+            f"{culprit(network)}make new tensors on the device of the input (device=x.device)."
         )
     return passed("every tensor follows to another device")
 
@@ -157,8 +157,3 @@ class _Whole(nn.Module):
         """Map x (N, 3, H, W) to what head gives."""
         made: Tensor = self.network.head(self.network.forward_features(x))
         return made
-
-
-def _culprit(network: nn.Module) -> str:
-    names = unregistered(network)
-    return f"register {names[0]!r} with register_buffer, and " if names else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,8 +18,8 @@ from ugpnet_core.testing.priors.subject import (
     synthesized,
 )
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
-from ugpnet_core.testing.state import changes, fingerprint
-from ugpnet_core.testing.surroundings import random_states, settings
+from ugpnet_core.testing.state import changes, fingerprint, loaded
+from ugpnet_core.testing.surroundings import changed_setting, random_states, settings
 
 
 def check_determinism(subject: PriorSubject) -> Outcome:
@@ -58,7 +57,7 @@ def check_hidden_state(subject: PriorSubject) -> Outcome:
     _compare(prior, codes, first, "After other codes", "keep nothing from call to call")
     other, twin = subject.fresh(1), subject.fresh()
     made_by(other, codes)
-    _load(twin, prior.state_dict())
+    loaded(twin, prior.state_dict())
     for one in (prior, twin):
         _compare(
             one,
@@ -72,13 +71,13 @@ def check_hidden_state(subject: PriorSubject) -> Outcome:
     if image.requires_grad:
         (image.sum() + features.sum()).backward()
     prior.eval()
-    if _load(prior, kept):
+    if loaded(prior, kept):
         advice = "register what training changes as a buffer"
         _compare(prior, codes, first, "After a call in training mode", advice)
     used, unused = subject.fresh(), subject.fresh()
     weights = subject.fresh(1, everywhere=True).state_dict()
     made_by(used, codes)
-    if _load(used, weights) and _load(unused, weights):
+    if loaded(used, weights) and loaded(unused, weights):
         advice = "do not keep what was computed from weights"
         _compare(used, codes, made_by(unused, codes), "With weights loaded after a call", advice)
     before = fingerprint(used)
@@ -101,15 +100,6 @@ def _compare(
         raise CheckFailed(
             f"{when}, the same codes give another image ({percent(apart)} apart); {advice}."
         )
-
-
-def _load(network: Any, weights: Mapping[str, Tensor]) -> bool:
-    """Load a state dict; False where it does not fit, which is for another check to say."""
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        return False
-    return True
 
 
 def check_batch_independence(subject: PriorSubject) -> Outcome:
@@ -173,12 +163,10 @@ def check_global_settings(subject: PriorSubject) -> Outcome:
     before = settings()
 
     def compare(what: str) -> None:
-        for name, value in settings().items():
-            if value != before[name]:
-                raise CheckFailed(
-                    f"{what} changes torch's {name} from {before[name]} to {value} for the whole "
-                    "process; leave that to the caller."
-                )
+        if changed := changed_setting(before):
+            raise CheckFailed(
+                f"{what} changes torch's {changed} for the whole process; leave that to the caller."
+            )
 
     prior: Any = subject.make()
     compare("Making the prior")

@@ -12,7 +12,7 @@ from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import CLOSE, difference, percent, relative_error
 from ugpnet_core.testing.priors.subject import PriorSubject, codes_for, made_by
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
-from ugpnet_core.testing.state import unregistered
+from ugpnet_core.testing.state import culprit
 
 # bfloat16 has 8 bits of mantissa; deep networks lose some of them.
 BFLOAT16_ERROR = 0.2
@@ -28,7 +28,7 @@ def check_float64(subject: PriorSubject) -> Outcome:
         result = made_by(prior, (base.double(), styles.double()))
     except CheckFailed as failed:
         raise CheckFailed(
-            f"After .double(), {str(failed).rstrip('.')}; {_culprit(prior)}make new tensors of the "
+            f"After .double(), {str(failed).rstrip('.')}; {culprit(prior)}make new tensors of the "
             "type of the codes (x.new_zeros, dtype=x.dtype)."
         ) from failed
     for what, made in zip(("image", "feature map"), result, strict=True):
@@ -111,7 +111,7 @@ def check_other_device(subject: PriorSubject) -> Outcome:
         if "device" not in text:
             return Outcome("not run", f"torch cannot try it ({text})")
         raise CheckFailed(
-            f"On another device the prior fails: {text}; {_culprit(prior)}make new tensors on the "
+            f"On another device the prior fails: {text}; {culprit(prior)}make new tensors on the "
             "device of the codes (device=x.device)."
         ) from error
     finally:
@@ -120,7 +120,7 @@ def check_other_device(subject: PriorSubject) -> Outcome:
         if made.device.type != "cuda":
             raise CheckFailed(
                 f"On another device the {what} comes from the {made.device.type.upper()}; "
-                f"{_culprit(prior)}make new tensors on the device of the codes."
+                f"{culprit(prior)}make new tensors on the device of the codes."
             )
     return passed("every tensor follows to another device")
 
@@ -136,8 +136,3 @@ class _Whole(nn.Module):
         """Map codes to image and features."""
         image, features = self.prior.synthesize(base, styles)
         return image, features
-
-
-def _culprit(prior: nn.Module) -> str:
-    names = unregistered(prior)
-    return f"register {names[0]!r} with register_buffer, and " if names else ""
