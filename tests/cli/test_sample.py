@@ -14,7 +14,7 @@ import ugpnet_core as ug
 from ugpnet_core.cli import main
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import read_image
-from ugpnet_core.inference.sampling import MEAN_CODES, mean_style, sample
+from ugpnet_core.inference.sampling import MEAN_CODES, code_generator, mean_style, sample
 from ugpnet_core.prior_file import write_prior
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.protocols import TrainablePrior
@@ -56,7 +56,7 @@ def test_grid_holds_what_the_generator_makes(file: Path, tmp_path: Path) -> None
     out = tmp_path / "grid.png"
     words = ["sample", str(file), "-o", str(out), "--count", "5", "--seed", "7"]
     assert main([*words, "--truncation", "1"]) == 0
-    rng = torch.Generator().manual_seed(7)
+    rng = code_generator(7, "sample")
     codes = torch.cat([torch.randn(1, 4, generator=rng) for _ in range(5)])
     with torch.no_grad():
         expected = make()(codes).image.clamp(0, 1)
@@ -92,10 +92,17 @@ def test_truncation_moves_towards_the_mean(tmp_path: Path) -> None:
 
 def test_the_stored_mean_is_the_centre_where_there_is_one() -> None:
     network = make(w_avg=True)
-    drawn = network.mean_latent(MEAN_CODES, torch.Generator().manual_seed(0))
+    drawn = network.mean_latent(MEAN_CODES, code_generator(0, "mean"))
     assert torch.equal(mean_style(network), drawn)  # zeros: nothing was stored
     network.w_avg += 0.25
     assert torch.equal(mean_style(network), torch.full((1, 4), 0.25))
+
+
+def test_codes_are_not_the_numbers_that_weights_were_drawn_with() -> None:
+    torch.manual_seed(0)
+    weights = torch.randn(8)
+    for purpose in ("sample", "mean"):
+        assert not torch.equal(torch.randn(8, generator=code_generator(0, purpose)), weights)
 
 
 def test_name_with_weights_is_the_file(file: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.protocols import Prior, TrainablePrior
 
@@ -30,7 +31,13 @@ def mean_style(prior: Prior) -> Tensor:
     # Zeros are what a network has that no mean was loaded into.
     if isinstance(stored, Tensor) and stored.numel() == trainable.style_dim and stored.any():
         return stored.detach().reshape(1, -1)
-    return trainable.mean_latent(MEAN_CODES, torch.Generator().manual_seed(MEAN_SEED))
+    return trainable.mean_latent(MEAN_CODES, code_generator(MEAN_SEED, "mean"))
+
+
+def code_generator(seed: int, purpose: str) -> torch.Generator:
+    """A generator for codes. Not simply of that seed: weights that were first drawn with the same
+    one would be the same numbers, and codes that follow the weights make pictures of their own."""
+    return torch.Generator().manual_seed(int(rng_for(seed, purpose).integers(2**62)))
 
 
 @torch.no_grad()
@@ -54,7 +61,7 @@ def sample(
     """
     trainable = generates(prior)
     centre = mean_style(prior) if truncation != 1.0 else None
-    rng = torch.Generator().manual_seed(seed)
+    rng = code_generator(seed, "sample")
     size = max(1, min(16, BATCH_PIXELS // prior.resolution**2))
     for start in range(0, count, size):
         codes = torch.cat(

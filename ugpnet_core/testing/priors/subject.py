@@ -27,6 +27,8 @@ COUNTS = (
     "feature_channels",
 )
 Codes = tuple[Tensor, Tensor]
+# Weights are drawn with seeds 0, 1, 2, ...; codes of the same seed would be the same numbers.
+CODE_SEED = 1_000_003
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,7 @@ class PriorSubject:
 def codes_for(prior: Any, count: int = 1, seed: int = 0) -> Codes:
     """Random base codes (count, base_channels, base_size, base_size) and styles
     (count, num_styles, style_dim), standard normal, the same ones for a seed."""
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(CODE_SEED + seed)
     side = prior.base_size
     # A network may have changed the default data type.
     base = torch.randn(count, prior.base_channels, side, side, generator=rng, dtype=torch.float32)
@@ -107,7 +109,7 @@ def codes_for(prior: Any, count: int = 1, seed: int = 0) -> Codes:
 
 def random_codes(prior: Any, count: int, seed: int = 0) -> Tensor:
     """Random codes z (count, style_dim), standard normal, the same ones for a seed."""
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(CODE_SEED + seed)
     return torch.randn(count, prior.style_dim, generator=rng, dtype=torch.float32)
 
 

@@ -145,14 +145,26 @@ def _require_unused(subject: PriorSubject, names: Sequence[str]) -> None:
     codes = codes_for(prior)
     before = made_by(prior, codes)
     parameters = dict(prior.named_parameters())
-    for name in names:
+
+    def changed(name: str) -> bool:
         with torch.no_grad():
             parameters[name].add_(torch.randn_like(parameters[name]))
-        if difference(made_by(prior, codes), before) > SAME:
-            raise CheckFailed(
-                f"synthesize uses the parameter {name!r}, which gets no gradient from it; use it "
-                "without detach() or no_grad()."
-            )
+        return difference(made_by(prior, codes), before) > SAME
+
+    with torch.no_grad():
+        kept = {name: parameters[name].clone() for name in names}
+        for name in names:
+            parameters[name].add_(torch.randn_like(parameters[name]))
+        if difference(made_by(prior, codes), before) <= SAME:
+            return
+        for name, value in kept.items():
+            parameters[name].copy_(value)
+    # All together count, so that one of them does.
+    name = next((name for name in names if changed(name)), names[0])
+    raise CheckFailed(
+        f"synthesize uses the parameter {name!r}, which gets no gradient from it; use it without "
+        "detach() or no_grad()."
+    )
 
 
 def check_train_and_eval(subject: PriorSubject) -> Outcome:
