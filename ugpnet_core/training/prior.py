@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.config import PriorStageConfig
+from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_discriminator
 from ugpnet_core.losses.adversarial import (
@@ -183,7 +184,9 @@ class PriorStage(Stage):
         """Rows of images from codes that are the same at every call: truncated, and as they are."""
         generator = cast(TrainablePrior, network)
         device = self.bench.accelerator.device
-        rng = torch.Generator().manual_seed(self.bench.config.seed)
+        # A stream of its own: from the bare seed come the numbers that the weights began as.
+        seed = rng_for(self.bench.config.seed, self.name, "pictures").integers(2**62)
+        rng = torch.Generator().manual_seed(int(seed))
         codes = torch.randn(len(pair.clean), generator.style_dim, generator=rng).to(device)
         centre = generator.mean_latent(TRUNCATION_CODES, rng)
         truncated = network(
