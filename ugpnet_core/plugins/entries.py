@@ -19,7 +19,8 @@ hookimpl = pluggy.HookimplMarker(GROUP)
 class Options(BaseModel):
     """Base for the options of a backbone, prior or task: unknown names are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when it is first used: listing plugins does not check any options.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections.abc
+import functools
 import re
 import types
 import typing
@@ -26,7 +27,7 @@ def fault_of(entry: Entry | Preset) -> str | None:
     are positive, references have the form "package.module:something", and weights that are not
     simply on this machine have a SHA-256.
     """
-    for name, declared in typing.get_type_hints(type(entry)).items():
+    for name, declared in _declared(type(entry)).items():
         value = getattr(entry, name)
         if not _fits(value, declared):
             return f"{name}={shown(value)}, which should be {_words(declared)}"
@@ -44,6 +45,11 @@ def fault_of(entry: Entry | Preset) -> str | None:
             if fault:
                 return f"a preset with {fault}"
     return None
+
+
+@functools.cache
+def _declared(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _fault_of_file(file: str, sha256: str | None) -> str | None:
