@@ -27,7 +27,8 @@ def fault_of(entry: Entry | Preset) -> str | None:
     are positive, references have the form "package.module:something", and weights that are not
     simply on this machine have a SHA-256.
     """
-    for name, declared in _declared(type(entry)).items():
+    kind: Any = type(entry)  # mypy takes no class of a dataclass for hashable
+    for name, declared in _declared(kind).items():
         value = getattr(entry, name)
         if not _fits(value, declared):
             return f"{name}={shown(value)}, which should be {_words(declared)}"
