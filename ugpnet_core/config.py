@@ -206,7 +206,11 @@ class TrainConfig(Strict):
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = True
-    compile: bool = Field(default=False, description="torch.compile the networks that learn")
+    compile: bool = Field(
+        default=False,
+        description="torch.compile the network that a stage makes (not D: its R1 penalty needs "
+        "second derivatives, which compiled networks do not have)",
+    )
     threads: Positive | None = Field(default=None, description="CPU threads (default: all)")
     log_every: Positive = 50
     validate_every: Positive = 1_000

@@ -265,5 +265,6 @@ def test_compiled_networks_keep_their_names(
     )
     made = training_config(compile=True, prior={"iterations": 1, "batch_size": 2})
     train(made, "prior")
-    assert compiled == ["StyleGAN2Generator", "StyleGAN2Discriminator"]
+    # Not D: what is compiled has no second derivatives, which R1 needs.
+    assert compiled == ["StyleGAN2Generator"]
     assert "style_mlp.1.weight" in read_result(made.output / "prior.safetensors")[0]["network"]

@@ -206,8 +206,7 @@ def _train(
     torch.manual_seed(config.seed)
     stage = _make(name, bench, material, say)
     if config.compile:
-        for network in stage.networks.values():
-            network.compile()
+        stage.trained.compile()
     task = create_task_at(config.model.task, config.data.resolution)
     crop = config.data.crop if name == "restoration" else None
     pairs = Pairs(material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop)
