@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from ugpnet_core import plugins
 from ugpnet_core.cli.check_lines import print_line, print_result
 from ugpnet_core.cli.console import plain
 from ugpnet_core.cli.options import parse_options
 from ugpnet_core.errors import PluginError, UnknownNameError
-from ugpnet_core.plugins import WORDS, BackboneEntry, find, registry
+from ugpnet_core.plugins import WORDS, BackboneEntry, find
 from ugpnet_core.testing.record import LastCheck, write_last_check
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def _source(kind: type[Any], name: str) -> tuple[str, str]:
     except UnknownNameError:
         raise
     except PluginError:
-        for problem in registry().problems:
+        for problem in plugins.registry().problems:
             if name in (problem.entry, problem.plugin):
                 return problem.distribution, problem.version
         raise
