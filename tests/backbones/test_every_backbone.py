@@ -176,7 +176,9 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
     y = network(x)
     assert y.shape == (2, 3, size[0] * network.scale, size[1] * network.scale)
     assert y.isfinite().all()
-    torch.testing.assert_close(network(x[1:]), y[1:], rtol=1e-4, atol=1e-4)
+    # In float64, where another convolution algorithm for another batch makes no difference.
+    network, x = network.double(), x.double()
+    torch.testing.assert_close(network(x[1:]), network(x)[1:], rtol=1e-9, atol=1e-12)
 
 
 # --- checkpoints ----------------------------------------------------------------------------------
