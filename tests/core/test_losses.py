@@ -330,7 +330,7 @@ def test_wrong_weights_are_refused(squeeze_file: Path, tmp_path: Path) -> None:
         check_perceptual(PerceptualConfig(weights=tmp_path))
     damaged = tmp_path / "squeezenet.safetensors"
     damaged.write_bytes(squeeze_file.read_bytes()[:1000])
-    with pytest.raises(WeightsError, match="squeezenet.safetensors is damaged .*get it again"):
+    with pytest.raises(WeightsError, match=r"squeezenet\.safetensors is damaged .*get it again"):
         check_perceptual(PerceptualConfig(network="squeeze", weights=damaged))
     unsafe = tmp_path / "unsafe.pth"
     torch.save({"features.0.weight": Path()}, unsafe)
