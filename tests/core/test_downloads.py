@@ -396,16 +396,16 @@ def test_building_a_model_downloads_nothing(hub: FakeHub, content: bytes, instal
 def test_training_starts_from_the_weights_of_the_prior(
     hub: FakeHub, content: bytes, installed: Any, training_config: Any
 ) -> None:
-    from ugpnet_core.training.pretrained import with_prior_options
+    from ugpnet_core.training.pretrained import read_pretrained_prior
 
     installed(prior(serve(hub, content), sha256(content)))
     config: TrainConfig = training_config(prior=None, model__prior={"name": "stylegan2"})
-    taken = with_prior_options(config)
+    taken, _ = read_pretrained_prior(config)
     assert taken.synthesis.weights is not None
     assert taken.synthesis.weights.read_bytes() == content
     assert taken.model.prior.options["resolution"] == 16
     scratch = training_config(model__prior={"name": "stylegan2"})
-    assert with_prior_options(scratch) == scratch
+    assert read_pretrained_prior(scratch) == (scratch, None)
 
 
 def test_sample_and_the_offline_flag(

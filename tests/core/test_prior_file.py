@@ -21,7 +21,7 @@ from ugpnet_core.factory import create_discriminator
 from ugpnet_core.plugins import Installed, PriorEntry, registry
 from ugpnet_core.prior_file import FORMAT, check_weights, read_prior, write_prior
 from ugpnet_core.prior_weights import PriorWeights
-from ugpnet_core.training.pretrained import with_prior_options
+from ugpnet_core.training.pretrained import read_pretrained_prior
 from ugpnet_core.training.run import train
 
 OPTIONS: dict[str, Any] = {
@@ -116,7 +116,7 @@ def test_a_training_takes_the_options_that_it_was_not_given(
         model__prior__options={"base_size": 8},
         synthesis={"iterations": 1, "batch_size": 2, "weights": path},
     )
-    joined = with_prior_options(config)
+    joined, _ = read_pretrained_prior(config)
     assert joined.model.prior.options == {**OPTIONS, "base_size": 8}
     with torch.enable_grad():
         model_path = train(config, "all")

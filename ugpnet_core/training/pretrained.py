@@ -18,14 +18,19 @@ from ugpnet_core.weights import fit, load_weights
 State = Mapping[str, Tensor]
 
 
-def with_prior_options(config: TrainConfig) -> TrainConfig:
-    """The configuration, with those options of the prior that ``synthesis.weights`` determines.
+def read_pretrained_prior(config: TrainConfig) -> tuple[TrainConfig, PriorWeights | None]:
+    """Read ``synthesis.weights``: a prior file, or a published checkpoint in a layout that the
+    prior's reader knows.
 
     A prior that has weights of its own (see :class:`ugpnet_core.plugins.PriorEntry`) and is not
     trained from nothing starts from those, which may be downloaded.
 
+    Returns:
+        the configuration, with those options of the prior that the file determines; and what the
+        file holds, None where there is none or it is a plain state dict.
+
     Raises:
-        WeightsError: the file is missing or damaged.
+        WeightsError: the file is missing, damaged, or does not fit.
         ConfigError: options that are given contradict it.
     """
     prior = config.model.prior
@@ -36,35 +41,30 @@ def with_prior_options(config: TrainConfig) -> TrainConfig:
     path = config.synthesis.weights
     stored = read_prior(path, prior.name) if path is not None else None
     if path is None or stored is None:
-        return config
+        return config, None
     check_weights(prior.name, stored, str(path))
     options = joined_options(prior.name, prior.options, stored, path)
     component = prior.model_copy(update={"options": options})
     model = config.model.model_copy(update={"prior": component})
-    return config.model_copy(update={"model": model})
+    return config.model_copy(update={"model": model}), stored
 
 
-def load_pretrained_prior(generator: nn.Module, config: TrainConfig) -> State | None:
-    """Read ``synthesis.weights`` into the generator: a prior file, a published checkpoint in a
-    layout that the prior's reader knows, or a plain state dict.
+def load_pretrained_prior(
+    generator: nn.Module, config: TrainConfig, stored: PriorWeights | None
+) -> None:
+    """Put ``synthesis.weights`` into the generator, where they are given.
 
-    Returns:
-        the weights of the discriminator, where the file holds one.
+    Args:
+        stored: what :func:`read_pretrained_prior` found in the file.
 
     Raises:
-        WeightsError: the file is missing, damaged, or does not fit.
-        ConfigError: the options of the prior contradict it.
+        WeightsError: the file does not fit.
     """
-    path, prior = config.synthesis.weights, config.model.prior
-    if path is None:
-        return None
-    stored = read_prior(path, prior.name)
-    if stored is None:
+    path = config.synthesis.weights
+    if stored is not None:
+        fit(generator, stored.generator, str(path))
+    elif path is not None:
         load_weights(generator, path)
-        return None
-    joined_options(prior.name, prior.options, stored, path)
-    fit(generator, stored.generator, str(path))
-    return stored.discriminator
 
 
 def prior_file_path(config: TrainConfig) -> Path:

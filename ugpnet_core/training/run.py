@@ -27,6 +27,7 @@ from ugpnet_core.losses.perceptual import (
 from ugpnet_core.losses.perceptual_weights import describe
 from ugpnet_core.model_file import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
+from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import (
     Fingerprint,
     checkpoint_path,
@@ -43,7 +44,7 @@ from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.plan import StageName, check, inputs, planned
 from ugpnet_core.training.pretrained import (
     load_pretrained_prior,
-    with_prior_options,
+    read_pretrained_prior,
     write_trained_prior,
 )
 from ugpnet_core.training.prior import PriorStage
@@ -80,13 +81,14 @@ def train(
     """
     wanted = planned(config) if stage == "all" else (stage,)
     check(config, wanted, resume)
-    config = with_prior_options(config)
+    config, pretrained = read_pretrained_prior(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     accelerator = _accelerator(config)
     if not accelerator.is_main_process:
         say = logger.debug
-    bench = Bench(config, _build(config, wanted).to(accelerator.device), accelerator)
+    model = _build(config, wanted, pretrained).to(accelerator.device)
+    bench = Bench(config, model, accelerator, pretrained)
     material = read_material(config, say, quiet=not accelerator.is_main_process)
     if config.trackers:
         accelerator.init_trackers("scalars")
@@ -131,7 +133,9 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def _build(config: TrainConfig, wanted: Sequence[StageName]) -> UGPNet:
+def _build(
+    config: TrainConfig, wanted: Sequence[StageName], pretrained: PriorWeights | None
+) -> UGPNet:
     """The model before any training, with the pretrained weights that the stages start from."""
     torch.manual_seed(config.seed)
     model = build_model(config.model)
@@ -148,7 +152,7 @@ def _build(config: TrainConfig, wanted: Sequence[StageName]) -> UGPNet:
     if "restoration" in wanted and config.restoration.weights is not None:
         load_weights(cast(nn.Module, model.restoration.backbone), config.restoration.weights)
     if "synthesis" in wanted:
-        load_pretrained_prior(cast(nn.Module, model.synthesis.generator), config)
+        load_pretrained_prior(cast(nn.Module, model.synthesis.generator), config, pretrained)
     return model.to(memory_format=torch.channels_last) if config.channels_last else model
 
 
@@ -224,13 +228,9 @@ def _make(name: StageName, bench: Bench, material: Material, say: Callable[[str]
         return RestorationStage(bench, config.restoration)
     if name == "synthesis":
         lpips = _lpips(bench, config.synthesis.perceptual_weight, say)
-        discriminator: Mapping[str, Tensor] | None
+        discriminator = bench.pretrained.discriminator if bench.pretrained is not None else None
         if config.prior is not None:
             discriminator = read_result(result_path(config.output, "prior"))[0]["discriminator"]
-        else:
-            discriminator = load_pretrained_prior(
-                cast(nn.Module, bench.model.synthesis.generator), config
-            )
         return SynthesisStage(bench, config.synthesis, lpips, discriminator)
     lpips = _lpips(bench, config.fusion.perceptual_weight, say)
     contextual = None

@@ -15,6 +15,7 @@ from torch.optim import AdamW, Optimizer
 
 from ugpnet_core.config import StageConfig, TrainConfig
 from ugpnet_core.networks.ugpnet import UGPNet
+from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.data import Pair
 
 Losses = dict[str, float]
@@ -22,11 +23,13 @@ Losses = dict[str, float]
 
 @dataclass(frozen=True)
 class Bench:
-    """What all stages work with: the settings, the model under training, and the device."""
+    """What all stages work with: the settings, the model under training, the device, and the
+    weights that its prior began with, where these came from a file."""
 
     config: TrainConfig
     model: UGPNet
     accelerator: Accelerator
+    pretrained: PriorWeights | None = None
 
     def to_device(self, pair: Pair) -> Pair:
         """Bring a batch to the device and into the memory format of the networks."""
