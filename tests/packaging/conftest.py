@@ -161,3 +161,24 @@ def bare_environment(
         return run
 
     return make
+
+
+@pytest.fixture(scope="session")
+def environment_with(
+    tmp_path_factory: pytest.TempPathFactory, fresh_environment: Callable[[], Run]
+) -> Callable[[Path], Run]:
+    """A function from the folder of a distribution to an environment with its wheel, built from a
+    copy that holds no earlier build."""
+
+    def build_and_install(distribution: Path) -> Run:
+        folder = tmp_path_factory.mktemp("distribution")
+        junk = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+        shutil.copytree(distribution, folder / "source", ignore=junk)
+        run = fresh_environment()
+        offline = ("-q", "--no-deps", "--no-index", "--no-build-isolation")
+        run("-m", "pip", "wheel", *offline, "-w", str(folder), str(folder / "source"))
+        (wheel,) = folder.glob("*.whl")
+        run("-m", "pip", "install", *offline, str(wheel))
+        return run
+
+    return build_and_install

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,19 +16,9 @@ Environment = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def environment(
-    tmp_path_factory: pytest.TempPathFactory, fresh_environment: Callable[[], Environment]
-) -> Environment:
+def environment(environment_with: Callable[[Path], Environment]) -> Environment:
     """An environment with the wheel of the example."""
-    folder = tmp_path_factory.mktemp("example")
-    junk = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-    shutil.copytree(EXAMPLE, folder / "source", ignore=junk)
-    run = fresh_environment()
-    offline = ("-q", "--no-deps", "--no-index", "--no-build-isolation")
-    run("-m", "pip", "wheel", *offline, "-w", str(folder), str(folder / "source"))
-    (wheel,) = folder.glob("photon_restore-*.whl")
-    run("-m", "pip", "install", *offline, str(wheel))
-    return run
+    return environment_with(EXAMPLE)
 
 
 def test_it_is_listed_with_its_preset(environment: Environment) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -19,19 +18,9 @@ SMALL = {"resolution": 32, "base_size": 8, "width": 4, "style_dim": 4}
 
 
 @pytest.fixture(scope="module")
-def environment(
-    tmp_path_factory: pytest.TempPathFactory, fresh_environment: Callable[[], Environment]
-) -> Environment:
+def environment(environment_with: Callable[[Path], Environment]) -> Environment:
     """An environment with the wheel of the example."""
-    folder = tmp_path_factory.mktemp("example")
-    junk = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
-    shutil.copytree(EXAMPLE, folder / "source", ignore=junk)
-    run = fresh_environment()
-    offline = ("-q", "--no-deps", "--no-index", "--no-build-isolation")
-    run("-m", "pip", "wheel", *offline, "-w", str(folder), str(folder / "source"))
-    (wheel,) = folder.glob("film_prior-*.whl")
-    run("-m", "pip", "install", *offline, str(wheel))
-    return run
+    return environment_with(EXAMPLE)
 
 
 def test_it_is_listed(environment: Environment) -> None:
