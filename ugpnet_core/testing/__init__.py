@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         check_protocol,
     )
     from ugpnet_core.testing.checks.deployment import check_compiles, check_exports_onnx
+    from ugpnet_core.testing.checks.devices import check_other_device
     from ugpnet_core.testing.checks.independence import (
         check_batch_independence,
         check_determinism,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
         check_bfloat16,
         check_channels_last,
         check_float64,
-        check_other_device,
     )
     from ugpnet_core.testing.checks.shapes import (
         check_feature_shape,

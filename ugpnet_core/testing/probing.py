@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -34,3 +34,6 @@ class Probed(Protocol):
 
     def training_image(self, network: Any, probe: tuple[Tensor, ...]) -> Tensor:
         """The image that training gets of a probe, with gradients."""
+
+    def as_call(self, network: Any) -> nn.Module:
+        """A network as a module that maps the tensors of a probe to a tuple of all it makes."""

@@ -45,6 +45,10 @@ class Check(Generic[S]):
         return " ".join((self.function.__doc__ or "").split("\n\n")[0].split())
 
 
+# The check that also fails where an earlier one has left settings of torch changed.
+SETTINGS_CHECK = "global_settings"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Suite(Generic[S]):
     """All checks of one kind of subject.
@@ -54,8 +58,6 @@ class Suite(Generic[S]):
         subject_of: makes a subject of a name, an entry, a factory or a network, and options.
         kind: what is checked, ``backbone`` or ``prior``.
         raiser: what messages call that which raises an unexpected error.
-        settings_check: the check that also fails where an earlier one has left settings of torch
-            changed.
         after: what the remaining checks run on once a check has not failed; takes the name of that
             check and its subject.
     """
@@ -64,7 +66,6 @@ class Suite(Generic[S]):
     subject_of: Callable[..., S]
     kind: str
     raiser: str
-    settings_check: str | None = None
     after: Callable[[str, S], S] = lambda name, subject: subject
 
     @cached_property
@@ -122,9 +123,9 @@ class Suite(Generic[S]):
                 with untouched():
                     before = settings()
                     result = self._run(check, subject)
-                    if not changed and check.name != self.settings_check:
+                    if not changed and check.name != SETTINGS_CHECK:
                         changed = changed_setting(before)
-            if check.name == self.settings_check and changed and result.status == "passed":
+            if check.name == SETTINGS_CHECK and changed and result.status == "passed":
                 # What importing a plugin changes happens once only, in the first check.
                 message = (
                     f"Importing, making or running the network changes torch's {changed} for the "

@@ -135,6 +135,24 @@ class Subject:
         """What head makes of a probe, with gradients."""
         return training_outputs_of(network, *probe)[1]
 
+    def as_call(self, network: Any) -> nn.Module:
+        """Features and head as one call, without anything around them."""
+        return _Call(network)
+
+
+class _Call(nn.Module):
+    """What a backbone does for an image."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        self.training = network.training  # exporters look at the outermost module
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map x (N, 3, H, W) to the feature map and to what head gives for it."""
+        features = self.network.forward_features(x)
+        return features, self.network.head(features)
+
 
 def _is_constant(parameter: Tensor) -> bool:
     values = parameter.detach().flatten()

@@ -17,6 +17,7 @@ from ugpnet_core.testing.checks.declarations import (
     check_protocol,
 )
 from ugpnet_core.testing.checks.deployment import check_compiles, check_exports_onnx
+from ugpnet_core.testing.checks.devices import check_other_device
 from ugpnet_core.testing.checks.independence import (
     check_batch_independence,
     check_determinism,
@@ -33,7 +34,6 @@ from ugpnet_core.testing.checks.precision import (
     check_bfloat16,
     check_channels_last,
     check_float64,
-    check_other_device,
 )
 from ugpnet_core.testing.checks.shapes import (
     check_feature_shape,
@@ -130,7 +130,6 @@ SUITE = Suite(
     subject_of=subject_of,
     kind="backbone",
     raiser="network",
-    settings_check="global_settings",
     after=_at_working_size,
 )
 run_checks = SUITE.run

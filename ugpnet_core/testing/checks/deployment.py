@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ugpnet_core.testing.differences import difference, percent
 from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
@@ -31,7 +31,7 @@ def check_compiles(subject: Subject, backend: str = "inductor") -> Outcome:
         torch._dynamo.reset()
         try:
             with torch.no_grad():
-                result: Tensor = torch.compile(_Both(network).eval(), backend=backend)(x)
+                result: Tensor = torch.compile(subject.as_call(network), backend=backend)(x)[1]
         finally:
             torch._dynamo.reset()
         return result
@@ -53,25 +53,12 @@ def check_exports_onnx(subject: Subject) -> Outcome:
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"
-            torch.onnx.export(_Both(network).eval(), (x,), path, dynamo=True, verbose=False)
+            torch.onnx.export(subject.as_call(network), (x,), path, dynamo=True, verbose=False)
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-            (made,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+            _, made = session.run(None, {session.get_inputs()[0].name: x.numpy()})
         return torch.from_numpy(made)
 
     return _hold_to(subject, "exports_onnx", "ONNX export", use)
-
-
-class _Both(nn.Module):
-    """What the network does for an image, as a call without anything around it."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x (N, 3, H, W) to what head gives."""
-        made: Tensor = self.network.head(self.network.forward_features(x))
-        return made
 
 
 def _hold_to(subject: Subject, flag: str, words: str, use: Any) -> Outcome:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ugpnet_core.testing.differences import CLOSE, difference, percent, relative_error
-from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
+from ugpnet_core.testing.report import CheckFailed, Outcome, passed
 from ugpnet_core.testing.state import culprit
 from ugpnet_core.testing.subject import Subject, outputs_of
 
@@ -101,59 +100,3 @@ def check_float64(subject: Subject) -> Outcome:
             "their precision, and for types written into the code."
         )
     return passed("float64 works")
-
-
-def check_other_device(subject: Subject) -> Outcome:
-    """On another device everything follows: no tensor stays behind on the CPU.
-
-    Tried without such a device, on tensors that have a shape and a device but no values.
-    """
-    from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-
-    network = subject.fresh()
-    x = subject.images(network)
-    whole = _Whole(network)
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            moved = {
-                name: torch.empty_like(value, device="cuda")
-                for name, value in (*whole.named_parameters(), *whole.named_buffers())
-            }
-            there = torch.empty_like(x, device="cuda")
-    except Exception as error:  # this version of torch knows devices that exist only
-        return Outcome("not run", f"torch cannot try it here ({in_words(error)})")
-    try:
-        logging.disable(logging.ERROR)  # torch logs what it raises
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-            result = torch.func.functional_call(whole, moved, (there,))
-    except DataDependentOutputException:
-        return Outcome("not applicable", "the network reads values of tensors while it runs")
-    except Exception as error:
-        text = in_words(error)
-        if "device" not in text:
-            return Outcome("not run", f"torch cannot try it ({text})")
-        raise CheckFailed(
-            f"On another device the network fails: {text}; {culprit(network)}make new tensors on "
-            "the device of the input (device=x.device)."
-        ) from error
-    finally:
-        logging.disable(logging.NOTSET)
-    if result.device.type != "cuda":
-        raise CheckFailed(
-            f"On another device the result comes from the {result.device.type.upper()}; "
-            f"{culprit(network)}make new tensors on the device of the input (device=x.device)."
-        )
-    return passed("every tensor follows to another device")
-
-
-class _Whole(nn.Module):
-    """Features and head of a backbone as one call."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map x (N, 3, H, W) to what head gives."""
-        made: Tensor = self.network.head(self.network.forward_features(x))
-        return made

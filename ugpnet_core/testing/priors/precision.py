@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from typing import Any
-
 import torch
-from torch import Tensor, nn
 
-from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import CLOSE, difference, percent, relative_error
 from ugpnet_core.testing.priors.subject import PriorSubject, codes_for, made_by
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
@@ -79,60 +74,3 @@ def check_channels_last(subject: PriorSubject) -> Outcome:
             "of view and as_strided."
         )
     return passed("channels_last works")
-
-
-def check_other_device(subject: PriorSubject) -> Outcome:
-    """On another device everything follows: no tensor stays behind on the CPU.
-
-    Tried without such a device, on tensors that have a shape and a device but no values.
-    """
-    from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
-
-    prior = subject.fresh()
-    codes = codes_for(prior)
-    whole = _Whole(prior)
-    try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
-            moved = {
-                name: torch.empty_like(value, device="cuda")
-                for name, value in (*whole.named_parameters(), *whole.named_buffers())
-            }
-            there = tuple(torch.empty_like(code, device="cuda") for code in codes)
-    except Exception as error:  # this version of torch knows devices that exist only
-        return Outcome("not run", f"torch cannot try it here ({describe_error(error)})")
-    try:
-        logging.disable(logging.ERROR)  # torch logs what it raises
-        with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-            image, features = torch.func.functional_call(whole, moved, there)
-    except DataDependentOutputException:
-        return Outcome("not applicable", "the prior reads values of tensors while it runs")
-    except Exception as error:
-        text = describe_error(error)
-        if "device" not in text:
-            return Outcome("not run", f"torch cannot try it ({text})")
-        raise CheckFailed(
-            f"On another device the prior fails: {text}; {culprit(prior)}make new tensors on the "
-            "device of the codes (device=x.device)."
-        ) from error
-    finally:
-        logging.disable(logging.NOTSET)
-    for what, made in (("image", image), ("feature map", features)):
-        if made.device.type != "cuda":
-            raise CheckFailed(
-                f"On another device the {what} comes from the {made.device.type.upper()}; "
-                f"{culprit(prior)}make new tensors on the device of the codes."
-            )
-    return passed("every tensor follows to another device")
-
-
-class _Whole(nn.Module):
-    """synthesize as a call."""
-
-    def __init__(self, prior: Any) -> None:
-        super().__init__()
-        self.prior = prior
-
-    def forward(self, base: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """Map codes to image and features."""
-        image, features = self.prior.synthesize(base, styles)
-        return image, features

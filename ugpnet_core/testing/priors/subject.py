@@ -93,6 +93,23 @@ class PriorSubject:
         """The image of a probe, with gradients."""
         return synthesized(network, *probe)[0]
 
+    def as_call(self, network: Any) -> nn.Module:
+        """synthesize as a call."""
+        return _Call(network)
+
+
+class _Call(nn.Module):
+    """What a prior makes of codes."""
+
+    def __init__(self, prior: Any) -> None:
+        super().__init__()
+        self.prior = prior
+
+    def forward(self, base: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+        """Map codes to image and features."""
+        image, features = self.prior.synthesize(base, styles)
+        return image, features
+
 
 def codes_for(prior: Any, count: int = 1, seed: int = 0) -> Codes:
     """Random base codes (count, base_channels, base_size, base_size) and styles

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ugpnet_core.testing.checks.copies import check_deep_copy, check_pickling, check_save_and_load
+from ugpnet_core.testing.checks.devices import check_other_device
 from ugpnet_core.testing.priors.declarations import (
     check_builds,
     check_declared_values,
@@ -27,7 +28,6 @@ from ugpnet_core.testing.priors.precision import (
     check_bfloat16,
     check_channels_last,
     check_float64,
-    check_other_device,
 )
 from ugpnet_core.testing.priors.random_codes import (
     check_mean_latent,
