@@ -38,6 +38,11 @@ class ModelConfig(Strict):
     backbone: ComponentConfig = ComponentConfig(name="nafnet")
     prior: ComponentConfig = ComponentConfig(name="stylegan2")
     task: TaskConfig = TaskConfig(name="denoise")
+    adapter: Literal["merging", "plain"] = Field(
+        default="merging",
+        description="of residual backbones: R_se and R_mg, or without them (Table 3 a), so that "
+        "x_reg = x + R(x) and f_reg = R'(x)",
+    )
     merging_channels: Positive = Field(
         default=64, description="width of the merging network R_mg, and so of f_reg (residual)"
     )
@@ -54,6 +59,10 @@ class ModelConfig(Strict):
         description="width of the fusion network; default: that of f_reg, as in the paper",
     )
     fusion_blocks: Positive = Field(default=8, description="residual blocks in R_fusion")
+    fusion_inputs: Literal["features", "images"] = Field(
+        default="features",
+        description="what the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3 b)",
+    )
 
 
 class DataConfig(Strict):

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import ConfigError, PluginError, SizeError
 from ugpnet_core.networks.fusion import FusionModule
-from ugpnet_core.networks.restoration import DirectAdapter, ResidualAdapter, restoration_module
+from ugpnet_core.networks.restoration import (
+    DirectAdapter,
+    PlainAdapter,
+    ResidualAdapter,
+    restoration_module,
+)
 from ugpnet_core.networks.synthesis import SynthesisModule, encoder_widths
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.protocols import Prior, PriorOutput
@@ -162,6 +167,27 @@ def test_residual_adapter_adds_in_the_feature_domain(size: tuple[int, int], mult
     assert close(out.image, convolved(expected, "merging.to_image"))
     assert state["structure_encoder.conv.2.weight"].shape == (8, 8, 3, 3)
     assert torch.allclose(adapter(x[1:]).image, out.image[1:], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_plain_adapter_adds_in_the_image_domain(size: tuple[int, int]) -> None:
+    backbone = FakeBackbone("residual", multiple=4)
+    adapter = restoration_module(backbone, adapter="plain")
+    assert isinstance(adapter, PlainAdapter)
+    assert adapter.feature_channels == backbone.feature_channels
+    x = torch.rand(2, 3, *size)
+    image, features, _ = adapter(x)
+    height, width = size
+    whole = backbone.forward_features(backbone.seen)
+    assert torch.equal(features, whole[..., :height, :width])
+    assert torch.equal(image, x + backbone.head(whole)[..., :height, :width])
+    assert {name.split(".")[0] for name, _ in adapter.named_parameters()} == {"backbone"}
+
+
+def test_plain_adapter_leaves_direct_backbones_alone() -> None:
+    assert isinstance(restoration_module(FakeBackbone("direct"), adapter="plain"), DirectAdapter)
+    with pytest.raises(PluginError, match="its scale must be 1"):
+        restoration_module(FakeBackbone("residual", scale=2), adapter="plain")
 
 
 @pytest.mark.parametrize("kind", ["direct", "residual"])
@@ -425,6 +451,19 @@ def test_every_task_builds_and_joins_its_modules(task: str, side: int) -> None:
     for together, alone in zip(out, model(x[1:]), strict=True):
         assert close(together[1:], alone)
     assert torch.equal(model(x).image, out.image)
+
+
+@pytest.mark.parametrize("adapter", ["merging", "plain"])
+@torch.no_grad()
+def test_fusion_of_images_takes_nothing_else(adapter: Literal["merging", "plain"]) -> None:
+    config = tiny_config().model_copy(update={"fusion_inputs": "images", "adapter": adapter})
+    model = build_model(config)
+    x = torch.rand(2, 3, 32, 32)
+    out = model(x)
+    assert torch.equal(out.image, model.fusion(out.regression, out.synthesis))
+    # As wide as the network that it stands against.
+    assert model.fusion.conv.out_channels == model.restoration.feature_channels
+    assert model.fusion.conv.in_channels == 3
 
 
 def test_the_task_is_made_for_the_resolution_of_the_prior() -> None:

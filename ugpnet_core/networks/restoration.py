@@ -2,11 +2,14 @@
 
     direct      x_reg = head(f)                                f_reg = f
     residual    x_reg = ToImage(R_mg(R'(x) + R_se(x)))         f_reg = what enters ToImage
+    plain       x_reg = x + head(f)                            f_reg = f     (ablation, Table 3 a)
 
 Where a task enlarges and the backbone does not, the input is enlarged bicubically first.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,18 +33,9 @@ class DirectAdapter(nn.Module):
         """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features (N, C, sH, sW)."""
         x = _enlarged(x, self.enlarge)
         features, intermediate = _features(self, x)
-        # The head sees the padded map, as it would inside the backbone; cropping comes last.
-        image = self.backbone.head(features)
-        expected = (x.shape[0], 3, *features.shape[2:])
-        if tuple(image.shape) != expected:
-            raise PluginError(
-                f"{type(self.backbone).__name__}.head returned {tuple(image.shape)} where an "
-                f"image {expected} belongs."
-            )
         scale = self.backbone.scale
-        return RestorationOutput(
-            cropped(image, x, scale), cropped(features, x, scale), intermediate
-        )
+        image = cropped(_head(self.backbone, features, x), x, scale)
+        return RestorationOutput(image, cropped(features, x, scale), intermediate)
 
 
 class MergingNetwork(nn.Module):
@@ -63,11 +57,7 @@ class ResidualAdapter(nn.Module):
 
     def __init__(self, backbone: Backbone, merging_channels: int = 64, enlarge: int = 1) -> None:
         super().__init__()
-        if backbone.scale != 1:
-            raise PluginError(
-                f"A residual backbone adds to its input, so its scale must be 1, not "
-                f"{backbone.scale}; declare it direct."
-            )
+        _check_residual(backbone)
         self.backbone = backbone
         self.enlarge = enlarge
         self.structure_encoder = ConvBlock(3, backbone.feature_channels)
@@ -83,10 +73,38 @@ class ResidualAdapter(nn.Module):
         return merged._replace(intermediate=intermediate)
 
 
+class PlainAdapter(nn.Module):
+    """A residual backbone as it is, without R_se and R_mg: its addition stays in the image domain,
+    and f_reg carries the residual only (the ablation of Table 3 a)."""
+
+    def __init__(self, backbone: Backbone, enlarge: int = 1) -> None:
+        super().__init__()
+        _check_residual(backbone)
+        self.backbone = backbone
+        self.enlarge = enlarge
+        self.feature_channels = backbone.feature_channels
+
+    def forward(self, x: Tensor) -> RestorationOutput:
+        """Restore x (N, 3, H, W) to image (N, 3, sH, sW) and features (N, C, sH, sW)."""
+        x = _enlarged(x, self.enlarge)
+        features, intermediate = _features(self, x)
+        residual = cropped(_head(self.backbone, features, x), x)
+        return RestorationOutput(x + residual, cropped(features, x), intermediate)
+
+
+Adapter = DirectAdapter | ResidualAdapter | PlainAdapter
+
+
 def restoration_module(
-    backbone: Backbone, merging_channels: int = 64, enlarge: int = 1
-) -> DirectAdapter | ResidualAdapter:
+    backbone: Backbone,
+    merging_channels: int = 64,
+    enlarge: int = 1,
+    adapter: Literal["merging", "plain"] = "merging",
+) -> Adapter:
     """Wrap a backbone in the adapter for its kind.
+
+    Args:
+        adapter: of a residual backbone: the paper's, or none of its networks.
 
     Raises:
         PluginError: the backbone lacks something of :class:`ugpnet_core.protocols.Backbone`.
@@ -102,6 +120,8 @@ def restoration_module(
     if backbone.kind == "direct":
         return DirectAdapter(backbone, enlarge)
     if backbone.kind == "residual":
+        if adapter == "plain":
+            return PlainAdapter(backbone, enlarge)
         return ResidualAdapter(backbone, merging_channels, enlarge)
     raise PluginError(
         f"{type(backbone).__name__}.kind is {backbone.kind!r}; make it 'direct' or 'residual'."
@@ -111,6 +131,27 @@ def restoration_module(
 _MEMBERS = ("kind", "feature_channels", "scale", "size_multiple", "forward_features", "head")
 
 
+def _check_residual(backbone: Backbone) -> None:
+    if backbone.scale != 1:
+        raise PluginError(
+            f"A residual backbone adds to its input, so its scale must be 1, not "
+            f"{backbone.scale}; declare it direct."
+        )
+
+
+def _head(backbone: Backbone, features: Tensor, x: Tensor) -> Tensor:
+    """What the head makes of the feature map of the padded x. The head sees the padded map, as it
+    would inside the backbone, so cropping comes after it."""
+    image = backbone.head(features)
+    expected = (x.shape[0], 3, *features.shape[2:])
+    if tuple(image.shape) != expected:
+        raise PluginError(
+            f"{type(backbone).__name__}.head returned {tuple(image.shape)} where an image "
+            f"{expected} belongs."
+        )
+    return image
+
+
 def _enlarged(x: Tensor, factor: int) -> Tensor:
     check_images(x)
     if factor == 1:
@@ -118,9 +159,7 @@ def _enlarged(x: Tensor, factor: int) -> Tensor:
     return F.interpolate(x, scale_factor=factor, mode="bicubic", align_corners=False)
 
 
-def _features(
-    adapter: DirectAdapter | ResidualAdapter, x: Tensor
-) -> tuple[Tensor, tuple[Tensor, ...]]:
+def _features(adapter: Adapter, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The feature map of x, padded to what the backbone takes; in training also the intermediate
     images, of the size of the image."""
     backbone = adapter.backbone

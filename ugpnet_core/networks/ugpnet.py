@@ -16,7 +16,7 @@ from ugpnet_core.factory import create_backbone, create_task_at, make_prior
 from ugpnet_core.networks.fusion import FusionModule
 from ugpnet_core.networks.restoration import restoration_module
 from ugpnet_core.networks.synthesis import SynthesisModule
-from ugpnet_core.protocols import Backbone, Prior, UGPNetOutput
+from ugpnet_core.protocols import Backbone, Prior, PriorOutput, RestorationOutput, UGPNetOutput
 
 
 class UGPNet(nn.Module):
@@ -50,15 +50,19 @@ class UGPNet(nn.Module):
         self.scale = scale
         self.resolution = prior.resolution
         self.restoration = restoration_module(
-            backbone, config.merging_channels, scale // backbone.scale
+            backbone, config.merging_channels, scale // backbone.scale, config.adapter
         )
         self.synthesis = SynthesisModule(prior, config.encoder_channels, config.map2style_channels)
-        self.fusion = FusionModule(
-            self.restoration.feature_channels,
-            self.synthesis.feature_channels,
-            config.fusion_channels,
-            config.fusion_blocks,
-        )
+        width = config.fusion_channels or self.restoration.feature_channels
+        if config.fusion_inputs == "images":
+            self.fusion = FusionModule(3, 3, width, config.fusion_blocks)
+        else:
+            self.fusion = FusionModule(
+                self.restoration.feature_channels,
+                self.synthesis.feature_channels,
+                width,
+                config.fusion_blocks,
+            )
 
     def forward(self, x: Tensor) -> UGPNetOutput:
         """Restore x (N, 3, r / scale, r / scale), RGB in [0, 1], to x_hat, x_reg and x_syn
@@ -75,8 +79,17 @@ class UGPNet(nn.Module):
             )
         regression = self.restoration(x)
         synthesis = self.synthesis(regression.image)
-        image = self.fusion(regression.features, synthesis.features)
+        image = self.fusion(*self.fusion_inputs(regression, synthesis))
         return UGPNetOutput(image, regression.image, synthesis.image)
+
+    def fusion_inputs(
+        self, regression: RestorationOutput, synthesis: PriorOutput
+    ) -> tuple[Tensor, Tensor]:
+        """What the fusion module joins: f_reg and f_syn, or the images in their place where the
+        configuration says so, (N, C, r, r) each."""
+        if self.config.fusion_inputs == "images":
+            return regression.image, synthesis.image
+        return regression.features, synthesis.features
 
 
 def build_model(config: ModelConfig) -> UGPNet:

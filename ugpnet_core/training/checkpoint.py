@@ -37,8 +37,8 @@ def result_path(output: Path, stage: str) -> Path:
 # What each stage depends on of the model's configuration; the fusion stage on all of it.
 DEPENDS_ON: Mapping[str, frozenset[str]] = {
     "prior": frozenset({"prior"}),
-    "restoration": frozenset({"backbone", "task", "merging_channels"}),
-    "synthesis": frozenset(ModelConfig.model_fields) - {"fusion_channels", "fusion_blocks"},
+    "restoration": frozenset({"backbone", "task", "adapter", "merging_channels"}),
+    "synthesis": frozenset(name for name in ModelConfig.model_fields if "fusion" not in name),
     "fusion": frozenset(ModelConfig.model_fields),
 }
 PERCEPTUAL_STAGES = ("synthesis", "fusion")

@@ -38,7 +38,7 @@ class FusionStage(SingleLossStage):
     def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
         """L_1 and L_per against x_gt, L_cf against x_syn; those of weight zero are not computed."""
         regression, synthesis = self._frozen(pair)
-        image = self.network(regression.features, synthesis.features)
+        image = self.network(*self.bench.model.fusion_inputs(regression, synthesis))
         terms = {"l1": (self.options.pixel_weight, l1_loss(image, pair.clean))}
         if self.lpips is not None and self.options.perceptual_weight > 0:
             terms["perceptual"] = (self.options.perceptual_weight, self.lpips(image, pair.clean))
@@ -56,11 +56,11 @@ class FusionStage(SingleLossStage):
     def restored(self, network: nn.Module, pair: Pair) -> Tensor:
         """x_hat."""
         regression, synthesis = self._frozen(pair)
-        image: Tensor = network(regression.features, synthesis.features)
+        image: Tensor = network(*self.bench.model.fusion_inputs(regression, synthesis))
         return image
 
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
         """x_reg, x_syn and x_hat."""
         regression, synthesis = self._frozen(pair)
-        image = network(regression.features, synthesis.features)
+        image = network(*self.bench.model.fusion_inputs(regression, synthesis))
         return [regression.image, synthesis.image, image]
