@@ -1,4 +1,4 @@
-"""Where a training keeps its state, and how it knows that the state is still its own.
+"""Where a training keeps its state.
 
 OUTPUT/checkpoints/STAGE.pt     a stage under way: everything that resuming needs
 OUTPUT/STAGE.safetensors        a finished stage: its chosen weights
@@ -7,7 +7,6 @@ OUTPUT/NAME.safetensors         the finished model
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -17,11 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.config import ModelConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import TrainingError, WeightsError
+from ugpnet_core.training.fingerprint import Fingerprint
 from ugpnet_core.weights import read_safetensors, write_safetensors, write_whole
-
-Fingerprint = dict[str, str]
 
 
 def checkpoint_path(output: Path, stage: str) -> Path:
@@ -32,66 +29,6 @@ def checkpoint_path(output: Path, stage: str) -> Path:
 def result_path(output: Path, stage: str) -> Path:
     """Where a finished stage keeps its weights."""
     return output / f"{stage}.safetensors"
-
-
-# What each stage depends on of the model's configuration; the fusion stage on all of it.
-DEPENDS_ON: Mapping[str, frozenset[str]] = {
-    "prior": frozenset({"prior"}),
-    "restoration": frozenset({"backbone", "task", "adapter", "merging_channels"}),
-    "synthesis": frozenset(name for name in ModelConfig.model_fields if "fusion" not in name),
-    "fusion": frozenset(ModelConfig.model_fields),
-}
-PERCEPTUAL_STAGES = ("synthesis", "fusion")
-
-
-def fingerprint(
-    config: TrainConfig,
-    stage: str,
-    settings: StageConfig,
-    inputs: Mapping[str, Path],
-    images: int,
-) -> Fingerprint:
-    """Everything that a stage's result depends on, by name.
-
-    Args:
-        inputs: files whose content the stage starts from (earlier stages, pretrained weights).
-        images: number of training images.
-
-    Raises:
-        TrainingError: one of the files cannot be read.
-    """
-    parts = {f"settings.{key}": value for key, value in settings.model_dump(mode="json").items()}
-    data = config.data.model_dump(mode="json", exclude={"cache", "workers"})
-    parts |= {f"data.{key}": value for key, value in data.items()}
-    model = config.model.model_dump(mode="json", include=set(DEPENDS_ON[stage]))
-    parts |= {f"model.{key}": value for key, value in model.items()}
-    if stage in PERCEPTUAL_STAGES:
-        network = config.perceptual.model_dump(mode="json", exclude={"weights"})
-        parts |= {f"perceptual.{key}": value for key, value in network.items()}
-    for key in ("seed", "precision", "channels_last", "validate_every"):
-        parts[key] = getattr(config, key)
-    parts["number of training images"] = images
-    parts |= {f"content of {name}": _digest(path) for name, path in inputs.items()}
-    return {key: json.dumps(value, sort_keys=True) for key, value in parts.items()}
-
-
-def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> None:
-    """Refuse a state that other settings or inputs made.
-
-    Raises:
-        TrainingError: they differ; the message says in what.
-    """
-    differing = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
-    if differing:
-        changes = ", ".join(
-            f"{key} (was {before.get(key, 'unset')}, is {now.get(key, 'unset')})"
-            for key in differing[:3]
-        )
-        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise TrainingError(
-            f"{found} was made by other inputs of stage {stage}: {changes}{more}; put them back, "
-            "choose another output, or delete it to train the stage again."
-        )
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -165,13 +102,3 @@ def _refused(path: Path, error: OSError) -> TrainingError:
         f"{path} cannot be written ({error.strerror or error}); make room for it, then go on with "
         "--resume."
     )
-
-
-def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise TrainingError(
-            f"{path} cannot be read ({error.strerror or error}); put it back, as a stage was made "
-            "from it."
-        ) from error

@@ -16,15 +16,10 @@ from torch.optim.swa_utils import AveragedModel
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.image import resize, write_image
-from ugpnet_core.training.checkpoint import (
-    Fingerprint,
-    checkpoint_path,
-    compare,
-    read_checkpoint,
-    write_checkpoint,
-)
+from ugpnet_core.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.display import Display
+from ugpnet_core.training.fingerprint import Fingerprint, compare
 from ugpnet_core.training.stage import Losses, Stage
 
 PICTURED = 6

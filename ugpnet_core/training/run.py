@@ -29,15 +29,13 @@ from ugpnet_core.model_file import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import (
-    Fingerprint,
     checkpoint_path,
-    compare,
-    fingerprint,
     read_result,
     result_path,
     write_result,
 )
 from ugpnet_core.training.data import Pairs
+from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.material import Material, read_material

@@ -1,0 +1,87 @@
+"""A state that older code wrote is still good; one that other settings made is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ugpnet_core.config import TrainConfig
+from ugpnet_core.errors import TrainingError
+from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
+
+STATE = Path("run/fusion.safetensors")
+
+
+def of(config: TrainConfig, stage: str = "fusion") -> Fingerprint:
+    return fingerprint(config, stage, getattr(config, stage), {}, 5)
+
+
+@pytest.mark.parametrize("stage", ["prior", "restoration", "synthesis", "fusion"])
+def test_settings_that_older_code_did_not_have_count_as_their_defaults(
+    training_config: Callable[..., TrainConfig], stage: str
+) -> None:
+    now = of(training_config(data__flip=True, model__merging_channels=64, seed=0), stage)
+    compare(stage, now, now, STATE)
+    new = {"settings.clip_gradient", "data.flip", "data.crop", "seed", "precision"}
+    new |= {"model.merging_channels", "model.fusion_inputs", "perceptual.network"} & now.keys()
+    network = {"perceptual.network": '"vgg"'} if "perceptual.network" in now else {}
+    compare(stage, {k: v for k, v in now.items() if k not in new}, {**now, **network}, STATE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ({"fusion__clip_gradient": 1.0}, "settings.clip_gradient", r"was null, is 1\.0"),
+        ({"data__flip": False}, "data.flip", "was true, is false"),
+        ({"seed": 3}, "seed", "was 0, is 3"),
+        ({"model__fusion_channels": 4}, "model.fusion_channels", "was null, is 4"),
+    ],
+)
+def test_a_new_setting_with_another_value_is_refused(
+    training_config: Callable[..., TrainConfig], changes: dict[str, object], key: str, message: str
+) -> None:
+    now = of(training_config(**changes))
+    before = {k: v for k, v in now.items() if k != key}
+    with pytest.raises(TrainingError, match=rf"stage fusion: {key} \({message}\); put them back"):
+        compare("fusion", before, now, STATE)
+
+
+def test_nested_settings_have_defaults_of_their_own(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    now = of(training_config(model__task={"name": "deblur"}))
+    without_options = {**now, "model.task": '{"name": "deblur"}'}
+    compare("fusion", without_options, now, STATE)
+    sized = of(training_config(model__task={"name": "deblur", "options": {"size": 5}}))
+    for before in (without_options, {**now, "model.task": '{"gone": 1, "name": "deblur"}'}):
+        with pytest.raises(TrainingError, match=r"stage fusion: model\.task \(was {"):
+            compare("fusion", before, sized, STATE)
+    # The default task is denoise: a state that says no task is not one of deblur.
+    with pytest.raises(TrainingError, match=r"model\.task \(was .*denoise.*, is .*deblur"):
+        compare("fusion", {k: v for k, v in now.items() if k != "model.task"}, now, STATE)
+
+
+def test_what_is_no_setting_has_no_default(training_config: Callable[..., TrainConfig]) -> None:
+    now = {**of(training_config()), "content of restoration": '"abc"'}
+    for key in ("content of restoration", "number of training images", "settings.iterations"):
+        before = {k: v for k, v in now.items() if k != key}
+        if key == "settings.iterations":
+            now = {**now, key: "123"}
+        with pytest.raises(TrainingError, match=f"stage fusion: {key}"):
+            compare("fusion", before, now, STATE)
+
+
+def test_a_setting_that_is_gone_and_settings_that_differ_are_refused(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    now = of(training_config())
+    with pytest.raises(TrainingError, match=r"settings\.gone \(was 1, is unset\)"):
+        compare("fusion", {**now, "settings.gone": json.dumps(1)}, now, STATE)
+    other = of(training_config(fusion__learning_rate=0.5, data__flip=False))
+    with pytest.raises(TrainingError) as caught:
+        compare("fusion", other, now, STATE)
+    assert "data.flip (was false, is true)" in str(caught.value)
+    assert "settings.learning_rate (was 0.5, is 0.001)" in str(caught.value)

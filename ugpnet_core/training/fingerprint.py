@@ -1,0 +1,151 @@
+"""How a training knows that a state is still its own: everything that a stage depends on.
+
+A state outlives the code that wrote it. A setting that did not exist then had, in effect, the
+default that it has now, as long as new settings keep by default to what was done before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from ugpnet_core.config import (
+    DataConfig,
+    FusionStageConfig,
+    ModelConfig,
+    PerceptualConfig,
+    PriorStageConfig,
+    RestorationStageConfig,
+    StageConfig,
+    SynthesisStageConfig,
+    TrainConfig,
+)
+from ugpnet_core.errors import TrainingError
+
+Fingerprint = dict[str, str]
+
+# What each stage depends on of the model's configuration; the fusion stage on all of it.
+DEPENDS_ON: Mapping[str, frozenset[str]] = {
+    "prior": frozenset({"prior"}),
+    "restoration": frozenset({"backbone", "task", "adapter", "merging_channels"}),
+    "synthesis": frozenset(name for name in ModelConfig.model_fields if "fusion" not in name),
+    "fusion": frozenset(ModelConfig.model_fields),
+}
+PERCEPTUAL_STAGES = ("synthesis", "fusion")
+SETTINGS: Mapping[str, type[StageConfig]] = {
+    "prior": PriorStageConfig,
+    "restoration": RestorationStageConfig,
+    "synthesis": SynthesisStageConfig,
+    "fusion": FusionStageConfig,
+}
+
+
+def fingerprint(
+    config: TrainConfig,
+    stage: str,
+    settings: StageConfig,
+    inputs: Mapping[str, Path],
+    images: int,
+) -> Fingerprint:
+    """Everything that a stage's result depends on, by name.
+
+    Args:
+        inputs: files whose content the stage starts from (earlier stages, pretrained weights).
+        images: number of training images.
+
+    Raises:
+        TrainingError: one of the files cannot be read.
+    """
+    parts = {f"settings.{key}": value for key, value in settings.model_dump(mode="json").items()}
+    data = config.data.model_dump(mode="json", exclude={"cache", "workers"})
+    parts |= {f"data.{key}": value for key, value in data.items()}
+    model = config.model.model_dump(mode="json", include=set(DEPENDS_ON[stage]))
+    parts |= {f"model.{key}": value for key, value in model.items()}
+    if stage in PERCEPTUAL_STAGES:
+        network = config.perceptual.model_dump(mode="json", exclude={"weights"})
+        parts |= {f"perceptual.{key}": value for key, value in network.items()}
+    for key in ("seed", "precision", "channels_last", "validate_every"):
+        parts[key] = getattr(config, key)
+    parts["number of training images"] = images
+    parts |= {f"content of {name}": _digest(path) for name, path in inputs.items()}
+    return {key: json.dumps(value, sort_keys=True) for key, value in parts.items()}
+
+
+def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> None:
+    """Refuse a state that other settings or inputs made.
+
+    A setting that is unknown to ``before``, because older code wrote it, counts as its default.
+
+    Raises:
+        TrainingError: they differ; the message says in what.
+    """
+    before = _completed(stage, before, now)
+    differing = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    if differing:
+        changes = ", ".join(
+            f"{key} (was {before.get(key, 'unset')}, is {now.get(key, 'unset')})"
+            for key in differing[:3]
+        )
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise TrainingError(
+            f"{found} was made by other inputs of stage {stage}: {changes}{more}; put them back, "
+            "choose another output, or delete it to train the stage again."
+        )
+
+
+def _completed(stage: str, before: Fingerprint, now: Fingerprint) -> Fingerprint:
+    """``before``, with the settings of ``now`` that it lacks at their defaults, at any depth."""
+    sections: dict[str, type[BaseModel]] = {
+        "settings.": SETTINGS[stage],
+        "data.": DataConfig,
+        "model.": ModelConfig,
+        "perceptual.": PerceptualConfig,
+        "": TrainConfig,
+    }
+    fields = {
+        prefix + name: field
+        for prefix, section in sections.items()
+        for name, field in section.model_fields.items()
+    }
+    known = {key: field for key, field in fields.items() if key in now}
+    defaults = {
+        key: _dumped(field, field.get_default(call_default_factory=True))
+        for key, field in known.items()
+        if not field.is_required()
+    }
+    present = {key: _read_again(fields.get(key), text) for key, text in before.items()}
+    return {**defaults, **present}
+
+
+def _read_again(field: FieldInfo | None, text: str) -> str:
+    """A value as today's code would write it, with what is new in nested sections."""
+    if field is None:
+        return text
+    try:
+        return _dumped(field, _adapter(field).validate_json(text))
+    except ValidationError:
+        return text
+
+
+def _dumped(field: FieldInfo, value: Any) -> str:
+    return json.dumps(_adapter(field).dump_python(value, mode="json"), sort_keys=True)
+
+
+def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    return TypeAdapter(Any if field.annotation is None else field.annotation)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise TrainingError(
+            f"{path} cannot be read ({error.strerror or error}); put it back, as a stage was made "
+            "from it."
+        ) from error
