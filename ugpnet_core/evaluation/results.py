@@ -1,0 +1,183 @@
+"""What an evaluation found out, as data that tables, files, figures and the HTML report show.
+
+Nothing here computes a figure, and nothing imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+MethodKind = Literal["degraded", "classical", "regression", "synthesis", "ugpnet", "network"]
+"""``degraded``: the input, enlarged to the photograph's size; ``classical``: without learning;
+``regression``, ``synthesis``, ``ugpnet``: x_reg, x_syn, x_hat; ``network``: anyone's."""
+
+Better = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column of a table.
+
+    Attributes:
+        key: for programs: psnr, ssim, lpips, fid or frechet.
+        title: for people, with the unit: "PSNR (dB)", "LPIPS-VGG", "FD-SqueezeNet".
+        better: which direction is better.
+        digits: decimals to show.
+        per_image: False for figures that only a set has (Fréchet distances).
+        missing: why it was not computed, in one sentence; empty where it was.
+    """
+
+    key: str
+    title: str
+    better: Better
+    digits: int
+    per_image: bool = True
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over images (or a set's distance) and the ends of its confidence interval.
+
+    The ends are None where none can be told (one image, infinite figures). ``value`` may be
+    infinite: the PSNR of equal images.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method costs for one image (Table 2); None where it was not or cannot be measured.
+
+    Attributes:
+        parameters: how many numbers are trained.
+        macs: multiply-accumulates.
+        seconds: time of one image, median.
+        memory: peak bytes beyond what was held before.
+        side: of the restored image that this was measured for, pixels.
+        note: what the figures do not say by themselves (shared network, why one is missing).
+    """
+
+    parameters: int | None = None
+    macs: int | None = None
+    seconds: float | None = None
+    memory: int | None = None
+    side: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """A row of a table.
+
+    Attributes:
+        name: what it is called: "x_hat", "NAFNet", "non-local means".
+        kind: what it is.
+        group: methods that are compared with each other; the best of each group is marked.
+        figures: by the key of the metric; one that was not computed is absent.
+        cost: where it was measured.
+        failed: why the method has no figures, in one sentence; empty where it has.
+    """
+
+    name: str
+    kind: MethodKind
+    group: str
+    figures: Mapping[str, Figure]
+    cost: Cost | None = None
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """The figures of one photograph.
+
+    Attributes:
+        name: of the file, relative to the folder of photographs, with "/".
+        figures: by method and by key of a metric that is ``per_image``. A method that failed on
+            this photograph is absent.
+    """
+
+    name: str
+    figures: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of a metric's difference ``method - reference``, image by image (paired)."""
+
+    method: str
+    reference: str
+    metric: str
+    figure: Figure
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that was left out, or a method that failed on it (``method`` is not empty then)."""
+
+    file: str
+    reason: str
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Methods, measured on one set of photographs and one task.
+
+    Attributes:
+        title: what this is a table of, for people: "denoise".
+        task: the task's name; empty for pairs that were degraded elsewhere.
+        methods: rows, in the order to show; the first is the degraded images.
+        metrics: columns, in the order to show.
+        images: photographs, in the order of the files.
+        protocol: how it was measured, in words, by subject.
+        problems: what was left out, and why.
+        differences: paired, to the regression.
+        strength: of the non-local means, where they were asked for.
+    """
+
+    title: str
+    task: str
+    methods: tuple[MethodResult, ...]
+    metrics: tuple[Metric, ...]
+    images: tuple[ImageResult, ...]
+    protocol: Mapping[str, str]
+    problems: tuple[Problem, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    strength: int | None = None
+
+    def method(self, name: str) -> MethodResult:
+        """The row of a method; KeyError where there is none."""
+        for each in self.methods:
+            if each.name == name:
+                return each
+        raise KeyError(name)
+
+    def value(self, method: str, metric: str) -> float | None:
+        """A figure without its interval; None where it was not computed."""
+        figure = self.method(method).figures.get(metric)
+        return None if figure is None else figure.value
+
+    def image_values(self, method: str, metric: str) -> list[float | None]:
+        """A method's figures of all photographs, in their order; None where it has none."""
+        return [image.figures.get(method, {}).get(metric) for image in self.images]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Methods on several tasks: one evaluation each.
+
+    Attributes:
+        name: of the comparison.
+        evaluations: one for each task, in the order of the configuration.
+        settings: of the comparison as a whole, in words, by subject.
+    """
+
+    name: str
+    evaluations: tuple[Evaluation, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
