@@ -12,14 +12,17 @@ from ugpnet_core.image.files import (
     read_image,
     write_image,
 )
+from ugpnet_core.image.pairs import MatchedPair, match_pairs
 from ugpnet_core.image.sizes import center_square, pad_reflect, pad_to_multiple, resize
 
 __all__ = [
     "EXTENSIONS",
     "ImageFile",
+    "MatchedPair",
     "center_square",
     "from_levels",
     "list_images",
+    "match_pairs",
     "pad_reflect",
     "pad_to_multiple",
     "read_image",
