@@ -11,13 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from ugpnet_core.degradations.blur import (
-    blur,
-    camera_shake_kernel,
-    gaussian_kernel,
-    scaled_kernel_size,
-)
+from ugpnet_core.degradations.blur import blur, gaussian_kernel, scaled_kernel_size
 from ugpnet_core.degradations.compression import jpeg
+from ugpnet_core.degradations.kernels import camera_shake_kernel
 from ugpnet_core.degradations.noise import gaussian, poisson_gaussian
 from ugpnet_core.degradations.resampling import METHODS, coarsen, downsample
 from ugpnet_core.degradations.seeding import rng_for
