@@ -1,19 +1,30 @@
-"""Kernels of camera shakes: what every one keeps to, and how different they are."""
+"""Kernels of camera shakes: what every one keeps to, how different they are, files of them, and
+what deblur does with them."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
+import ugpnet_core as ug
+from ugpnet_core.degradations.blur import blur
+from ugpnet_core.degradations.kernel_files import load_kernels, save_kernels
 from ugpnet_core.degradations.kernels import (
+    KernelSet,
     camera_path,
     camera_shake_kernel,
     kernel_set,
 )
 from ugpnet_core.degradations.seeding import rng_for
+from ugpnet_core.degradations.tasks import Deblur
+from ugpnet_core.errors import ConfigError, WeightsError
 
 SIZES = [3, 17, 51, 71]
 
@@ -85,3 +96,87 @@ def test_a_set_belongs_to_its_seed_and_not_to_its_count() -> None:
     assert not torch.equal(few.kernels, other.kernels)
     assert len({kernel.numpy().tobytes() for kernel in many.kernels}) == 9
     assert torch.equal(many.kernels[8], camera_shake_kernel(17, rng_for(0, 8)))
+
+
+@pytest.mark.parametrize("size", [17, 71])
+def test_blur_is_opencvs_filter_with_the_kernel_turned(size: int) -> None:
+    image = torch.rand(3, 90, 83, generator=torch.Generator().manual_seed(0))
+    kernel = camera_shake_kernel(size, rng_for(0))
+    expected = cv2.filter2D(
+        image.permute(1, 2, 0).numpy().astype(np.float64),
+        -1,
+        kernel.flip(0, 1).double().numpy(),
+        borderType=cv2.BORDER_REFLECT_101,
+    )
+    assert np.abs(blur(image, kernel).permute(1, 2, 0).numpy() - expected).max() < 1e-5
+
+
+def test_deblur_keeps_colours_and_energy() -> None:
+    task = Deblur(resolution=128)
+    rng = torch.Generator().manual_seed(0)
+    grey = torch.rand(1, 60, 60, generator=rng)
+    tinted = grey * torch.tensor([0.9, 0.5, 0.2]).view(3, 1, 1)
+    # What lies far enough from the border keeps all of its light.
+    inside = torch.zeros(3, 60, 60)
+    inside[:, 20:40, 20:40] = torch.rand(3, 20, 20, generator=rng)
+    for seed in range(5):
+        x = task(tinted, rng_for(seed))
+        assert (x[1] / x[0] - 5 / 9).abs().max() < 1e-4
+        assert (x[2] / x[0] - 2 / 9).abs().max() < 1e-4
+        assert task(inside, rng_for(seed)).sum().item() == pytest.approx(inside.sum().item(), 1e-4)
+
+
+def test_a_saved_set_is_read_as_it_was(tmp_path: Path) -> None:
+    made = kernel_set(4, 9, seed=3)
+    save_kernels(made, tmp_path / "shakes.safetensors")
+    read = load_kernels(tmp_path / "shakes.safetensors")
+    assert torch.equal(read.kernels, made.kernels)
+    assert (read.seed, read.generator) == (3, made.generator)
+    save_kernels(KernelSet(made.kernels), tmp_path / "others.safetensors")
+    others = load_kernels(tmp_path / "others.safetensors")
+    assert (others.seed, others.generator) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"weights": torch.ones(1, 1, 1)}, "no tensor 'kernels'"),
+        ({"kernels": torch.ones(2, 2)}, r"shape \(2, 2\)"),
+        ({"kernels": torch.full((1, 2, 2), 0.25)}, "odd"),
+        ({"kernels": torch.zeros(0, 3, 3)}, r"shape \(0, 3, 3\)"),
+        ({"kernels": torch.full((1, 1, 1), float("nan"))}, "finite"),
+        ({"kernels": torch.ones(1, 1, 1, dtype=torch.int64)}, "finite numbers"),
+        ({"kernels": torch.tensor([[[-1.0, 1, 0], [1, 0, 0], [0, 0, 0]]])}, "negative"),
+        ({"kernels": torch.ones(1, 3, 3)}, "sum 1"),
+    ],
+)
+def test_other_files_are_no_kernels(
+    tensors: dict[str, Tensor], message: str, tmp_path: Path
+) -> None:
+    save_file(tensors, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=message):
+        load_kernels(tmp_path / "other.safetensors")
+
+
+def test_deblur_draws_from_a_saved_set(tmp_path: Path) -> None:
+    path = tmp_path / "shakes.safetensors"
+    save_kernels(kernel_set(5, 9, seed=2), path)
+    image = torch.rand(3, 20, 22, generator=torch.Generator().manual_seed(0))
+    saved = ug.degrade(image, "deblur", seed=1, options={"kernels": str(path)})
+    # Kernels of 9 pixels at 512 pixels are what deblur would make for the same numbers.
+    made = {"kernel_size": 9, "kernel_count": 5, "kernel_seed": 2}
+    assert torch.equal(saved, ug.degrade(image, "deblur", seed=1, options=made))
+    # They are used as they are, at every resolution.
+    small = ug.degrade(image, "deblur", seed=1, options={"kernels": path, "resolution": 64})
+    assert torch.equal(saved, small)
+    drawn = {ug.degrade(image, "deblur", s, {"kernels": path}).numpy().tobytes() for s in range(60)}
+    assert len(drawn) == 5
+
+
+def test_one_set_is_chosen_and_read_when_it_is_needed(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.safetensors"
+    with pytest.raises(ConfigError, match="leave out kernel_count and kernel_size"):
+        ug.create_task("deblur", kernels=missing, kernel_size=9, kernel_count=3)
+    task = ug.create_task("deblur", kernels=missing)
+    with pytest.raises(WeightsError, match=r"missing\.safetensors"):
+        task(torch.rand(3, 8, 8), rng_for(0))

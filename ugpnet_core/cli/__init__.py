@@ -24,6 +24,7 @@ COMMANDS = {
     "restore": "ugpnet_core.cli.restore:restore",
     "demo": "ugpnet_core.cli.demo:demo",
     "degrade": "ugpnet_core.cli.degrade:degrade",
+    "kernels": "ugpnet_core.cli.kernels:kernels",
     "list-backbones": "ugpnet_core.cli.listing:list_backbones",
     "list-priors": "ugpnet_core.cli.listing:list_priors",
     "list-models": "ugpnet_core.cli.listing:list_models",

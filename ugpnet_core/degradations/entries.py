@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, model_validator
 
 from ugpnet_core.plugins import Options, TaskEntry, hookimpl
 
@@ -25,6 +27,19 @@ class DeblurOptions(Options):
     kernel_size: int = Field(default=71, ge=3, description="side of the kernels at 512 pixels")
     kernel_count: int = Field(default=1000, gt=0, description="how many kernels to draw from")
     kernel_seed: int = Field(default=0, ge=0, description="another seed is another set of kernels")
+    kernels: Path | None = Field(
+        default=None,
+        description="a set saved by ugpnet kernels, used as it is instead of the other options",
+    )
+
+    @model_validator(mode="after")
+    def _one_set(self) -> DeblurOptions:
+        given = self.model_fields_set & {"kernel_size", "kernel_count", "kernel_seed"}
+        if self.kernels is not None and given:
+            raise ValueError(
+                f"kernels is a set of its own, leave out {' and '.join(sorted(given))}"
+            )
+        return self
 
 
 class SuperResolutionOptions(Options):

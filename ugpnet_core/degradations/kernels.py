@@ -11,6 +11,7 @@ which also keeps the speed smooth; some hands tremble on top of that, at 8 to 12
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,8 +48,20 @@ def kernel_set(count: int = 1000, size: int = 71, seed: int = 0) -> KernelSet:
 
     Kernel i is ``camera_shake_kernel(size, rng_for(seed, i))`` for every ``count``.
     """
-    made = [camera_shake_kernel(size, rng_for(seed, index)) for index in range(count)]
-    return KernelSet(torch.stack(made), seed, GENERATOR)
+    return KernelSet(torch.stack(list(each_kernel(count, size, seed))), seed, GENERATOR)
+
+
+def each_kernel(count: int, size: int, seed: int) -> Iterator[Tensor]:
+    """The kernels of a set (size, size), one after the other."""
+    for index in range(count):
+        yield camera_shake_kernel(size, rng_for(seed, index))
+
+
+def kernel_pictures(kernels: Tensor) -> list[Tensor]:
+    """Kernels (N, K, K) to be looked at: RGB (3, K, K) in [0, 1], white on black, each as bright
+    as its brightest pixel, on a square-root scale so that faint parts show."""
+    brightest = kernels.amax(dim=(1, 2), keepdim=True)
+    return list((kernels / brightest).sqrt().unsqueeze(1).expand(-1, 3, -1, -1))
 
 
 def camera_shake_kernel(size: int, rng: np.random.Generator) -> Tensor:
