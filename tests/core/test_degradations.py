@@ -15,7 +15,6 @@ from ugpnet_core.degradations.blur import blur, gaussian_kernel, scaled_kernel_s
 from ugpnet_core.degradations.compression import jpeg
 from ugpnet_core.degradations.entries import ugpnet_tasks
 from ugpnet_core.degradations.kernels import camera_shake_kernel
-from ugpnet_core.degradations.noise import poisson, poisson_gaussian
 from ugpnet_core.degradations.resampling import downsample
 from ugpnet_core.degradations.tasks import Blind, Deblur, Denoise, SuperResolution
 from ugpnet_core.errors import ConfigError, PluginError, SizeError
@@ -74,49 +73,6 @@ def test_entries_describe_the_tasks() -> None:
         defaults = entry.options().model_dump()
         fresh = type(task)(**defaults)
         assert fresh == type(task)()  # the same defaults in both places
-
-
-@pytest.mark.parametrize("rate", [0.0, 0.004, 0.7, 7.31, 18.0, 29.97, 30.0])
-def test_poisson_has_the_right_distribution(rate: float) -> None:
-    count = 200_000
-    drawn = poisson(np.full(count, rate, np.float32), 30.0, rng_for(0, str(rate)))
-    ours = np.bincount(np.asarray(drawn, np.int64), minlength=90)[:90] / count
-    term, expected = np.exp(-rate), []
-    for n in range(90):
-        expected.append(term)
-        term = term * rate / (n + 1)
-    sigma = np.sqrt(np.array(expected) * (1 - np.array(expected)) / count)
-    assert (np.abs(ours - expected) <= 5 * sigma + 2 / count).all()
-
-
-def test_poisson_follows_each_pixel_and_large_rates_work() -> None:
-    rates = np.repeat(np.linspace(0, 30, 7, dtype=np.float32)[:, None], 20_000, axis=1)
-    drawn = np.asarray(poisson(rates, 30.0, rng_for(0)), np.float64)
-    assert np.abs(drawn.mean(1) - rates[:, 0]).max() < 0.2
-    assert np.abs(drawn.var(1) - rates[:, 0]).max() < 1.5
-    many = np.asarray(poisson(rates * 100, 3000.0, rng_for(0)), np.float64)
-    assert np.abs(many.mean(1) - 100 * rates[:, 0]).max() < 3
-
-
-def test_noise_has_the_papers_mean_and_variance() -> None:
-    # In the middle of the range, and with little noise, clipping hardly matters.
-    grey = torch.full((3, 200, 200), 0.5)
-    x = poisson_gaussian(grey, rng_for(0), sigma=0.05, k=100.0)
-    assert x.mean() == pytest.approx(0.5, abs=2e-3)
-    assert x.var() == pytest.approx(0.05**2 + 0.5 / 100, rel=0.03)
-    assert torch.unique(poisson_gaussian(grey, rng_for(0), sigma=0, k=4.0)).tolist() == [
-        0,
-        0.25,
-        0.5,
-        0.75,
-        1,
-    ]
-
-
-def test_noise_of_channels_and_pixels_is_independent() -> None:
-    x = poisson_gaussian(torch.full((3, 100, 100), 0.5), rng_for(0), 0.1, 100.0) - 0.5
-    assert abs(np.corrcoef(x[0].flatten(), x[1].flatten())[0, 1]) < 0.05
-    assert abs(np.corrcoef(x[0, :, :-1].flatten(), x[0, :, 1:].flatten())[0, 1]) < 0.05
 
 
 @settings(max_examples=25, deadline=None)

@@ -26,6 +26,10 @@ _TABLE_LIMIT = 128.0  # expected photons up to which counts fit into a byte
 def poisson_gaussian(image: Tensor, rng: np.random.Generator, sigma: float, k: float) -> Tensor:
     """x = clip(Poisson(k x_gt) / k + N(0, sigma^2)), the noise of the paper's section 4.
 
+    The order is a camera's: photons are counted first (mean x_gt, variance x_gt / k), then the
+    electronics add noise that does not depend on the light, to each pixel and channel on its own.
+    The sum is clipped to [0, 1] once and not rounded.
+
     Args:
         image: the clean x_gt, float32 of any shape, in [0, 1].
         rng: the only source of randomness.
@@ -33,7 +37,7 @@ def poisson_gaussian(image: Tensor, rng: np.random.Generator, sigma: float, k: f
         k: photons that a white pixel receives.
 
     Returns:
-        The noisy image, same shape, clipped to [0, 1] once, at the end.
+        The noisy image, same shape.
     """
     clean = np.clip(image.numpy(), 0, 1).astype(np.float32, copy=False)
     noisy = poisson(clean * np.float32(k), k, rng).astype(np.float32)
