@@ -1,16 +1,18 @@
-"""Read a training configuration: YAML, ``key=value`` overrides, and the schema for editors."""
+"""Read configurations: YAML, ``key=value`` overrides, and the schema for editors."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError
+
+C = TypeVar("C", bound=BaseModel)
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -22,6 +24,18 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         ConfigError: the file is missing, no YAML, or has a key twice; an override has no ``=``;
             or a value cannot be right. The message names the key.
     """
+    content = read_sections(path)
+    for override in overrides:
+        apply_override(content, override)
+    return validated(TrainConfig, content, str(path))
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """The sections of a YAML file, as they stand.
+
+    Raises:
+        ConfigError: the file is missing, no YAML, has a key twice, or holds no sections.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         _refuse_repeated_keys(yaml.compose(text, yaml.SafeLoader), path)
@@ -32,16 +46,23 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no settings; start from a file in examples/configs.")
-    for override in overrides:
-        apply_override(content, override)
+    return content
+
+
+def validated(kind: type[C], content: Mapping[str, Any], source: str) -> C:
+    """Sections as a configuration of some kind.
+
+    Raises:
+        ConfigError: a value cannot be right; the message begins with ``source`` and names the key.
+    """
     try:
-        return TrainConfig.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
             for problem in error.errors()
         )
-        raise ConfigError(f"{path}: {problems}.") from error
+        raise ConfigError(f"{source}: {problems}.") from error
 
 
 def config_schema() -> dict[str, Any]:
