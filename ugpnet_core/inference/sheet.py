@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 
-import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from ugpnet_core.image import resize
+from ugpnet_core.image.lettering import lettering
 
 _GAP = 0.03  # between pictures, in sides
 
@@ -29,11 +27,13 @@ def side_by_side(pictures: Mapping[str, Tensor], side: int = 384) -> Tensor:
     shown = {name: _enlarged(picture, side) for name, picture in pictures.items()}
     height, width = next(iter(shown.values())).shape[-2:]
     gap = max(1, round(_GAP * height))
-    bar = max(20, height // 10)
+    words = [lettering(name, width, max(12, height * 6 // 100)) for name in shown]
+    bar = max(20, height // 10, *(word.shape[0] for word in words))
     sheet = torch.ones(3, height + bar + gap, gap + len(shown) * (width + gap))
-    for index, (name, picture) in enumerate(shown.items()):
+    for index, (word, picture) in enumerate(zip(words, shown.values(), strict=True)):
         left = gap + index * (width + gap)
-        sheet[:, :bar, left : left + width] = 1 - _text(name, bar, width)
+        above = (bar - word.shape[0]) // 2
+        sheet[:, above : above + word.shape[0], left : left + width] = 1 - word
         sheet[:, bar : bar + height, left : left + width] = picture
     return sheet
 
@@ -43,17 +43,3 @@ def _enlarged(picture: Tensor, side: int) -> Tensor:
     if factor > 1:
         return picture.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
     return resize(picture, (side, max(1, round(picture.shape[-1] * side / picture.shape[-2]))))
-
-
-@functools.cache
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
-
-
-def _text(text: str, height: int, width: int) -> Tensor:
-    """Where the ink of a centred line is: (height, width) in [0, 1]."""
-    canvas = Image.new("L", (width, height))
-    ImageDraw.Draw(canvas).text(
-        (width / 2, height / 2), text, fill=255, font=_font(height * 6 // 10), anchor="mm"
-    )
-    return torch.from_numpy(np.asarray(canvas, np.float32) / 255)
