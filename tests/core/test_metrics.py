@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from ugpnet_core.errors import SizeError
-from ugpnet_core.evaluation.baselines import best_strength, non_local_means
+from ugpnet_core.evaluation.classical import NonLocalMeans, non_local_means, wiener
 from ugpnet_core.evaluation.frechet import FeatureStatistics, frechet_distance, random_crops
 from ugpnet_core.evaluation.metrics import psnr, quantised, ssim
+from ugpnet_core.evaluation.photographs import Sample
 
 
 def test_psnr_is_the_closed_form_for_each_image() -> None:
@@ -100,29 +100,47 @@ def test_crops_lie_at_the_same_places_in_every_set() -> None:
     assert random_crops(image, 3, "a.png", size=64, count=2).shape == (2, 1, 30, 40)
 
 
-def noisy_pairs() -> Iterable[tuple[Tensor, Tensor]]:
+def noisy_samples() -> Iterator[Sample]:
     generator = torch.Generator().manual_seed(0)
     for value in (0.3, 0.6):
-        clean = torch.full((3, 24, 20), value)
+        clean = torch.full((3, 24, 24), value)
         clean[0, :, 10:] = 0.9
         noisy = (clean + 0.1 * torch.randn(clean.shape, generator=generator)).clamp(0, 1)
-        yield noisy, clean
+        yield Sample(f"{value}.png", clean, noisy)
 
 
 def test_non_local_means_denoises_and_keeps_colours() -> None:
     flat = torch.tensor([0.2, 0.4, 0.8]).view(3, 1, 1).expand(3, 16, 12)
     assert (non_local_means(flat, 10) - flat).abs().max() < 2 / 255
-    noisy, clean = next(iter(noisy_pairs()))
-    assert psnr(non_local_means(noisy, 30)[None], clean[None]) > psnr(noisy[None], clean[None]) + 1
+    sample = next(noisy_samples())
+    noisy, clean = sample.degraded[None], sample.clean[None]
+    assert psnr(non_local_means(noisy[0], 30)[None], clean) > psnr(noisy, clean) + 1
 
 
 def test_best_strength_beats_its_neighbours() -> None:
-    best = best_strength(noisy_pairs)
+    best = NonLocalMeans().tuned(noisy_samples).strength
 
-    def mean(strength: int) -> float:
+    def mean(strength: float) -> float:
         values = [
-            float(psnr(non_local_means(x, strength)[None], y[None])) for x, y in noisy_pairs()
+            float(psnr(non_local_means(each.degraded, strength)[None], each.clean[None]))
+            for each in noisy_samples()
         ]
         return sum(values) / len(values)
 
+    assert best is not None
+    assert best == round(best)
     assert mean(best) >= max(mean(best - 1), mean(best + 1), mean(10), mean(60))
+
+
+def test_wiener_is_that_of_scikit_image() -> None:
+    restoration = pytest.importorskip("skimage.restoration")
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(3, 21, 30, generator=generator)
+    kernel = torch.rand(5, 5, generator=generator)
+    kernel /= kernel.sum()
+    mirrored = np.pad(image.double().numpy(), ((0, 0), (5, 5), (5, 5)), mode="reflect")
+    for balance in (1e-3, 0.1):
+        expected = np.stack(
+            [restoration.wiener(c, kernel.double().numpy(), balance, clip=False) for c in mirrored]
+        )[:, 5:-5, 5:-5]
+        assert np.allclose(wiener(image, kernel, balance).numpy(), expected, atol=1e-6)

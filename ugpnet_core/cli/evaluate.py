@@ -7,10 +7,16 @@ from typing import Annotated
 
 import typer
 
-from ugpnet_core.cli.console import output, plain
+from ugpnet_core.cli.console import output
 
 Model = Annotated[str, typer.Option("-m", "--model", help="Name of a model, or a model file.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of photographs, read recursively.")]
+Degraded = Annotated[
+    Path | None,
+    typer.Option(
+        "--degraded", help="Folder of images that are degraded already, with the same names."
+    ),
+]
 Task = Annotated[str | None, typer.Option("--task", help="Default: the model's own task.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of degradations and crops.")]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Only the first N files.")]
@@ -36,6 +42,7 @@ Baselines = Annotated[
 def evaluate(
     model: Model,
     data: Data,
+    degraded: Degraded = None,
     task: Task = None,
     seed: Seed = 0,
     count: Count = None,
@@ -45,69 +52,62 @@ def evaluate(
     device: Device = "auto",
     baselines: Baselines = False,
 ) -> None:
-    """Measure a model on a folder of photographs, degraded with fixed seeds."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+    """Measure a model on a folder of photographs.
 
+    They are degraded with fixed seeds, or with --degraded they have partners in another folder.
+    Beside every mean stands an interval: how far it would move with other photographs.
+
+    Example: ugpnet evaluate -m portraits-denoise --data photos --json figures.json
+    """
+    from ugpnet_core.cli.measuring import Bar, print_evaluation, print_problems
     from ugpnet_core.config import TaskConfig
-    from ugpnet_core.errors import ImageError
-    from ugpnet_core.evaluation.evaluate import evaluate as run
-    from ugpnet_core.evaluation.report import summary_table, write_csv, write_json
-    from ugpnet_core.image import list_images
+    from ugpnet_core.errors import ConfigError
+    from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
+    from ugpnet_core.evaluation.measurement import metric_networks
+    from ugpnet_core.evaluation.photographs import degraded_set, find_photographs, paired_set
+    from ugpnet_core.evaluation.report import write_csv, write_json
     from ugpnet_core.inference.restorer import choose_device
     from ugpnet_core.losses.perceptual import optional_perceptual
     from ugpnet_core.model_file import load_model
 
-    files = list_images([data], recursive=True)[:count]
-    if not files:
-        raise ImageError(f"There is no image in {data}; give a folder of photographs.")
+    if degraded is not None and task is not None:
+        raise ConfigError("--degraded images have been degraded already; leave out --task.")
+    where = choose_device(device)
     perceptual, missing = optional_perceptual(perceptual_weights)
+    networks = metric_networks(perceptual, missing=missing, device=where)
+    files = None if degraded is not None else find_photographs(data, count)
     network = load_model(model)
-    # The task's name alone means the model's settings of it, where it is the model's own.
-    other = TaskConfig(name=task) if task and task != network.config.task.name else None
-    task_name = (other or network.config.task).name
+    if degraded is not None:
+        test_set = paired_set(data, degraded, network.resolution, scale=network.scale, count=count)
+    else:
+        # The task's name alone means the model's settings of it, where it is the model's own.
+        own = network.config.task
+        chosen = own if task in (None, own.name) else TaskConfig(name=str(task))
+        root = data if data.is_dir() else data.parent
+        test_set = degraded_set(files or [], root, network.resolution, chosen, seed)
 
     console = output()
-    errors = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    with Progress(
-        "{task.description}",
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=errors,
-        transient=True,
-    ) as bar:
-        shown = bar.add_task("", total=len(files))
-        result = run(
+    with Bar() as bar:
+        result = evaluate_on(
             network,
-            files,
-            root=data if data.is_dir() else data.parent,
-            task=other,
-            seed=seed,
-            perceptual=perceptual,
+            test_set,
+            networks=networks,
             baselines=baselines,
-            device=choose_device(device),
-            progress=lambda stage, done, total: bar.update(
-                shown, description=stage, completed=done, total=total
-            ),
+            device=where,
+            progress=bar,
         )
-
-    console.print("Protocol")
-    for subject, words in result.protocol.items():
-        console.print(f"  {subject}: {plain(words)}", soft_wrap=True)
-    console.print(summary_table(result, perceptual))
-    ratio = result.frechet_ratio()
+    print_evaluation(result, console)
+    ratio = frechet_ratio(result)
     if ratio is not None:
         console.print(f"Fréchet distance of x_hat: {ratio:.2f} times that of x_reg.")
-    if missing:
-        console.print(f"LPIPS and Fréchet distance were not computed: {missing}", soft_wrap=True)
-    csv = csv or Path(f"evaluation-{Path(model).stem}-{task_name}.csv")
+    csv = csv or Path(f"evaluation-{Path(model).stem}-{result.title}.csv")
     write_csv(result, csv)
     console.print(f"Per image: {csv}", soft_wrap=True)
     if json is not None:
-        write_json(result, json, model=model, task=task_name, seed=seed, perceptual=perceptual)
+        more = {
+            "frechet_x_hat_over_x_reg": ratio,
+            "non_local_means_strength": result.tuned.get("non-local means"),
+        }
+        write_json(result, json, model=model, seed=seed, more=more)
         console.print(f"Summary: {json}", soft_wrap=True)
-    for file, reason in result.problems:
-        errors.print(f"left out {plain(file)}: {plain(reason)}", soft_wrap=True)
-    if result.problems:
-        raise typer.Exit(1)
+    print_problems(result)

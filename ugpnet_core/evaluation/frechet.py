@@ -9,6 +9,10 @@ photographs differ by their restoration only.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -47,20 +51,62 @@ def random_crops(
     )
 
 
+@dataclass(frozen=True)
+class Normal:
+    """A normal distribution of feature vectors: mean (C,) and covariance (C, C), float64."""
+
+    mean: Array
+    covariance: Array
+
+    @cached_property
+    def root(self) -> Array:
+        """The symmetric square root of the covariance."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        root: Array = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+        return root
+
+    def distance(self, other: Normal) -> float:
+        """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)).
+
+        The trace of the root is that of (S1^(1/2) S2 S1^(1/2))^(1/2), which is symmetric, so
+        singular covariances need no correction.
+        """
+        cross = np.linalg.eigvalsh(self.root @ other.covariance @ self.root)
+        root_trace = np.sqrt(cross.clip(min=0)).sum()
+        return _distance(
+            self.mean - other.mean,
+            np.trace(self.covariance) + np.trace(other.covariance),
+            root_trace,
+        )
+
+
 class FeatureStatistics:
-    """Mean and covariance of feature vectors that come in batches, float64."""
+    """Mean and covariance of feature vectors that come in batches, float64.
+
+    As long as there are fewer vectors than channels, the vectors themselves are kept, which takes
+    less memory, and gives distances faster.
+    """
 
     def __init__(self, channels: int) -> None:
+        self.channels = channels
         self.count = 0
         self._sum = np.zeros(channels)
-        self._products = np.zeros((channels, channels))
+        self._rows: list[Array] = []
+        self._products: Array | None = None
 
     def add(self, features: Tensor) -> None:
         """Take in (N, channels)."""
-        values = features.detach().cpu().double().numpy()
+        self._take(features.detach().cpu().double().numpy())
+
+    def _take(self, values: Array) -> None:
         self.count += len(values)
-        self._sum += values.sum(axis=0)
-        self._products += values.T @ values
+        self._sum = self._sum + values.sum(axis=0)
+        self._rows.append(values)
+        if self.count > self.channels:
+            gathered = np.concatenate(self._rows)
+            products = gathered.T @ gathered
+            self._products = products if self._products is None else self._products + products
+            self._rows = []
 
     def mean(self) -> Array:
         """The mean (channels,) of everything taken in."""
@@ -75,25 +121,66 @@ class FeatureStatistics:
         """
         if self.count < 2:
             raise ValueError(f"a covariance needs two vectors or more, not {self.count}")
+        if self._products is None:
+            few = self._deviations()
+            return np.asarray(few.T @ few)
         mean = self.mean()
         centred = self._products - self.count * np.outer(mean, mean)
         covariance: Array = centred / (self.count - 1)
         return covariance
 
-    def distance(self, other: FeatureStatistics) -> float:
-        """The Fréchet distance to another set."""
-        return frechet_distance(self.mean(), self.covariance(), other.mean(), other.covariance())
+    def normal(self) -> Normal:
+        """The normal distribution with this mean and covariance."""
+        return Normal(self.mean(), self.covariance())
+
+    def distance(self, other: FeatureStatistics, known: Normal | None = None) -> float:
+        """The Fréchet distance to another set.
+
+        Args:
+            known: what :meth:`normal` gives, for comparisons with several others.
+        """
+        if self.count > 1 and other.count > 1 and self.is_small and other.is_small:
+            # With S = A^T A and S' = B^T B, the trace of (S S')^(1/2) is the sum of the singular
+            # values of A B^T, which has as many rows as there are vectors.
+            a, b = self._deviations(), other._deviations()
+            root_trace = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+            traces = np.square(a).sum() + np.square(b).sum()
+            return _distance(self.mean() - other.mean(), traces, root_trace)
+        return (known or self.normal()).distance(other.normal())
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there are no more vectors than channels."""
+        return self._products is None
+
+    def _deviations(self) -> Array:
+        """Rows whose product with themselves is the covariance."""
+        rows: Array = (np.concatenate(self._rows) - self.mean()) / np.sqrt(self.count - 1)
+        return rows
+
+    @classmethod
+    def joined(cls, parts: Sequence[FeatureStatistics]) -> FeatureStatistics:
+        """The statistics of all that several took in."""
+        whole = cls(parts[0].channels)
+        for part in parts:
+            for rows in part._rows:
+                whole._take(rows)
+            if part._products is not None:
+                whole.count += part.count
+                whole._sum = whole._sum + part._sum
+                earlier = 0 if whole._products is None else whole._products
+                whole._products = earlier + part._products
+                if whole._rows:
+                    rows = np.concatenate(whole._rows)
+                    whole._products = whole._products + rows.T @ rows
+                    whole._rows = []
+        return whole
 
 
 def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2: Array) -> float:
-    """|mean1 - mean2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), between two normal distributions.
+    """The distance between two normal distributions, see :meth:`Normal.distance`."""
+    return Normal(mean1, covariance1).distance(Normal(mean2, covariance2))
 
-    The trace of the root is that of (S1^(1/2) S2 S1^(1/2))^(1/2), which is symmetric, so singular
-    covariances need no correction.
-    """
-    values, vectors = np.linalg.eigh(covariance1)
-    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
-    cross = np.linalg.eigvalsh(root @ covariance2 @ root)
-    trace = np.trace(covariance1) + np.trace(covariance2) - 2 * np.sqrt(cross.clip(min=0)).sum()
-    difference = mean1 - mean2
-    return max(float(difference @ difference + trace), 0.0)
+
+def _distance(difference: Array, traces: float, root_trace: float) -> float:
+    return max(float(difference @ difference + traces - 2 * root_trace), 0.0)

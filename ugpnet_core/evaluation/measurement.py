@@ -3,88 +3,294 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ugpnet_core.config import PerceptualConfig
-from ugpnet_core.evaluation.frechet import FeatureStatistics, random_crops
-from ugpnet_core.evaluation.metrics import psnr, quantised, ssim
-from ugpnet_core.losses.perceptual import build_frechet_features, build_lpips
+from ugpnet_core.evaluation.frechet import (
+    CROP_SIZE,
+    CROPS_PER_IMAGE,
+    Array,
+    FeatureStatistics,
+    random_crops,
+)
+from ugpnet_core.evaluation.metrics import SSIM_WINDOW, psnr, quantised, ssim
+from ugpnet_core.evaluation.photographs import Sample
+from ugpnet_core.evaluation.results import Figure, ImageResult, Metric
+from ugpnet_core.evaluation.uncertainty import (
+    GROUPS,
+    RESAMPLES,
+    bootstrap_means,
+    jackknife,
+)
+from ugpnet_core.losses.perceptual import (
+    LPIPS,
+    build_frechet_features,
+    build_lpips,
+    describe,
+)
+
+CLEAN = "clean"
+"""The photographs' own set; no method may be called so."""
 
 FRECHET_CHANNELS = 512
-Figures = dict[str, dict[str, float | None]]
-"""Per set of images (degraded, x_reg, ...) the figures by name; None: not computed."""
+# Below this, covariances of 512 features say little.
+FEW_VECTORS = 2048
 
 
-class Sample(NamedTuple):
-    """A photograph of the set: its name below the folder, x_gt and x, (3, H, W), 8-bit levels."""
+@dataclass(frozen=True)
+class SetDistance:
+    """A Fréchet distance between sets of images.
 
-    name: str
-    clean: Tensor
-    degraded: Tensor
+    Attributes:
+        metric: its column.
+        channels: of a feature vector.
+        features: (n, 3, h, w) in [0, 1] on the device to (n, channels).
+        vectors_per_image: how many images ``cut`` makes of one.
+        cut: image (3, r, r), seed and name to (n, 3, h, w).
+        words: what the vectors are, for the protocol.
+    """
+
+    metric: Metric
+    channels: int
+    features: Callable[[Tensor], Tensor]
+    vectors_per_image: int
+    cut: Callable[[Tensor, int, str], Tensor]
+    words: str
+
+
+@dataclass(frozen=True)
+class MetricNetworks:
+    """The figures that are computed, and the networks that some of them need.
+
+    Attributes:
+        metrics: all columns, those that cannot be computed included.
+        lpips: None: not computed.
+        distances: between sets.
+        device: where the networks are.
+        words: by a column's title, how it is computed.
+    """
+
+    metrics: tuple[Metric, ...]
+    lpips: LPIPS | None = None
+    distances: tuple[SetDistance, ...] = ()
+    device: str | torch.device = "cpu"
+    words: Mapping[str, str] = field(default_factory=dict)
+
+
+def metric_networks(
+    perceptual: PerceptualConfig | None = None,
+    *,
+    missing: str = "",
+    device: str | torch.device = "cpu",
+) -> MetricNetworks:
+    """Load what the figures need.
+
+    Args:
+        perceptual: networks of LPIPS and the substitute of the FID; None: not computed.
+        missing: why there is none, for the table.
+
+    Raises:
+        WeightsError: weights are missing or do not fit.
+    """
+    metrics = [
+        Metric("psnr", "PSNR (dB)", "higher", 2),
+        Metric("ssim", "SSIM", "higher", 4),
+    ]
+    words = {
+        "PSNR": "over all pixels and channels of an image; mean over images",
+        "SSIM": f"Gaussian window {SSIM_WINDOW}, sigma 1.5, per channel of RGB; mean over images",
+    }
+    if perceptual is None:
+        missing = missing or "no perceptual network was given."
+        metrics.append(Metric("lpips", "LPIPS", "lower", 4, missing=missing))
+        metrics.append(
+            Metric("frechet", "Fréchet distance", "lower", 1, per_image=False, missing=missing)
+        )
+        return MetricNetworks(tuple(metrics), device=device, words=words)
+    names = describe(perceptual)
+    at = f"images resized to {perceptual.resize}" if perceptual.resize else "images as they are"
+    words[names.lpips] = f"linear layers 0.1 of the lpips package, {at}; mean over images"
+    metrics.append(Metric("lpips", names.lpips, "lower", 4))
+    metrics.append(Metric("frechet", names.frechet, "lower", 1, per_image=False))
+    distance = SetDistance(
+        metrics[-1],
+        FRECHET_CHANNELS,
+        build_frechet_features(perceptual).to(device),
+        CROPS_PER_IMAGE,
+        random_crops,
+        f"{CROPS_PER_IMAGE} random crops per image of at most {CROP_SIZE}x{CROP_SIZE} at the same "
+        "places in every set, RGB, last feature map averaged over positions, "
+        f"{FRECHET_CHANNELS} numbers",
+    )
+    return MetricNetworks(
+        tuple(metrics), build_lpips(perceptual).to(device), (distance,), device, words
+    )
 
 
 class Measurement:
-    """The figures of one photograph after the other, and of the sets they make."""
+    """Takes photographs one after the other; keeps numbers, but no images."""
 
-    def __init__(
-        self, seed: int, perceptual: PerceptualConfig | None, device: str | torch.device
-    ) -> None:
+    def __init__(self, networks: MetricNetworks, seed: int) -> None:
+        self.networks = networks
         self.seed = seed
-        self.device = device
-        self.lpips = build_lpips(perceptual).to(device) if perceptual else None
-        self.features = build_frechet_features(perceptual).to(device) if perceptual else None
-        self.statistics: dict[str, FeatureStatistics] = {}
+        self.images: list[ImageResult] = []
+        self._statistics: dict[tuple[str, str], list[FeatureStatistics]] = {}
 
     @torch.inference_mode()
-    def __call__(self, sample: Sample, sets: Mapping[str, Tensor]) -> Figures:
-        """Compare images (3, r, r) of a photograph, by the name of the set they belong to.
+    def __call__(self, sample: Sample, images: Mapping[str, Tensor]) -> None:
+        """Compare images (3, r, r) in [0, 1], 8-bit levels, with the photograph, by method."""
+        group = len(self.images) % GROUPS
+        stacked = torch.stack(list(images.values()))
+        clean = sample.clean.unsqueeze(0)
+        columns = {
+            "psnr": psnr(stacked, clean).tolist(),
+            "ssim": ssim(stacked, clean.expand_as(stacked)).tolist(),
+        }
+        if self.networks.lpips is not None:
+            device = self.networks.device
+            distances = self.networks.lpips(stacked.to(device), clean.to(device), reduction="none")
+            columns["lpips"] = distances.tolist()
+        for distance in self.networks.distances:
+            for name, image in {CLEAN: sample.clean, **images}.items():
+                self._collect(distance, name, image, sample.name, group)
+        figures = {
+            name: {metric: column[row] for metric, column in columns.items()}
+            for row, name in enumerate(images)
+        }
+        self.images.append(ImageResult(sample.name, figures))
 
-        Returns:
-            psnr (dB), ssim and lpips of each.
-        """
-        images = quantised(torch.stack(list(sets.values())))
-        clean = sample.clean.expand_as(images)
-        lpips: list[float | None] = [None] * len(images)
-        if self.lpips is not None:
-            distances = self.lpips(images.to(self.device), clean.to(self.device), reduction="none")
-            lpips = list(distances.tolist())
-        self._collect("clean", sample.clean, sample.name)
-        for name, image in zip(sets, images, strict=True):
-            self._collect(name, image, sample.name)
-        columns = zip(
-            sets, psnr(images, clean).tolist(), ssim(images, clean).tolist(), lpips, strict=True
-        )
-        return {name: {"psnr": p, "ssim": s, "lpips": d} for name, p, s, d in columns}
+    def _collect(
+        self, distance: SetDistance, name: str, image: Tensor, key: str, group: int
+    ) -> None:
+        parts = self._statistics.setdefault((distance.metric.key, name), [])
+        while len(parts) <= group:
+            parts.append(FeatureStatistics(distance.channels))
+        cut = distance.cut(image, self.seed, key).to(self.networks.device)
+        parts[group].add(distance.features(cut))
 
-    def _collect(self, name: str, image: Tensor, key: str) -> None:
-        if self.features is not None:
-            crops = random_crops(image, self.seed, key).to(self.device)
-            statistics = self.statistics.setdefault(name, FeatureStatistics(FRECHET_CHANNELS))
-            statistics.add(self.features(crops))
-
-    def figures(self, images: list[tuple[str, Figures]]) -> Figures:
-        """Average over the photographs measured so far, and add the sets' Fréchet distances.
+    def figures(
+        self, methods: Sequence[str], progress: Callable[[int, int], None] | None = None
+    ) -> dict[str, dict[str, Figure]]:
+        """Means and set distances of the photographs so far, with their intervals, by method.
 
         Args:
-            images: names, and what calling this object returned for them.
+            methods: names; one without any image has no figures.
+            progress: called with the steps done and their number.
         """
-        figures: Figures = {}
-        for name, first in images[0][1].items():
-            figures[name] = {
-                metric: _mean([row[name][metric] for _, row in images]) for metric in first
-            }
-            figures[name]["frechet"] = (
-                self.statistics[name].distance(self.statistics["clean"])
-                if self.statistics
-                else None
-            )
+        figures: dict[str, dict[str, Figure]] = {name: {} for name in methods}
+        per_image = [each.key for each in self.networks.metrics if each.per_image]
+        cells = [
+            (name, key)
+            for name in methods
+            for key in per_image
+            if any(key in image.figures.get(name, {}) for image in self.images)
+        ]
+        if cells:
+            means = bootstrap_means(self._table(cells), self.seed)
+            for (name, key), figure in zip(cells, means, strict=True):
+                figures[name][key] = figure
+        for distance in self.networks.distances:
+            key = distance.metric.key
+            known = [name for name in methods if (key, name) in self._statistics]
+            for name, figure in self._distances(key, known, progress).items():
+                figures[name][key] = figure
         return figures
 
+    def differences(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str, str], Figure]:
+        """Means of ``method - reference`` over the images that have both, with their intervals.
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return math.fsum(known) / len(known) if known else None
+        Args:
+            pairs: method and reference.
+
+        Returns:
+            By method, reference and metric.
+        """
+        cells = [
+            (name, reference, metric.key)
+            for name, reference in pairs
+            for metric in self.networks.metrics
+            if metric.per_image
+        ]
+        own = self._table([(name, key) for name, _, key in cells])
+        theirs = self._table([(reference, key) for _, reference, key in cells])
+        with np.errstate(invalid="ignore"):
+            difference = own - theirs  # not a number where one is missing, or both are infinite
+        known = np.asarray(~np.isnan(difference).all(axis=0))
+        if not known.any():
+            return {}
+        chosen = [cell for cell, is_known in zip(cells, known.tolist(), strict=True) if is_known]
+        return dict(zip(chosen, bootstrap_means(difference[:, known], self.seed), strict=True))
+
+    def _table(self, cells: Sequence[tuple[str, str]]) -> Array:
+        rows = [
+            [image.figures.get(name, {}).get(key, math.nan) for name, key in cells]
+            for image in self.images
+        ]
+        return np.array(rows, dtype=np.float64)
+
+    def _distances(
+        self, key: str, methods: Sequence[str], progress: Callable[[int, int], None] | None
+    ) -> dict[str, Figure]:
+        """The sets' distances to the photographs, and their intervals.
+
+        One group of images at a time is left out of all sets, so that what is computed for the
+        photographs serves every method.
+        """
+        parts = {name: self._statistics[key, name] for name in (CLEAN, *methods)}
+        groups = len(parts[CLEAN])
+
+        def distances(without: int | None) -> dict[str, float]:
+            chosen = {
+                name: [part for group, part in enumerate(mine) if group != without and part.count]
+                for name, mine in parts.items()
+            }
+            joined = {n: FeatureStatistics.joined(some) for n, some in chosen.items() if some}
+            clean = joined[CLEAN]
+            normal = None if clean.is_small else clean.normal()
+            return {
+                name: clean.distance(joined[name], normal)
+                for name in methods
+                if name in joined and joined[name].count > 1
+            }
+
+        whole = distances(None)
+        left_out = []
+        for group in range(groups if groups > 1 else 0):
+            if progress:
+                progress(group, groups)
+            left_out.append(distances(group))
+        if progress:
+            progress(groups, groups)
+        figures = {}
+        for name, value in whole.items():
+            values = [each[name] for each in left_out if name in each]
+            figures[name] = jackknife(value, values) if len(values) == groups else Figure(value)
+        return figures
+
+    def protocol(self) -> dict[str, str]:
+        """How the figures and their intervals came about, in words."""
+        words = dict(self.networks.words)
+        count = len(self.images)
+        for distance in self.networks.distances:
+            vectors = count * distance.vectors_per_image
+            words[distance.metric.title] = (
+                f"Fréchet distance to the photographs, {distance.words} (seed {self.seed})"
+            ) + (f"; few vectors ({vectors}), compare with care" if vectors < FEW_VECTORS else "")
+        intervals = f"95 %; means: percentile bootstrap over images, {RESAMPLES} resamples"
+        if self.networks.distances:
+            intervals += (
+                "; Fréchet distances: jackknife that leaves out one of "
+                f"{min(GROUPS, count)} groups of images, Student's t"
+            )
+        words["intervals"] = intervals
+        return words
+
+
+def restored_levels(images: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
+    """Image ``index`` of each batch, (3, r, r) on the CPU, clamped to [0, 1], 8-bit levels."""
+    return {name: quantised(batch[index].detach().cpu()) for name, batch in images.items()}

@@ -6,106 +6,161 @@ import csv
 import io
 import json
 import math
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ugpnet_core.config import PerceptualConfig
-from ugpnet_core.evaluation.evaluate import Evaluation, versions
-from ugpnet_core.losses.perceptual import describe
+from ugpnet_core.evaluation.results import Evaluation, Figure, Metric
 from ugpnet_core.weights import write_whole
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 NOT_COMPUTED = "not computed"
-DIGITS = {"psnr": 2, "ssim": 4, "lpips": 4, "frechet": 1}
-BETTER = {"psnr": "up", "ssim": "up", "lpips": "down", "frechet": "down"}
+VERSIONS_OF = ("ugpnet-core", "torch", "torchvision", "torchmetrics", "lpips", "opencv-python")
 
 
-def metric_titles(perceptual: PerceptualConfig | None) -> dict[str, str]:
-    """What the figures are called, by their keys."""
-    names = describe(perceptual) if perceptual else None
-    return {
-        "psnr": "PSNR (dB)",
-        "ssim": "SSIM",
-        "lpips": names.lpips if names else "LPIPS",
-        "frechet": names.frechet if names else "Fréchet distance",
-    }
-
-
-def summary_table(evaluation: Evaluation, perceptual: PerceptualConfig | None) -> Table:
-    """One row per set of images, one column per figure."""
+def summary_table(evaluation: Evaluation) -> Table:
+    """One row per method, one column per figure, each with its interval."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("images")
-    titles = metric_titles(perceptual)
-    for metric, title in titles.items():
+    for metric in evaluation.metrics:
         table.add_column(
-            f"{title}, {'higher' if BETTER[metric] == 'up' else 'lower'} is better",
-            justify="right",
-            overflow="fold",
+            f"{metric.title}, {metric.better} is better", justify="right", overflow="fold"
         )
-    for name, figures in evaluation.figures.items():
-        cells = [_cell(figures[metric], DIGITS[metric]) for metric in titles]
-        table.add_row(name, *cells)
+    for method in evaluation.methods:
+        cells = [
+            with_interval(method.figures.get(metric.key), metric) for metric in evaluation.metrics
+        ]
+        table.add_row(method.name, *cells)
     return table
 
 
+def with_interval(figure: Figure | None, metric: Metric) -> str:
+    """A figure as text: "28.31 [27.90, 28.72]"."""
+    if figure is None:
+        return NOT_COMPUTED
+    text = shown(figure.value, metric)
+    if figure.low is None or figure.high is None:
+        return text
+    return f"{text} [{shown(figure.low, metric)}, {shown(figure.high, metric)}]"
+
+
+def shown(value: float, metric: Metric) -> str:
+    """A number with the metric's digits."""
+    return f"{value:.{metric.digits}f}"
+
+
 def write_csv(evaluation: Evaluation, path: Path) -> None:
-    """Write one row per photograph: file, then SET_psnr, SET_ssim, SET_lpips; empty if missing."""
-    sets = list(evaluation.figures)
-    metrics = list(evaluation.images[0][1][sets[0]])
+    """Write one row per photograph: file, then METHOD_psnr, METHOD_ssim, ...; empty if missing."""
+    columns = [
+        (method.name, metric.key)
+        for method in evaluation.methods
+        for metric in evaluation.metrics
+        if metric.per_image
+    ]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", *(f"{_key(name)}_{metric}" for name in sets for metric in metrics)])
-    for file, row in evaluation.images:
-        values = (row[name][metric] for name in sets for metric in metrics)
-        writer.writerow([file, *("" if value is None else f"{value:.6g}" for value in values)])
+    writer.writerow(["file", *(f"{as_key(name)}_{metric}" for name, metric in columns)])
+    for image in evaluation.images:
+        values = (image.figures.get(name, {}).get(metric) for name, metric in columns)
+        writer.writerow([image.name, *("" if v is None else f"{v:.6g}" for v in values)])
     write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def write_json(
-    evaluation: Evaluation,
-    path: Path,
-    *,
-    model: str,
-    task: str,
-    seed: int,
-    perceptual: PerceptualConfig | None,
+    evaluation: Evaluation, path: Path, *, model: str, seed: int, more: Mapping[str, Any]
 ) -> None:
-    """Write the summary: figures, protocol, versions, and what went wrong.
+    """Write the summary: figures, intervals, protocol, versions, and what went wrong.
 
     Infinite figures (equal images) are written as null, since JSON has no infinity.
+
+    Args:
+        more: further keys.
     """
-    ratio = evaluation.frechet_ratio()
-    summary: dict[str, Any] = {
-        "model": model,
-        "task": task,
-        "seed": seed,
+    summary = {"model": model, "task": evaluation.title, "seed": seed, **more}
+    write_whole(path, as_json(summary | as_record(evaluation) | {"versions": versions()}))
+
+
+def as_record(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation without its images, as JSON can hold it."""
+    keys = {metric.key: None for metric in evaluation.metrics}
+    return {
         "count": len(evaluation.images),
-        "metrics": metric_titles(perceptual),
-        "figures": {
-            _key(name): {metric: _finite(value) for metric, value in figures.items()}
-            for name, figures in evaluation.figures.items()
+        "metrics": {metric.key: metric.title for metric in evaluation.metrics},
+        "better": {metric.key: metric.better for metric in evaluation.metrics},
+        "not_computed": {
+            metric.key: metric.missing for metric in evaluation.metrics if metric.missing
         },
-        "frechet_x_hat_over_x_reg": _finite(ratio),
-        "non_local_means_strength": evaluation.strength,
-        "protocol": evaluation.protocol,
-        "versions": versions(),
-        "problems": [{"file": file, "reason": reason} for file, reason in evaluation.problems],
+        "figures": {
+            as_key(method.name): keys
+            | {key: finite(figure.value) for key, figure in method.figures.items()}
+            for method in evaluation.methods
+        },
+        "intervals": {
+            as_key(method.name): keys
+            | {
+                key: None if figure.low is None else [figure.low, figure.high]
+                for key, figure in method.figures.items()
+            }
+            for method in evaluation.methods
+        },
+        "differences": [
+            {
+                "method": each.method,
+                "reference": each.reference,
+                "metric": each.metric,
+                "value": finite(each.figure.value),
+                "interval": None
+                if each.figure.low is None
+                else [each.figure.low, each.figure.high],
+            }
+            for each in evaluation.differences
+        ],
+        "methods": [
+            {
+                "key": as_key(method.name),
+                "name": method.name,
+                "kind": method.kind,
+                "group": method.group,
+                "failed": method.failed,
+            }
+            for method in evaluation.methods
+        ],
+        "tuned": dict(evaluation.tuned),
+        "protocol": dict(evaluation.protocol),
+        "problems": [
+            {"file": each.file, "reason": each.reason, "method": each.method}
+            for each in evaluation.problems
+        ],
     }
-    write_whole(path, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def _cell(value: float | None, digits: int) -> str:
-    return NOT_COMPUTED if value is None else f"{value:.{digits}f}"
+def as_json(content: Any) -> bytes:
+    """JSON for people and programs, with a newline at its end."""
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """The number, or None where JSON cannot hold it."""
     return value if value is not None and math.isfinite(value) else None
 
 
-def _key(name: str) -> str:
+def as_key(name: str) -> str:
+    """A method's name as a key of CSV and JSON: "non-local means" is non_local_means."""
     return name.replace("-", "_").replace(" ", "_")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that a figure depends on."""
+    found = {}
+    for name in VERSIONS_OF:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

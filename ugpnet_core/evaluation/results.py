@@ -138,7 +138,7 @@ class Evaluation:
         protocol: how it was measured, in words, by subject.
         problems: what was left out, and why.
         differences: paired, to the regression.
-        strength: of the non-local means, where they were asked for.
+        tuned: settings of classical methods that were the best for this set, by method.
     """
 
     title: str
@@ -149,7 +149,7 @@ class Evaluation:
     protocol: Mapping[str, str]
     problems: tuple[Problem, ...] = ()
     differences: tuple[Difference, ...] = ()
-    strength: int | None = None
+    tuned: Mapping[str, float] = field(default_factory=dict)
 
     def method(self, name: str) -> MethodResult:
         """The row of a method; KeyError where there is none."""

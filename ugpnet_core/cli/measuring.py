@@ -1,0 +1,89 @@
+"""What the commands that measure show: how far they are, a table, and what was left out."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from ugpnet_core.cli.console import plain
+
+if TYPE_CHECKING:
+    from ugpnet_core.evaluation.results import Evaluation
+
+
+class Bar:
+    """A progress bar on stderr that takes (stage, done, total); a context manager."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            "{task.description}",
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=_errors(),
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Show a stage, the steps done and their number."""
+        self._progress.update(self._task, description=stage, completed=done, total=total)
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print how figures came about, the table, and which figures are missing why."""
+    from ugpnet_core.evaluation.report import summary_table, with_interval
+
+    console.print("Protocol")
+    for subject, words in evaluation.protocol.items():
+        console.print(f"  {subject}: {plain(words)}", soft_wrap=True)
+    console.print(summary_table(evaluation))
+    metrics = {metric.key: metric for metric in evaluation.metrics}
+    for each in evaluation.differences:
+        metric = metrics[each.metric]
+        console.print(
+            f"{metric.title} of {each.method} - {each.reference}, image by image: "
+            f"{with_interval(each.figure, metric)}",
+            soft_wrap=True,
+        )
+    reasons: dict[str, list[str]] = {}
+    for metric in evaluation.metrics:
+        if metric.missing:
+            reasons.setdefault(metric.missing, []).append(metric.title)
+    for reason, titles in reasons.items():
+        console.print(f"{' and '.join(titles)} not computed: {plain(reason)}", soft_wrap=True)
+
+
+def print_problems(evaluation: Evaluation) -> None:
+    """Print what was left out on stderr.
+
+    Raises:
+        typer.Exit: with status 1, where there was something.
+    """
+    errors = _errors()
+    for each in evaluation.problems:
+        what = f"{each.method} on {each.file}" if each.method and each.file else ""
+        what = what or each.method or each.file
+        errors.print(f"left out {plain(what)}: {plain(each.reason)}", soft_wrap=True)
+    if evaluation.problems:
+        raise typer.Exit(1)
+
+
+def _errors() -> Console:
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)

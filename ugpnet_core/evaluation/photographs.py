@@ -1,0 +1,208 @@
+"""The photographs that methods are measured on: read one by one, and degraded or paired.
+
+What a degraded image looks like depends on the seed and the file's name only, not on the order of
+files, the batch, or what else is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from ugpnet_core.config import TaskConfig
+from ugpnet_core.degradations.seeding import rng_for
+from ugpnet_core.errors import ConfigError, ImageError
+from ugpnet_core.evaluation.metrics import quantised
+from ugpnet_core.factory import create_task_at
+from ugpnet_core.image import center_square, list_images, read_image, resize
+from ugpnet_core.image.pairs import match_pairs
+from ugpnet_core.plugins import TaskEntry, find, validate_options
+from ugpnet_core.protocols import Task
+
+Report = Callable[[str, str], None]
+"""Takes the name of a file that was left out, and why."""
+
+
+class Sample(NamedTuple):
+    """A photograph of the set, in 8-bit levels.
+
+    Attributes:
+        name: relative to the folder of photographs, with "/".
+        clean: x_gt, (3, r, r) in [0, 1].
+        degraded: x, (3, r / scale, r / scale).
+        kernel: of sum 1, (K, K), where the task blurs with one and says with which.
+    """
+
+    name: str
+    clean: Tensor
+    degraded: Tensor
+    kernel: Tensor | None = None
+
+
+@runtime_checkable
+class KnownKernel(Protocol):
+    """A task that can tell which blur kernel it draws."""
+
+    def drawn_kernel(self, rng: np.random.Generator) -> Tensor:
+        """The kernel (K, K) that calling the task with an equal ``rng`` convolves with."""
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Photographs of one resolution r, and how they are degraded.
+
+    Attributes:
+        files: the photographs.
+        root: the folder that names and seeds are relative to.
+        resolution: r; every photograph is cropped to its centred square and resized.
+        task: the degradation; None: ``degraded`` has the files.
+        degraded: by photograph, the degraded file that belongs to it.
+        scale: how many times smaller a degraded image is.
+        seed: with a file's name, it fixes the file's degradation.
+    """
+
+    __test__ = False  # pytest takes the name for one of its own
+
+    files: Sequence[Path]
+    root: Path
+    resolution: int
+    task: TaskConfig | None = None
+    degraded: Mapping[Path, Path] | None = None
+    scale: int = 1
+    seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """The task's name, or "pairs"."""
+        return self.task.name if self.task else "pairs"
+
+    def name_of(self, file: Path) -> str:
+        """The file's name below the folder, with "/"."""
+        if file.is_relative_to(self.root):
+            return file.relative_to(self.root).as_posix()
+        return file.name
+
+    def samples(self, report: Report) -> Iterator[Sample | None]:
+        """Read one photograph after the other; None in the place of one that was reported."""
+        task = create_task_at(self.task, self.resolution) if self.task else None
+        for file in self.files:
+            try:
+                yield self._sample(file, task)
+            except (ImageError, OSError) as error:
+                report(self.name_of(file), str(error))
+                yield None
+
+    def _sample(self, file: Path, task: Task | None) -> Sample:
+        name = self.name_of(file)
+        clean = quantised(center_square(read_image(file).pixels, self.resolution))
+        if task is None:
+            assert self.degraded is not None
+            pixels = read_image(self.degraded[file]).pixels
+            return Sample(name, clean, quantised(center_square(pixels, self.degraded_side)))
+        kernel = None
+        if isinstance(task, KnownKernel):
+            kernel = task.drawn_kernel(rng_for(self.seed, name))
+        return Sample(name, clean, quantised(task(clean, rng_for(self.seed, name))), kernel)
+
+    @property
+    def degraded_side(self) -> int:
+        """Pixels of a degraded image's side."""
+        return -(-self.resolution // self.scale)
+
+    def protocol(self) -> dict[str, str]:
+        """How photographs become samples, in words."""
+        side, small = self.resolution, self.degraded_side
+        words = {
+            "photographs": f"RGB, largest centred square, antialiased bicubic to {side}x{side}, "
+            "8 bits",
+        }
+        if self.task is None:
+            words["task"] = (
+                "pairs: degraded files as they are, their largest centred square, antialiased "
+                f"bicubic to {small}x{small} where they are not of that size"
+            )
+        else:
+            words["task"] = f"{task_words(self.task, side)}, seed {self.seed} and file name"
+        words["compared"] = (
+            "every image clamped to [0, 1] and rounded to 8 bits, no border cut off"
+        ) + (f"; degraded ones bicubically enlarged {self.scale} times" if self.scale > 1 else "")
+        return words
+
+
+def degraded_set(
+    files: Sequence[Path], root: Path, resolution: int, task: TaskConfig, seed: int = 0
+) -> TestSet:
+    """Photographs that are degraded by a task on the fly.
+
+    Raises:
+        PluginError: there is no such task.
+        ConfigError: its options cannot be right.
+    """
+    scale = create_task_at(task, resolution).scale
+    return TestSet(files, root, resolution, task=task, scale=scale, seed=seed)
+
+
+def paired_set(
+    clean: Path, degraded: Path, resolution: int, *, scale: int = 1, count: int | None = None
+) -> TestSet:
+    """Photographs with degraded images of the same names in another folder.
+
+    Args:
+        scale: how many times smaller the degraded images are.
+        count: only the first ones.
+
+    Raises:
+        ImageError: a folder has no image, or an image has no partner.
+    """
+    pairs = match_pairs(clean, degraded)[:count]
+    partners = {pair.clean: pair.degraded for pair in pairs}
+    return TestSet(list(partners), clean, resolution, degraded=partners, scale=scale)
+
+
+def find_photographs(folder: Path, count: int | None = None) -> list[Path]:
+    """The images of a folder, recursively and sorted, or one image file.
+
+    Raises:
+        ImageError: there is none.
+    """
+    files = list_images([folder], recursive=True)[:count]
+    if not files:
+        raise ImageError(f"There is no image in {folder}; give a folder of photographs.")
+    return files
+
+
+def check_scale(test_set: TestSet, scale: int, of: str) -> None:
+    """Refuse a set whose images a network would enlarge by another factor.
+
+    Raises:
+        ConfigError: the scales differ.
+    """
+    if test_set.scale != scale:
+        raise ConfigError(
+            f"Task {test_set.title!r} makes images {test_set.scale} times smaller and {of} "
+            f"enlarges {scale} times; choose a task that fits the model."
+        )
+
+
+def task_words(task: TaskConfig, resolution: int) -> str:
+    """A task's name and all its options, those left open included, as a protocol shows them."""
+    entry = find(TaskEntry, task.name).entry
+    fitted = {"resolution": resolution} if "resolution" in entry.options.model_fields else {}
+    options = validate_options(entry, fitted | task.options)
+    settings = ", ".join(f"{name} {value}" for name, value in options.items())
+    return f"{task.name}{f' ({settings})' if settings else ''}"
+
+
+def enlarged(image: Tensor, resolution: int) -> Tensor:
+    """A degraded image (3, h, w) or (N, 3, h, w) at the photograph's size, 8-bit levels."""
+    return quantised(resize(image, (resolution, resolution)))
+
+
+def present(samples: Iterator[Sample | None]) -> Iterator[Sample]:
+    """Samples without the gaps of files that were left out."""
+    return cast("Iterator[Sample]", (sample for sample in samples if sample is not None))
