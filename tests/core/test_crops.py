@@ -130,7 +130,7 @@ def test_the_part_is_where_methods_differ_whatever_the_noise_of_the_input(
     other[:, top : top + 8, left : left + 8] += 0.2 * torch.randn(
         8, 8, generator=torch.Generator().manual_seed(3)
     )
-    noisy = _random(36, 36, seed=4)
+    noisy = _random(36, 36, seed=4)[:1].expand(3, -1, -1)
     chosen = choose_inset([noisy, clean, other, clean, clean], 8)
     # Places nearer to the middle count a little more.
     assert abs(chosen.left - left) <= 2
