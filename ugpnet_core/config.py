@@ -164,7 +164,11 @@ class RestorationStageConfig(StageConfig):
     iterations: Positive = 20_000
     learning_rate: float = Field(default=1e-4, gt=0)
     loss: Literal["backbone", "l1", "psnr", "charbonnier"] = "backbone"
-    weights: Path | None = Field(default=None, description="pretrained weights of the backbone")
+    weights: Path | None = Field(
+        default=None,
+        description="pretrained weights of the backbone: a checkpoint of its own, a model file, "
+        "or the restoration.safetensors of another training",
+    )
 
 
 class SynthesisStageConfig(StageConfig):

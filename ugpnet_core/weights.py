@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -196,6 +197,21 @@ def write_safetensors(
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place, then move it there in one step."""
     _write_whole(path, lambda partial: partial.write_bytes(content))
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Give a file's content a second place; on the same disk both share it (a hard link).
+
+    Whoever writes a file of this toolkit replaces it, so neither place changes the other.
+    """
+
+    def place(partial: Path) -> None:
+        try:
+            os.link(source, partial)
+        except OSError:  # another disk, or one that knows no links
+            shutil.copyfile(source, partial)
+
+    _write_whole(path, place)
 
 
 def _write_whole(path: Path, write: Callable[[Path], object]) -> None:

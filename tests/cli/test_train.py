@@ -237,7 +237,9 @@ def test_ctrl_c_says_how_to_go_on(
 
     monkeypatch.setattr(run, "run_stage", interrupted)
     words = ["train", str(config_file), "name=two words", "--stage", "restoration"]
+    words += ["--reuse", "an other", "--reuse", "b"]
     assert cli.main(words) == 130
     last = capsys.readouterr().err.splitlines()[-1]
     command = f"ugpnet train {config_file} 'name=two words' --resume --stage restoration"
+    command += " '--reuse=an other' --reuse=b"
     assert last == f"Stopped. Go on with: {command}"

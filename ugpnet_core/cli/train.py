@@ -35,6 +35,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what was begun in the output folder.")
     ] = False,
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Output of another training, whose finished stages are taken over where settings "
+            "and inputs are the same; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Train a UGPNet on folders of photographs: restoration, synthesis, fusion (paper 3.4).
 
@@ -53,11 +61,18 @@ def train(
     from ugpnet_core.training.run import train as run
 
     try:
-        run(settings, stage.value, resume=resume, say=lambda text: typer.echo(text, err=True))
+        run(
+            settings,
+            stage.value,
+            resume=resume,
+            reuse=reuse or (),
+            say=lambda text: typer.echo(text, err=True),
+        )
     except KeyboardInterrupt:
         words = ["ugpnet", "train", str(config), *(overrides or []), "--resume"]
         if stage is not StageChoice.all:
             words += ["--stage", stage.value]
+        words += [f"--reuse={folder}" for folder in reuse or ()]
         typer.echo(f"Stopped. Go on with: {shlex.join(words)}", err=True)
         raise typer.Exit(130) from None
 

@@ -97,6 +97,11 @@ def read_result(path: Path) -> tuple[dict[str, dict[str, Tensor]], Fingerprint, 
     return networks, made_by, record
 
 
+def is_result(metadata: Mapping[str, str]) -> bool:
+    """Whether a file with this metadata is the result of a finished stage."""
+    return {"fingerprint", "record"} <= metadata.keys()
+
+
 def _refused(path: Path, error: OSError) -> TrainingError:
     return TrainingError(
         f"{path} cannot be written ({error.strerror or error}); make room for it, then go on with "

@@ -86,7 +86,7 @@ def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> N
         TrainingError: they differ; the message says in what.
     """
     before = _completed(stage, before, now)
-    differing = sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    differing = _differing(before, now)
     if differing:
         changes = ", ".join(
             f"{key} (was {before.get(key, 'unset')}, is {now.get(key, 'unset')})"
@@ -97,6 +97,15 @@ def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> N
             f"{found} was made by other inputs of stage {stage}: {changes}{more}; put them back, "
             "choose another output, or delete it to train the stage again."
         )
+
+
+def agree(stage: str, before: Fingerprint, now: Fingerprint) -> bool:
+    """Whether two results of a stage were made by the same, as :func:`compare` sees it."""
+    return not _differing(_completed(stage, before, now), now)
+
+
+def _differing(before: Fingerprint, now: Fingerprint) -> list[str]:
+    return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
 
 
 def _completed(stage: str, before: Fingerprint, now: Fingerprint) -> Fingerprint:

@@ -1,4 +1,5 @@
-"""The prior that a training starts from, and the prior file that its prior stage leaves."""
+"""The backbone and the prior that a training starts from, and the prior file that its prior stage
+leaves."""
 
 from __future__ import annotations
 
@@ -8,12 +9,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoint_content import read_checkpoint_file
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.downloads import find_weights
+from ugpnet_core.errors import WeightsError
+from ugpnet_core.model_file import is_model_file
 from ugpnet_core.plugins import PriorEntry, find
 from ugpnet_core.prior_file import check_weights, joined_options, read_prior, write_prior
 from ugpnet_core.prior_weights import PriorWeights
-from ugpnet_core.weights import fit, load_weights
+from ugpnet_core.training.checkpoint import is_result
+from ugpnet_core.weights import fit, load_weights, unwrap
 
 State = Mapping[str, Tensor]
 
@@ -47,6 +52,30 @@ def read_pretrained_prior(config: TrainConfig) -> tuple[TrainConfig, PriorWeight
     component = prior.model_copy(update={"options": options})
     model = config.model.model_copy(update={"prior": component})
     return config.model_copy(update={"model": model}), stored
+
+
+def load_pretrained_backbone(backbone: nn.Module, path: Path) -> None:
+    """Put ``restoration.weights`` into the backbone: a checkpoint of such a network, or the
+    backbone inside a model file or a finished restoration stage of ``ugpnet train``.
+
+    Raises:
+        WeightsError: the file is missing or damaged, holds no backbone, or does not fit.
+    """
+    file = read_checkpoint_file(path)
+    if is_model_file(file):
+        prefix = "restoration.backbone."
+    elif is_result(file.metadata):
+        prefix = "network.backbone."
+    else:
+        load_weights(backbone, path)
+        return
+    tensors = {key: value for key, value in unwrap(file).items() if key.startswith(prefix)}
+    if not tensors:
+        raise WeightsError(
+            f"{path} holds no backbone; give the result of a restoration stage or a model file."
+        )
+    inner = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    fit(backbone, inner, str(path))
 
 
 def load_pretrained_prior(

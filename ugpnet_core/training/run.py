@@ -41,6 +41,7 @@ from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.plan import StageName, check, inputs, planned
 from ugpnet_core.training.pretrained import (
+    load_pretrained_backbone,
     load_pretrained_prior,
     read_pretrained_prior,
     write_trained_prior,
@@ -48,9 +49,9 @@ from ugpnet_core.training.pretrained import (
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.restoration import RestorationStage, nothing_to_train
+from ugpnet_core.training.reuse import take_over
 from ugpnet_core.training.stage import Bench, Stage
 from ugpnet_core.training.synthesis import SynthesisStage
-from ugpnet_core.weights import load_weights
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +63,16 @@ def train(
     stage: StageName | Literal["all"] = "all",
     *,
     resume: bool = False,
+    reuse: Sequence[Path] = (),
     say: Callable[[str], None] = logger.info,
 ) -> Path | None:
     """Run one stage or all of them, and write the model file once all are finished.
 
     A finished stage is skipped. Without ``resume``, a stage that was begun is an error.
+
+    Args:
+        reuse: outputs of other trainings; a stage that is finished there and was made by the
+            same settings and inputs is taken over instead of trained.
 
     Returns:
         The model file, or None while stages are missing.
@@ -93,7 +99,7 @@ def train(
     try:
         for name in planned(config):
             if name in wanted or _is_finished(config, name):
-                _run(name, bench, material, say)
+                _run(name, bench, material, reuse, say)
     finally:
         # An interrupted training keeps its scalars, too.
         for tracker in accelerator.trackers:
@@ -148,7 +154,8 @@ def _build(
             f"{config.model.task.name!r} enlarges."
         )
     if "restoration" in wanted and config.restoration.weights is not None:
-        load_weights(cast(nn.Module, model.restoration.backbone), config.restoration.weights)
+        backbone = cast(nn.Module, model.restoration.backbone)
+        load_pretrained_backbone(backbone, config.restoration.weights)
     if "synthesis" in wanted:
         load_pretrained_prior(cast(nn.Module, model.synthesis.generator), config, pretrained)
     return model.to(memory_format=torch.channels_last) if config.channels_last else model
@@ -158,7 +165,13 @@ def _is_finished(config: TrainConfig, name: StageName) -> bool:
     return all(result_path(config.output, one).exists() for one in (*inputs(config, name), name))
 
 
-def _run(name: StageName, bench: Bench, material: Material, say: Callable[[str], None]) -> None:
+def _run(
+    name: StageName,
+    bench: Bench,
+    material: Material,
+    reuse: Sequence[Path],
+    say: Callable[[str], None],
+) -> None:
     """Train a stage, or take its finished weights; either way install them in the model."""
     config, accelerator, output = bench.config, bench.accelerator, bench.config.output
     settings: StageConfig = getattr(config, name)
@@ -168,6 +181,9 @@ def _run(name: StageName, bench: Bench, material: Material, say: Callable[[str],
         sources["weights"] = weights
     made_by = fingerprint(config, name, settings, sources, len(material.photographs))
     path = result_path(output, name)
+    if accelerator.is_main_process and not path.exists():
+        take_over(name, output, made_by, reuse, say)
+    accelerator.wait_for_everyone()
     is_finished = path.exists()
     # No process may write the result before all have seen that it is not there.
     accelerator.wait_for_everyone()

@@ -1,0 +1,55 @@
+"""Finished stages of other trainings, taken over where they are what this one would make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ugpnet_core.errors import TrainingError
+from ugpnet_core.training.checkpoint import read_result, result_path
+from ugpnet_core.training.fingerprint import Fingerprint, agree
+from ugpnet_core.weights import copy_whole
+
+
+def take_over(
+    stage: str,
+    output: Path,
+    made_by: Fingerprint,
+    folders: Sequence[Path],
+    say: Callable[[str], None],
+) -> bool:
+    """Put the finished stage of another training in the place of this one's, if the settings and
+    the content of its inputs are the same. Nearly the same is not enough.
+
+    Args:
+        output: of this training.
+        made_by: what the stage would be made by here.
+        folders: outputs of other trainings, the preferred one first.
+
+    Returns:
+        Whether one was found.
+
+    Raises:
+        TrainingError: the disk refuses.
+    """
+    path = result_path(output, stage)
+    for folder in folders:
+        found = result_path(folder, stage)
+        if folder.absolute() == output.absolute() or not found.exists():
+            continue
+        try:
+            before = read_result(found)[1]
+        except TrainingError as error:
+            say(f"Not taken over: {error}")
+            continue
+        if agree(stage, before, made_by):
+            try:
+                copy_whole(found, path)
+            except OSError as error:
+                raise TrainingError(
+                    f"{path} cannot be written ({error.strerror or error}); make room for it, "
+                    "then start again."
+                ) from error
+            say(f"Stage {stage} is the same as that of {folder}, so it is taken over from there.")
+            return True
+    return False
