@@ -33,6 +33,14 @@ Perceptual = Annotated[
         "vgg16*.pth. Default: UGPNET_PERCEPTUAL, else VGG16 in torch's cache.",
     ),
 ]
+Inception = Annotated[
+    str | None,
+    typer.Option(
+        "--inception",
+        help="Network of the FID: a file pt_inception-2015-12-05-*.pth, or 'download'. Default: "
+        "UGPNET_INCEPTION, else one in torch's cache; without, the FID is not computed.",
+    ),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Baselines = Annotated[
     bool, typer.Option("--baselines", help="Also OpenCV's non-local means, at its best.")
@@ -49,6 +57,7 @@ def evaluate(
     csv: Csv = None,
     json: Json = None,
     perceptual_weights: Perceptual = None,
+    inception: Inception = None,
     device: Device = "auto",
     baselines: Baselines = False,
 ) -> None:
@@ -59,22 +68,19 @@ def evaluate(
 
     Example: ugpnet evaluate -m portraits-denoise --data photos --json figures.json
     """
-    from ugpnet_core.cli.measuring import Bar, print_evaluation, print_problems
+    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
     from ugpnet_core.config import TaskConfig
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
-    from ugpnet_core.evaluation.measurement import metric_networks
     from ugpnet_core.evaluation.photographs import degraded_set, find_photographs, paired_set
     from ugpnet_core.evaluation.report import write_csv, write_json
     from ugpnet_core.inference.restorer import choose_device
-    from ugpnet_core.losses.perceptual import optional_perceptual
     from ugpnet_core.model_file import load_model
 
     if degraded is not None and task is not None:
         raise ConfigError("--degraded images have been degraded already; leave out --task.")
     where = choose_device(device)
-    perceptual, missing = optional_perceptual(perceptual_weights)
-    networks = metric_networks(perceptual, missing=missing, device=where)
+    networks = find_networks(perceptual_weights, inception, where)
     files = None if degraded is not None else find_photographs(data, count)
     network = load_model(model)
     if degraded is not None:

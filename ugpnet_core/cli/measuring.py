@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from ugpnet_core.cli.console import plain
 
 if TYPE_CHECKING:
+    import torch
+
+    from ugpnet_core.evaluation.measurement import MetricNetworks
     from ugpnet_core.evaluation.results import Evaluation
 
 
@@ -44,6 +48,29 @@ class Bar:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Show a stage, the steps done and their number."""
         self._progress.update(self._task, description=stage, completed=done, total=total)
+
+
+def find_networks(
+    perceptual_weights: Path | None, inception: str | None, device: torch.device
+) -> MetricNetworks:
+    """Load the networks of those figures whose weights are given or found on this machine.
+
+    Raises:
+        WeightsError: weights that were given do not fit.
+    """
+    from ugpnet_core.evaluation.inception import optional_inception
+    from ugpnet_core.evaluation.measurement import metric_networks
+    from ugpnet_core.losses.perceptual import optional_perceptual
+
+    perceptual, missing = optional_perceptual(perceptual_weights)
+    path, inception_missing = optional_inception(inception, lambda text: typer.echo(text, err=True))
+    return metric_networks(
+        perceptual,
+        missing=missing,
+        inception=path,
+        inception_missing=inception_missing,
+        device=device,
+    )
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:

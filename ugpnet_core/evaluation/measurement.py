@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,8 +39,8 @@ CLEAN = "clean"
 """The photographs' own set; no method may be called so."""
 
 FRECHET_CHANNELS = 512
-# Below this, covariances of 512 features say little.
-FEW_VECTORS = 2048
+# With fewer vectors than this times their length, covariances say little.
+ENOUGH = 4
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class MetricNetworks:
 def metric_networks(
     perceptual: PerceptualConfig | None = None,
     *,
-    missing: str = "",
+    missing: str = "no perceptual network was given.",
+    inception: Path | None = None,
+    inception_missing: str = "no Inception network was given.",
     device: str | torch.device = "cpu",
 ) -> MetricNetworks:
     """Load what the figures need.
@@ -93,9 +96,12 @@ def metric_networks(
     Args:
         perceptual: networks of LPIPS and the substitute of the FID; None: not computed.
         missing: why there is none, for the table.
+        inception: weights of the FID's network; None: not computed.
+        inception_missing: why there are none, for the table.
 
     Raises:
         WeightsError: weights are missing or do not fit.
+        DependencyError: torch-fidelity is not installed, and there are weights for the FID.
     """
     metrics = [
         Metric("psnr", "PSNR (dB)", "higher", 2),
@@ -105,20 +111,43 @@ def metric_networks(
         "PSNR": "over all pixels and channels of an image; mean over images",
         "SSIM": f"Gaussian window {SSIM_WINDOW}, sigma 1.5, per channel of RGB; mean over images",
     }
+    lpips, distances = None, []
     if perceptual is None:
-        missing = missing or "no perceptual network was given."
         metrics.append(Metric("lpips", "LPIPS", "lower", 4, missing=missing))
-        metrics.append(
-            Metric("frechet", "Fréchet distance", "lower", 1, per_image=False, missing=missing)
-        )
-        return MetricNetworks(tuple(metrics), device=device, words=words)
-    names = describe(perceptual)
-    at = f"images resized to {perceptual.resize}" if perceptual.resize else "images as they are"
-    words[names.lpips] = f"linear layers 0.1 of the lpips package, {at}; mean over images"
-    metrics.append(Metric("lpips", names.lpips, "lower", 4))
-    metrics.append(Metric("frechet", names.frechet, "lower", 1, per_image=False))
-    distance = SetDistance(
-        metrics[-1],
+    else:
+        title = describe(perceptual).lpips
+        at = f"images resized to {perceptual.resize}" if perceptual.resize else "images as they are"
+        words[title] = f"linear layers 0.1 of the lpips package, {at}; mean over images"
+        metrics.append(Metric("lpips", title, "lower", 4))
+        lpips = build_lpips(perceptual).to(device)
+    if inception is None:
+        metrics.append(Metric("fid", "FID", "lower", 2, per_image=False, missing=inception_missing))
+    else:
+        distances.append(_fid(inception, device))
+        metrics.append(distances[-1].metric)
+    if perceptual is not None:
+        distances.append(_substitute(perceptual, device))
+        metrics.append(distances[-1].metric)
+    return MetricNetworks(tuple(metrics), lpips, tuple(distances), device, words)
+
+
+def _fid(path: Path, device: str | torch.device) -> SetDistance:
+    from ugpnet_core.evaluation.inception import CHANNELS, Inception
+
+    return SetDistance(
+        Metric("fid", "FID", "lower", 2, per_image=False),
+        CHANNELS,
+        Inception(path).to(device),
+        1,
+        lambda image, seed, name: image.unsqueeze(0),
+        f"Inception-v3 ({path.name}) as in torch-fidelity on whole images of 8 bits, "
+        f"{CHANNELS} numbers",
+    )
+
+
+def _substitute(perceptual: PerceptualConfig, device: str | torch.device) -> SetDistance:
+    return SetDistance(
+        Metric("frechet", describe(perceptual).frechet, "lower", 1, per_image=False),
         FRECHET_CHANNELS,
         build_frechet_features(perceptual).to(device),
         CROPS_PER_IMAGE,
@@ -126,9 +155,6 @@ def metric_networks(
         f"{CROPS_PER_IMAGE} random crops per image of at most {CROP_SIZE}x{CROP_SIZE} at the same "
         "places in every set, RGB, last feature map averaged over positions, "
         f"{FRECHET_CHANNELS} numbers",
-    )
-    return MetricNetworks(
-        tuple(metrics), build_lpips(perceptual).to(device), (distance,), device, words
     )
 
 
@@ -280,7 +306,9 @@ class Measurement:
             vectors = count * distance.vectors_per_image
             words[distance.metric.title] = (
                 f"Fréchet distance to the photographs, {distance.words} (seed {self.seed})"
-            ) + (f"; few vectors ({vectors}), compare with care" if vectors < FEW_VECTORS else "")
+            )
+            if vectors < ENOUGH * distance.channels:
+                words[distance.metric.title] += f"; few vectors ({vectors}), compare with care"
         intervals = f"95 %; means: percentile bootstrap over images, {RESAMPLES} resamples"
         if self.networks.distances:
             intervals += (
