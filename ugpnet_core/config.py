@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 
 class Strict(BaseModel):
@@ -26,10 +27,26 @@ class ComponentConfig(Strict):
 
 
 class TaskConfig(Strict):
-    """A task by name, with options that differ from its defaults."""
+    """A task by name, with options that differ from its defaults; a list is a composition of
+    steps (``ugpnet show composition``)."""
 
     name: str
     options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _composition(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return {"name": "composition", "options": {"steps": list(value)}}
+        return value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Either form, for editors."""
+        step = {"anyOf": [{"type": "string"}, {"type": "object"}]}
+        return {"anyOf": [handler(core_schema), {"type": "array", "items": step}]}
 
 
 class ModelConfig(Strict):

@@ -22,8 +22,8 @@ from ugpnet_core.degradations.kernels import (
     camera_shake_kernel,
     kernel_set,
 )
+from ugpnet_core.degradations.motion import Deblur
 from ugpnet_core.degradations.seeding import rng_for
-from ugpnet_core.degradations.tasks import Deblur
 from ugpnet_core.errors import ConfigError, WeightsError
 
 SIZES = [3, 17, 51, 71]

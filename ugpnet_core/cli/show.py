@@ -104,7 +104,8 @@ def rows_of(card: Card) -> Iterator[Row]:
     elif card["what"] == "model":
         yield from _model_rows(facts)
     else:
-        yield "scale", f"{facts['scale']} (the degraded image is so many times smaller)"
+        scale = facts["scale"] or "set by the options"
+        yield "scale", f"{scale} (the degraded image is so many times smaller)"
     if card["what"] != "task":
         yield "parameters", _parameters(card, measured)
         yield "GMACs", _gmacs(card, measured)

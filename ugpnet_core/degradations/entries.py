@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from ugpnet_core.degradations.ranges import Factor, NotNegative, Positive, Quality
+from ugpnet_core.degradations.step_options import STEP_OPTIONS, ShakeOptions
 from ugpnet_core.plugins import Options, TaskEntry, hookimpl
 
 _PAPER = "UGPNet, WACV 2024, section 4"
@@ -18,49 +20,68 @@ class DenoiseOptions(Options):
     k: float = Field(default=30.0, gt=0, description="photons that a white pixel receives")
 
 
-class DeblurOptions(Options):
+class DeblurOptions(ShakeOptions):
     """Which camera shakes there are, and how large they are."""
 
     resolution: int = Field(
         default=512, gt=0, description="side of the images; kernels scale with it"
     )
-    kernel_size: int = Field(default=71, ge=3, description="side of the kernels at 512 pixels")
-    kernel_count: int = Field(default=1000, gt=0, description="how many kernels to draw from")
-    kernel_seed: int = Field(default=0, ge=0, description="another seed is another set of kernels")
-    kernels: Path | None = Field(
-        default=None,
-        description="a set saved by ugpnet kernels, used as it is instead of the other options",
-    )
-
-    @model_validator(mode="after")
-    def _one_set(self) -> DeblurOptions:
-        given = self.model_fields_set & {"kernel_size", "kernel_count", "kernel_seed"}
-        if self.kernels is not None and given:
-            raise ValueError(
-                f"kernels is a set of its own, leave out {' and '.join(sorted(given))}"
-            )
-        return self
 
 
 class SuperResolutionOptions(Options):
-    """Nothing to choose: eight times smaller is what the task is."""
+    """How much smaller; sr2, sr4, sr8 and sr16 have nothing to choose."""
+
+    factor: int = Field(default=8, ge=2, le=16, description="how many times smaller")
 
 
 class BlindOptions(Options):
-    """The strongest of each degradation; each image draws its own strengths."""
+    """The ranges that each image draws its strengths from, named as in GFPGAN's configuration."""
 
     resolution: int = Field(
         default=512, gt=0, description="side of the images; blur and downsampling scale with it"
     )
-    blur_sigma: float = Field(default=10.0, ge=0.1, description="widest blur at 512, pixels")
-    downsampling: float = Field(default=8.0, ge=1, description="largest factor at 512")
-    noise: float = Field(default=20 / 255, ge=0, description="strongest Gaussian noise")
-    quality: int = Field(default=60, ge=1, le=100, description="lowest JPEG quality")
+    blur_kernel_size: int = Field(default=41, ge=3, description="side of the kernels at 512")
+    kernel_list: tuple[Literal["iso", "aniso"], ...] = Field(
+        default=("iso", "aniso"), description="Gaussian kernels: isotropic, anisotropic"
+    )
+    kernel_prob: tuple[float, ...] = Field(
+        default=(0.5, 0.5), min_length=1, description="how often each"
+    )
+    blur_sigma: Positive = Field(
+        default=(0.1, 10.0), description="standard deviation of the kernels at 512, pixels"
+    )
+    downsample_range: Factor = Field(
+        default=(0.8, 8.0), description="factor at 512; below 1 enlarges"
+    )
+    noise_range: NotNegative = Field(
+        default=(0.0, 20.0), description="standard deviation of Gaussian noise, of 255"
+    )
+    jpeg_range: Quality = Field(default=(60, 100), description="JPEG quality")
+
+    @model_validator(mode="after")
+    def _probabilities(self) -> BlindOptions:
+        if len(self.kernel_prob) != len(self.kernel_list):
+            raise ValueError("give kernel_prob one probability for each of kernel_list")
+        if min(self.kernel_prob) < 0 or not abs(sum(self.kernel_prob) - 1) < 1e-6:
+            raise ValueError("kernel_prob must be probabilities of sum 1")
+        return self
+
+
+class CompositionOptions(Options):
+    """The steps in their order; each may have options of its own."""
+
+    steps: tuple[Any, ...] = Field(
+        default=("blur", "downsample", "noise", "jpeg"),
+        description="of " + ", ".join(STEP_OPTIONS) + "; or {step: {option: value}}",
+    )
+    resolution: int = Field(
+        default=512, gt=0, description="side of the images; sizes of kernels scale with it"
+    )
 
 
 @hookimpl
 def ugpnet_tasks() -> list[TaskEntry]:
-    """Return the tasks of the paper, and blind restoration."""
+    """Return the tasks of the paper, blind restoration, and compositions."""
     return [
         TaskEntry(
             name="denoise",
@@ -72,23 +93,40 @@ def ugpnet_tasks() -> list[TaskEntry]:
         TaskEntry(
             name="deblur",
             description="camera shake: one of 1,000 random 71x71 kernels (at 512 pixels)",
-            factory="ugpnet_core.degradations.tasks:Deblur",
+            factory="ugpnet_core.degradations.motion:Deblur",
             options=DeblurOptions,
             paper=_PAPER,
         ),
         TaskEntry(
-            name="sr8",
-            description="eight times smaller, antialiased bicubic",
+            name="sr",
+            description="2 to 16 times smaller, antialiased bicubic",
             factory="ugpnet_core.degradations.tasks:SuperResolution",
             options=SuperResolutionOptions,
-            scale=8,
+            scale=None,
             paper=_PAPER,
+        ),
+        *(
+            TaskEntry(
+                name=f"sr{factor}",
+                description=f"{word} times smaller, antialiased bicubic",
+                factory=f"ugpnet_core.degradations.tasks:sr{factor}",
+                scale=factor,
+                paper=_PAPER,
+            )
+            for factor, word in ((2, "two"), (4, "four"), (8, "eight"), (16, "sixteen"))
         ),
         TaskEntry(
             name="blind",
             description="blur, downsampling, noise and JPEG of unknown strength",
             factory="ugpnet_core.degradations.tasks:Blind",
             options=BlindOptions,
-            paper="as face restoration tools train: GFPGAN, CVPR 2021, section 4",
+            paper="GFPGAN, CVPR 2021, section 4.1",
+        ),
+        TaskEntry(
+            name="composition",
+            description="steps of your own choice, as task: [blur, downsample, noise, jpeg]",
+            factory="ugpnet_core.degradations.composition:composition",
+            options=CompositionOptions,
+            scale=None,
         ),
     ]

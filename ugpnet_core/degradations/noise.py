@@ -23,7 +23,13 @@ _LEVELS = 2048  # cells along the probability; a power of two, so that u * _LEVE
 _TABLE_LIMIT = 128.0  # expected photons up to which counts fit into a byte
 
 
-def poisson_gaussian(image: Tensor, rng: np.random.Generator, sigma: float, k: float) -> Tensor:
+def poisson_gaussian(
+    image: Tensor,
+    rng: np.random.Generator,
+    sigma: float,
+    k: float,
+    highest_k: float | None = None,
+) -> Tensor:
     """x = clip(Poisson(k x_gt) / k + N(0, sigma^2)), the noise of the paper's section 4.
 
     The order is a camera's: photons are counted first (mean x_gt, variance x_gt / k), then the
@@ -35,12 +41,13 @@ def poisson_gaussian(image: Tensor, rng: np.random.Generator, sigma: float, k: f
         rng: the only source of randomness.
         sigma: standard deviation of the Gaussian part, for white = 1.
         k: photons that a white pixel receives.
+        highest_k: of the images to come; where k varies, that saves a table for each.
 
     Returns:
         The noisy image, same shape.
     """
     clean = np.clip(image.numpy(), 0, 1).astype(np.float32, copy=False)
-    noisy = poisson(clean * np.float32(k), k, rng).astype(np.float32)
+    noisy = poisson(clean * np.float32(k), highest_k or k, rng).astype(np.float32)
     noisy *= np.float32(1 / k)
     if sigma > 0:
         gaussian = rng.standard_normal(noisy.shape, dtype=np.float32)

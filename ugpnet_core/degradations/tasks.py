@@ -1,25 +1,22 @@
 """The tasks: degradations with their settings, each a :class:`ugpnet_core.protocols.Task`.
 
-Sizes are stated for images of 512 pixels and scale with ``resolution / 512``.
+Sizes are stated for images of 512 pixels and scale with ``resolution / 512``. Further ones:
+:class:`ugpnet_core.degradations.motion.Deblur`, :mod:`ugpnet_core.degradations.composition`.
 """
 
 from __future__ import annotations
 
-import math
+import functools
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from ugpnet_core.degradations.blur import blur, gaussian_kernel, scaled_kernel_size
-from ugpnet_core.degradations.compression import jpeg
-from ugpnet_core.degradations.kernel_files import load_kernels
-from ugpnet_core.degradations.kernels import camera_shake_kernel
-from ugpnet_core.degradations.noise import gaussian, poisson_gaussian
-from ugpnet_core.degradations.resampling import METHODS, coarsen, downsample
-from ugpnet_core.degradations.seeding import rng_for
-from ugpnet_core.image import resize
+from ugpnet_core.degradations.blur import scaled_kernel_size
+from ugpnet_core.degradations.noise import poisson_gaussian
+from ugpnet_core.degradations.ranges import Range
+from ugpnet_core.degradations.resampling import downsample
+from ugpnet_core.degradations.steps import Blur, Downsample, Jpeg, Noise, Step, Upsample
 
 
 @dataclass
@@ -36,92 +33,70 @@ class Denoise:
         return poisson_gaussian(image, rng, self.sigma, self.k)
 
 
-@dataclass
-class Deblur:
-    """x = kernel * x_gt with a random camera shake of a set (paper, section 4).
-
-    The set is that of ``ugpnet_core.degradations.kernels.kernel_set``, of which a kernel is made
-    when it is first drawn; or it stands in the file ``kernels``, which is read when the first one
-    is drawn (so that a model can be loaded where the file is not), and whose kernels are used as
-    they are at every resolution.
-    """
-
-    resolution: int = 512
-    kernel_size: int = 71
-    kernel_count: int = 1000
-    kernel_seed: int = 0
-    kernels: Path | None = None
-    name: str = "deblur"
-    scale: int = 1
-    _drawn: dict[int, Tensor] = field(default_factory=dict, repr=False, compare=False)
-    _read: Tensor | None = field(default=None, repr=False, compare=False)
-
-    def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """Degrade float32 (3, H, W) in [0, 1]."""
-        return blur(image, self.kernel(int(rng.integers(self.count())))).clamp(0, 1)
-
-    def count(self) -> int:
-        """How many kernels there are to draw from."""
-        saved = self._saved()
-        return self.kernel_count if saved is None else len(saved)
-
-    def kernel(self, index: int) -> Tensor:
-        """Kernel number ``index`` of the set, (K, K), non-negative, sum 1, K odd."""
-        saved = self._saved()
-        if saved is not None:
-            return saved[index]
-        if index not in self._drawn:
-            size = scaled_kernel_size(self.kernel_size, self.resolution)
-            self._drawn[index] = camera_shake_kernel(size, rng_for(self.kernel_seed, index))
-        return self._drawn[index]
-
-    def _saved(self) -> Tensor | None:
-        if self._read is None and self.kernels is not None:
-            self._read = load_kernels(self.kernels).kernels
-        return self._read
-
-
-@dataclass
 class SuperResolution:
-    """x = x_gt, eight times smaller, antialiased bicubic (paper, section 4)."""
+    """x = x_gt, ``factor`` times smaller, antialiased bicubic (paper, section 4)."""
 
-    name: str = "sr8"
-    scale: int = 8
+    def __init__(self, factor: int = 8) -> None:
+        self.name = f"sr{factor}"
+        self.scale = factor
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """Degrade float32 (3, H, W) in [0, 1] to (3, ceil(H / 8), ceil(W / 8)); draws nothing."""
+        """Degrade float32 (3, H, W) in [0, 1] to (3, ceil(H / factor), ceil(W / factor)); draws
+        nothing."""
         return downsample(image, self.scale)
+
+
+sr2, sr4, sr8, sr16 = (functools.partial(SuperResolution, factor) for factor in (2, 4, 8, 16))
 
 
 @dataclass
 class Blind:
-    """x = enlarge(JPEG(shrink(kernel * x_gt) + N(0, noise^2))), every strength drawn anew.
+    """x = enlarge(JPEG(shrink(kernel * x_gt) + N(0, sigma^2))), every strength drawn anew.
 
-    Half of the Gaussian kernels are isotropic; the enlarged image has the size of the clean one.
+    The order, the names and the defaults are those of the published configuration of GFPGAN
+    (X. Wang et al., "Towards real-world blind face restoration with generative facial prior",
+    CVPR 2021). Images are shrunk and enlarged without antialiasing, as there; its random changes
+    of colour are left out.
+
+    Args:
+        resolution: side of the images. Kernels scale with it, and so does the factor of
+            downsampling, as far as it is above 1.
+        blur_kernel_size: side of the kernels.
+        kernel_list: kinds of Gaussian kernels, with their probabilities ``kernel_prob``.
+        blur_sigma: standard deviations, pixels; drawn for each axis of an anisotropic kernel.
+        downsample_range: factors; one below 1 enlarges.
+        noise_range: standard deviations, in levels of 255.
+        jpeg_range: qualities.
     """
 
     resolution: int = 512
-    blur_sigma: float = 10.0
-    downsampling: float = 8.0
-    noise: float = 20 / 255
-    quality: int = 60
+    blur_kernel_size: int = 41
+    kernel_list: tuple[str, ...] = ("iso", "aniso")
+    kernel_prob: tuple[float, ...] = (0.5, 0.5)
+    blur_sigma: Range = (0.1, 10.0)
+    downsample_range: Range = (0.8, 8.0)
+    noise_range: Range = (0.0, 20.0)
+    jpeg_range: tuple[int, int] = (60, 100)
     name: str = "blind"
     scale: int = 1
+    _steps: tuple[Step, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        part = self.resolution / 512
+        kinds = zip(self.kernel_list, self.kernel_prob, strict=True)
+        isotropic = sum(probability for kind, probability in kinds if kind == "iso")
+        size = scaled_kernel_size(self.blur_kernel_size, self.resolution)
+        self._steps = (
+            Blur((self.blur_sigma[0] * part, self.blur_sigma[1] * part), isotropic, size),
+            Downsample(self.downsample_range, "bilinear", part),
+            Noise((self.noise_range[0] / 255, self.noise_range[1] / 255)),
+            Jpeg(self.jpeg_range),
+            Upsample("bilinear"),
+        )
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """Degrade float32 (3, H, W) in [0, 1]."""
-        part = self.resolution / 512
-        sigmas = rng.uniform(0.1, self.blur_sigma, 2) * part
-        angle = rng.uniform(0, math.pi)
-        if rng.random() < 0.5:
-            sigmas[1] = sigmas[0]
-        # A factor below 1 would enlarge; such draws leave the size as it is.
-        factor = max(1.0, rng.uniform(0.8, self.downsampling) * part)
-        method = METHODS[int(rng.integers(len(METHODS)))]
-        sigma = rng.uniform(0, self.noise)
-        quality = int(rng.integers(self.quality, 101))
-
-        size = scaled_kernel_size(2 * math.ceil(2 * self.blur_sigma) + 1, self.resolution)
-        x = blur(image, gaussian_kernel(size, max(sigmas[0], 0.1), max(sigmas[1], 0.1), angle))
-        x = gaussian(coarsen(x, factor, method), rng, sigma)
-        return resize(jpeg(x, quality), image.shape[-2:])
+        """Degrade float32 (3, H, W) in [0, 1]; the result has the same size."""
+        x = image
+        for step in self._steps:
+            x = step(x, rng, (image.shape[-2], image.shape[-1]))
+        return x

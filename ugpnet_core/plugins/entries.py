@@ -152,14 +152,15 @@ class TaskEntry:
     """A degradation with its settings.
 
     ``factory`` is called with the validated options as keyword arguments and returns an object
-    that fulfils :class:`ugpnet_core.protocols.Task`.
+    that fulfils :class:`ugpnet_core.protocols.Task`. ``scale`` is that object's; None where the
+    options decide.
     """
 
     name: str
     description: str
     factory: str
     options: type[BaseModel] = Options
-    scale: int = 1
+    scale: int | None = 1
     paper: str = ""
 
 

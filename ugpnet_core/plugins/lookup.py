@@ -6,9 +6,9 @@ import difflib
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
 from ugpnet_core.plugins.discovery import Installed, Problem, describe_error, registry
@@ -21,6 +21,8 @@ from ugpnet_core.plugins.entries import (
     PriorEntry,
     TaskEntry,
 )
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def list_backbones() -> list[BackboneEntry]:
@@ -193,12 +195,27 @@ def validate_options(
         ConfigError: an option is unknown or has an impossible value; the message names both the
             option and the valid ones.
     """
-    fields = entry.options.model_fields
-    valid = ", ".join(fields) or "none"
     what = f"{WORDS[type(entry)]} {entry.name!r}"
     if isinstance(entry, BackboneEntry):
         options = {**entry.preset_options, **options}
-    if entry.options.model_config.get("extra") != "allow":
+    model = checked_options(entry.options, options, what)
+    return {name: getattr(model, name) for name in entry.options.model_fields} | (
+        model.model_extra or {}
+    )
+
+
+def checked_options(model: type[M], options: Mapping[str, Any], what: str) -> M:
+    """Check options against a model; an unknown one is an error even where it would ignore it.
+
+    Args:
+        what: whose options they are, as the message says it: "task 'denoise'".
+
+    Raises:
+        ConfigError: as :func:`validate_options`.
+    """
+    fields = model.model_fields
+    valid = ", ".join(fields) or "none"
+    if model.model_config.get("extra") != "allow":
         aliases = {field.alias for field in fields.values()}
         for name in options:
             if name not in fields and name not in aliases:
@@ -206,11 +223,10 @@ def validate_options(
                 hint = f"did you mean {near[0]!r}? V" if near else "v"
                 raise ConfigError(f"There is no option {name!r} of {what}; {hint}alid: {valid}.")
     try:
-        model = entry.options.model_validate(dict(options))
+        return model.model_validate(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
         raise ConfigError(
             f"Option {where!r} of {what}: {first['msg']}; valid options: {valid}."
         ) from error
-    return {name: getattr(model, name) for name in fields} | (model.model_extra or {})
