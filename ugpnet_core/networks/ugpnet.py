@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ugpnet_core.config import ModelConfig
@@ -99,12 +100,17 @@ def build_model(config: ModelConfig) -> UGPNet:
         PluginError: a backbone, prior or task is not installed, or broken.
         ConfigError: an option is unknown, or the parts do not fit each other.
     """
+    # Numbers of its own: neither the prior's first weights nor those of the restoration module
+    # depend on the other's settings, so that trainings which share one of them begin alike.
+    seed = int(torch.randint(2**62, ()))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        prior = make_prior(config.prior.name, **config.prior.options)
     backbone = create_backbone(config.backbone.name, **config.backbone.options)
     # What names a file or a download would not be found where the model is loaded.
     rebuild: dict[str, Any] | None = getattr(backbone, "rebuild_options", None)
     if rebuild is not None:
         component = config.backbone.model_copy(update={"options": rebuild})
         config = config.model_copy(update={"backbone": component})
-    prior = make_prior(config.prior.name, **config.prior.options)
     task = create_task_at(config.task, prior.resolution)
     return UGPNet(config, backbone, prior, task.scale)

@@ -114,6 +114,21 @@ def train(
     return path
 
 
+def rehearse(config: TrainConfig) -> UGPNet:
+    """Find what would stop a training before its first step, but for the photographs.
+
+    Returns:
+        The untrained model, with its pretrained weights.
+
+    Raises:
+        ConfigError, PluginError, WeightsError, DependencyError, TrainingError: as :func:`train`.
+    """
+    wanted = planned(config)
+    check(config, wanted, resume=True)
+    config, pretrained = read_pretrained_prior(config)
+    return _build(config, wanted, pretrained)
+
+
 def _accelerator(config: TrainConfig) -> Accelerator:
     try:
         accelerator = Accelerator(

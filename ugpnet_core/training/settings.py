@@ -93,21 +93,33 @@ def apply_override(content: dict[str, Any], override: str, word: str = "override
     Raises:
         ConfigError: there is no ``=``, the value is no YAML, or a section is a value.
     """
+    key, value = parse_override(override, word)
+    set_value(content, key, value, f"{word.capitalize()} {override!r}")
+
+
+def parse_override(override: str, word: str = "override") -> tuple[str, Any]:
+    """Take ``key.subkey=value`` apart; errors and ``word`` as :func:`apply_override`."""
     key, equals, text = override.partition("=")
     if not equals or not all(key.split(".")):
         raise ConfigError(f"{override!r} is no {word}; write it as key=value or key.subkey=value.")
     try:
-        value = yaml.safe_load(text)
+        return key, yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"The value of {word} {override!r} is no YAML.") from error
+
+
+def set_value(content: dict[str, Any], key: str, value: Any, source: str) -> None:
+    """Set what a dotted key names in nested sections, which are changed in place.
+
+    Raises:
+        ConfigError: a section is a value; the message begins with ``source``.
+    """
     *sections, last = key.split(".")
     for section in sections:
         inner = content.setdefault(section, {})
         if inner is None:
             inner = content[section] = {}
         if not isinstance(inner, dict):
-            raise ConfigError(
-                f"{word.capitalize()} {override!r}: {section!r} is a value, not a section."
-            )
+            raise ConfigError(f"{source}: {section!r} is a value, not a section.")
         content = inner
     content[last] = value

@@ -1,0 +1,1 @@
+"""Ablations: trainings that differ from one base in named settings, measured side by side."""
