@@ -100,6 +100,12 @@ def test_crops_lie_at_the_same_places_in_every_set() -> None:
     assert random_crops(image, 3, "a.png", size=64, count=2).shape == (2, 1, 30, 40)
 
 
+@pytest.mark.parametrize(("side", "crop"), [(20, 20), (48, 32), (64, 32), (100, 50), (512, 64)])
+def test_crops_are_half_as_wide_as_the_image(side: int, crop: int) -> None:
+    crops = random_crops(torch.rand(1, side, side), 0, "a.png", count=3)
+    assert crops.shape == (3, 1, crop, crop)
+
+
 def noisy_samples() -> Iterator[Sample]:
     generator = torch.Generator().manual_seed(0)
     for value in (0.3, 0.6):

@@ -21,24 +21,27 @@ from torch import Tensor
 from ugpnet_core.degradations.seeding import rng_for
 
 Array = npt.NDArray[np.float64]
-CROP_SIZE = 64
+SMALLEST_CROP, LARGEST_CROP = 32, 64
 CROPS_PER_IMAGE = 32
 
 
 def random_crops(
-    image: Tensor, seed: int, key: str, size: int = CROP_SIZE, count: int = CROPS_PER_IMAGE
+    image: Tensor, seed: int, key: str, size: int | None = None, count: int = CROPS_PER_IMAGE
 ) -> Tensor:
     """Cut crops at places that depend on seed, key and the image's size only.
 
     Args:
         image: (C, H, W).
         key: the image's name, the same in every set.
-        size: side of the crops; smaller images give crops as large as they are.
+        size: side of the crops; default: half the image's, from 32 (below which the networks see
+            too little) to 64. Smaller images give crops as large as they are.
 
     Returns:
         (count, C, min(size, H), min(size, W)).
     """
     height, width = image.shape[-2:]
+    if size is None:
+        size = min(max(min(height, width) // 2, SMALLEST_CROP), LARGEST_CROP)
     high, wide = min(size, height), min(size, width)
     rng = rng_for(seed, "crops", key)
     tops = rng.integers(height - high + 1, size=count).tolist()
@@ -96,17 +99,25 @@ class FeatureStatistics:
 
     def add(self, features: Tensor) -> None:
         """Take in (N, channels)."""
-        self._take(features.detach().cpu().double().numpy())
+        self._take([features.detach().cpu().double().numpy()])
 
-    def _take(self, values: Array) -> None:
-        self.count += len(values)
-        self._sum = self._sum + values.sum(axis=0)
-        self._rows.append(values)
+    def _take(self, batches: Sequence[Array]) -> None:
+        for values in batches:
+            self.count += len(values)
+            self._sum = self._sum + values.sum(axis=0)
+        self._rows.extend(batches)
         if self.count > self.channels:
-            gathered = np.concatenate(self._rows)
-            products = gathered.T @ gathered
-            self._products = products if self._products is None else self._products + products
+            self._products = self._second_moment()
             self._rows = []
+
+    def _second_moment(self) -> Array:
+        """The sum of the vectors' products with themselves, (channels, channels)."""
+        known = np.zeros((self.channels,) * 2) if self._products is None else self._products
+        if not self._rows:
+            return known
+        rows = np.concatenate(self._rows)
+        moment: Array = known + rows.T @ rows
+        return moment
 
     def mean(self) -> Array:
         """The mean (channels,) of everything taken in."""
@@ -163,18 +174,24 @@ class FeatureStatistics:
         """The statistics of all that several took in."""
         whole = cls(parts[0].channels)
         for part in parts:
-            for rows in part._rows:
-                whole._take(rows)
             if part._products is not None:
                 whole.count += part.count
                 whole._sum = whole._sum + part._sum
                 earlier = 0 if whole._products is None else whole._products
                 whole._products = earlier + part._products
-                if whole._rows:
-                    rows = np.concatenate(whole._rows)
-                    whole._products = whole._products + rows.T @ rows
-                    whole._rows = []
+        whole._take([rows for part in parts for rows in part._rows])
         return whole
+
+    def without(self, part: FeatureStatistics) -> FeatureStatistics:
+        """The statistics of what was taken in, less what one of the joined parts took in.
+
+        Only for sets that are not small; smaller ones are joined again.
+        """
+        rest = FeatureStatistics(self.channels)
+        rest.count = self.count - part.count
+        rest._sum = self._sum - part._sum
+        rest._products = self._second_moment() - part._second_moment()
+        return rest
 
 
 def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2: Array) -> float:

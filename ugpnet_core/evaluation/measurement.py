@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ugpnet_core.config import PerceptualConfig
 from ugpnet_core.evaluation.frechet import (
-    CROP_SIZE,
     CROPS_PER_IMAGE,
+    LARGEST_CROP,
+    SMALLEST_CROP,
     Array,
     FeatureStatistics,
     random_crops,
@@ -152,8 +153,8 @@ def _substitute(perceptual: PerceptualConfig, device: str | torch.device) -> Set
         build_frechet_features(perceptual).to(device),
         CROPS_PER_IMAGE,
         random_crops,
-        f"{CROPS_PER_IMAGE} random crops per image of at most {CROP_SIZE}x{CROP_SIZE} at the same "
-        "places in every set, RGB, last feature map averaged over positions, "
+        f"{CROPS_PER_IMAGE} random crops per image, half as wide as it is ({SMALLEST_CROP} to "
+        f"{LARGEST_CROP} pixels), at the same places in every set, RGB, last feature map averaged over positions, "
         f"{FRECHET_CHANNELS} numbers",
     )
 
@@ -223,8 +224,10 @@ class Measurement:
         for distance in self.networks.distances:
             key = distance.metric.key
             known = [name for name in methods if (key, name) in self._statistics]
-            for name, figure in self._distances(key, known, progress).items():
-                figures[name][key] = figure
+            whole, without = self._distances(key, known, progress)
+            self._left_out[key] = whole, without
+            for name, value in whole.items():
+                figures[name][key] = jackknife(value, _of(name, without))
         return figures
 
     def differences(self, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str, str], Figure]:
@@ -261,42 +264,21 @@ class Measurement:
 
     def _distances(
         self, key: str, methods: Sequence[str], progress: Callable[[int, int], None] | None
-    ) -> dict[str, Figure]:
-        """The sets' distances to the photographs, and their intervals.
-
-        One group of images at a time is left out of all sets, so that what is computed for the
-        photographs serves every method.
-        """
+    ) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """The sets' distances to the photographs by method; and once more for each group of
+        images, with that group left out of all sets."""
         parts = {name: self._statistics[key, name] for name in (CLEAN, *methods)}
+        whole = {name: FeatureStatistics.joined(mine) for name, mine in parts.items()}
         groups = len(parts[CLEAN])
-
-        def distances(without: int | None) -> dict[str, float]:
-            chosen = {
-                name: [part for group, part in enumerate(mine) if group != without and part.count]
-                for name, mine in parts.items()
-            }
-            joined = {n: FeatureStatistics.joined(some) for n, some in chosen.items() if some}
-            clean = joined[CLEAN]
-            normal = None if clean.is_small else clean.normal()
-            return {
-                name: clean.distance(joined[name], normal)
-                for name in methods
-                if name in joined and joined[name].count > 1
-            }
-
-        whole = distances(None)
         left_out = []
         for group in range(groups if groups > 1 else 0):
             if progress:
                 progress(group, groups)
-            left_out.append(distances(group))
+            rest = {name: _without(whole[name], mine, group) for name, mine in parts.items()}
+            left_out.append(_to_clean(rest))
         if progress:
             progress(groups, groups)
-        figures = {}
-        for name, value in whole.items():
-            values = [each[name] for each in left_out if name in each]
-            figures[name] = jackknife(value, values) if len(values) == groups else Figure(value)
-        return figures
+        return _to_clean(whole), left_out
 
     def protocol(self) -> dict[str, str]:
         """How the figures and their intervals came about, in words."""
@@ -317,6 +299,30 @@ class Measurement:
             )
         words["intervals"] = intervals
         return words
+
+
+def _without(
+    whole: FeatureStatistics, parts: Sequence[FeatureStatistics], group: int
+) -> FeatureStatistics:
+    if group >= len(parts):  # a method that failed on the last images has fewer groups
+        return whole
+    if not whole.is_small:
+        return whole.without(parts[group])
+    others = [*parts[:group], *parts[group + 1 :]]
+    return FeatureStatistics.joined(others or [FeatureStatistics(whole.channels)])
+
+
+def _to_clean(sets: Mapping[str, FeatureStatistics]) -> dict[str, float]:
+    """The distance of each set to the photographs'; a set of one vector has none."""
+    clean = sets[CLEAN]
+    if clean.count < 2:
+        return {}
+    normal = None if clean.is_small else clean.normal()
+    return {
+        name: clean.distance(mine, normal)
+        for name, mine in sets.items()
+        if name != CLEAN and mine.count > 1
+    }
 
 
 def restored_levels(images: Mapping[str, Tensor], index: int) -> dict[str, Tensor]:
