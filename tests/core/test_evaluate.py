@@ -18,7 +18,6 @@ from ugpnet_core.errors import ConfigError, ImageError
 from ugpnet_core.evaluation.classical import Wiener
 from ugpnet_core.evaluation.evaluate import evaluate, evaluate_on, frechet_ratio
 from ugpnet_core.evaluation.measure import measure_methods
-from ugpnet_core.evaluation.measurement import MetricNetworks, metric_networks
 from ugpnet_core.evaluation.methods import (
     Degraded,
     Function,
@@ -26,6 +25,7 @@ from ugpnet_core.evaluation.methods import (
     PartNames,
     UGPNetRunner,
 )
+from ugpnet_core.evaluation.metric_networks import MetricNetworks, metric_networks
 from ugpnet_core.evaluation.photographs import degraded_set, paired_set
 from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.image import read_image, write_image

@@ -19,8 +19,8 @@ from ugpnet_core.evaluation import inception
 from ugpnet_core.evaluation.frechet import FeatureStatistics
 from ugpnet_core.evaluation.inception import Inception, find_inception, optional_inception
 from ugpnet_core.evaluation.measure import measure_methods
-from ugpnet_core.evaluation.measurement import metric_networks
 from ugpnet_core.evaluation.methods import Degraded
+from ugpnet_core.evaluation.metric_networks import metric_networks
 from ugpnet_core.evaluation.photographs import degraded_set
 from ugpnet_core.image import list_images
 

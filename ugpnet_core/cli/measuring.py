@@ -15,7 +15,7 @@ from ugpnet_core.cli.console import plain
 if TYPE_CHECKING:
     import torch
 
-    from ugpnet_core.evaluation.measurement import MetricNetworks
+    from ugpnet_core.evaluation.metric_networks import MetricNetworks
     from ugpnet_core.evaluation.results import Evaluation
 
 
@@ -59,7 +59,7 @@ def find_networks(
         WeightsError: weights that were given do not fit.
     """
     from ugpnet_core.evaluation.inception import optional_inception
-    from ugpnet_core.evaluation.measurement import metric_networks
+    from ugpnet_core.evaluation.metric_networks import metric_networks
     from ugpnet_core.losses.perceptual import optional_perceptual
 
     perceptual, missing = optional_perceptual(perceptual_weights)

@@ -11,8 +11,8 @@ import torch
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.evaluation.classical import NonLocalMeans
 from ugpnet_core.evaluation.measure import Keep, Progress, measure_methods
-from ugpnet_core.evaluation.measurement import MetricNetworks
 from ugpnet_core.evaluation.methods import Degraded, Runner, UGPNetRunner
+from ugpnet_core.evaluation.metric_networks import MetricNetworks
 from ugpnet_core.evaluation.photographs import TestSet, check_scale, degraded_set
 from ugpnet_core.evaluation.results import Evaluation
 

@@ -11,16 +11,12 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.errors import ConfigError, ImageError, UGPNetError
-from ugpnet_core.evaluation.measurement import (
-    CLEAN,
-    Measurement,
-    MetricNetworks,
-    metric_networks,
-    restored_levels,
-)
+from ugpnet_core.evaluation.measurement import CLEAN, Measurement, restored_levels
 from ugpnet_core.evaluation.methods import Batch, Method, Runner
+from ugpnet_core.evaluation.metric_networks import MetricNetworks, metric_networks
 from ugpnet_core.evaluation.photographs import Sample, TestSet
-from ugpnet_core.evaluation.results import Difference, Evaluation, Figure, MethodResult, Problem
+from ugpnet_core.evaluation.results import Evaluation, Figure, MethodResult, Problem
+from ugpnet_core.evaluation.summary import summarise
 from ugpnet_core.plugins.discovery import describe_error
 
 logger = logging.getLogger(__name__)
@@ -89,19 +85,28 @@ def measure_methods(
     if not measurement.images:
         reason = f" ({seen.problems[0].reason})" if seen.problems else ""
         raise ImageError(f"There is no image in {test_set.root} that can be evaluated{reason}.")
-    figures = measurement.figures(
-        [method.name for method in methods],
+    names = [method.name for method in methods]
+    summary = summarise(
+        measurement,
+        names,
+        [(each.name, each.reference) for each in methods if each.reference in names],
         (lambda done, total: progress("intervals", done, total)) if progress else None,
     )
+    protocol = test_set.protocol()
+    for runner in tuned:
+        protocol |= runner.protocol()
+    protocol |= summary.protocol
+    count, total = len(measurement.images), len(test_set.files)
+    protocol["images"] = f"{count} of {total} files in {test_set.root}"
     return Evaluation(
         title=test_set.title,
         task=test_set.task.name if test_set.task else "",
-        methods=tuple(_result(method, figures[method.name], seen) for method in methods),
+        methods=tuple(_result(method, summary.figures[method.name], seen) for method in methods),
         metrics=measurement.networks.metrics,
         images=tuple(measurement.images),
-        protocol=_protocol(test_set, tuned, measurement),
+        protocol=protocol,
         problems=tuple(seen.problems),
-        differences=_differences(methods, measurement),
+        differences=summary.differences,
         tuned={name: value for runner in tuned for name, value in runner.settings().items()},
     )
 
@@ -184,25 +189,6 @@ def _batches(samples: Iterator[Sample], size: int) -> Iterator[Batch]:
 def _result(method: Method, figures: Mapping[str, Figure], seen: _Problems) -> MethodResult:
     failed = "" if figures else seen.first_of(method.name)
     return MethodResult(method.name, method.kind, method.shown_group, figures, failed=failed)
-
-
-def _differences(methods: Sequence[Method], measurement: Measurement) -> tuple[Difference, ...]:
-    names = {method.name for method in methods}
-    pairs = [(each.name, each.reference) for each in methods if each.reference in names]
-    found = measurement.differences([(name, str(reference)) for name, reference in pairs])
-    return tuple(Difference(*cell, figure) for cell, figure in found.items())
-
-
-def _protocol(
-    test_set: TestSet, runners: Sequence[Runner], measurement: Measurement
-) -> dict[str, str]:
-    protocol = test_set.protocol()
-    for runner in runners:
-        protocol |= runner.protocol()
-    protocol |= measurement.protocol()
-    count, total = len(measurement.images), len(test_set.files)
-    protocol["images"] = f"{count} of {total} files in {test_set.root}"
-    return protocol
 
 
 def _names(runner: Runner) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,15 +72,16 @@ def _resampled_means(
     return means
 
 
-def jackknife(value: float, without: Sequence[float]) -> Figure:
+def jackknife(value: float, without: Sequence[float], lowest: float = -math.inf) -> Figure:
     """An interval of 95 % for a figure of a whole set, by the delete-a-group jackknife.
 
     For figures that a bootstrap distorts: images that are drawn twice make the spread of a set
     too small, and so its Fréchet distance too large.
 
     Args:
-        value: the figure of the whole set, not negative; nor is the interval.
+        value: the figure of the whole set.
         without: for each group of about equal size, the figure of the set without it.
+        lowest: what the figure cannot be below.
     """
     groups = len(without)
     if groups < 2:
@@ -87,4 +89,4 @@ def jackknife(value: float, without: Sequence[float]) -> Figure:
     left_out = np.array(without)
     variance = (groups - 1) / groups * np.square(left_out - left_out.mean()).sum()
     reach = _T_POINTS.get(groups - 1, 1.96) * float(np.sqrt(variance))
-    return Figure(value, max(value - reach, 0.0), value + reach)
+    return Figure(value, max(value - reach, lowest), value + reach)
