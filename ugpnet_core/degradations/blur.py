@@ -5,6 +5,8 @@ Kernels of camera shakes: :mod:`ugpnet_core.degradations.kernels`.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 
 import numpy as np
@@ -29,12 +31,25 @@ def blur(image: Tensor, kernel: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     radius = kernel.shape[-1] // 2
     padded = pad_reflect(image, radius, radius, radius, radius)
-    size = padded.shape[-2:]
     # Circular convolution is the wanted one where the kernel has not wrapped around.
-    spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(kernel, s=size)
+    size = [_fast_length(side) for side in padded.shape[-2:]]
+    spectrum = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernel, s=size)
     full: Tensor = torch.fft.irfft2(spectrum, s=size)
     valid = full[..., 2 * radius : 2 * radius + height, 2 * radius : 2 * radius + width]
     return valid.contiguous()
+
+
+@functools.cache
+def _fast_length(least: int) -> int:
+    """The next length with no prime factor above 7: others make an FFT several times slower."""
+    for length in itertools.count(least):
+        rest = length
+        for prime in (2, 3, 5, 7):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+    raise AssertionError(least)
 
 
 def scaled_kernel_size(size: int, resolution: int) -> int:
