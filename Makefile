@@ -15,11 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench train-portraits clean
+.PHONY: help setup demo test browser lint bench train-portraits clean
 
 help:
 	@echo "make demo             restore a degraded portrait and show where the pictures are"
 	@echo "make test             run the tests"
+	@echo "make browser          install Chromium, in which tests open HTML reports"
 	@echo "make lint             check style and types"
 	@echo "make bench            measure speed and memory"
 	@echo "make train-portraits  train the shipped model from its recipe (hours)"
@@ -33,6 +34,23 @@ demo: $(STAMP)
 test: $(STAMP)
 	@echo "== Tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+# Debian's packages; sudo only where it asks for no password. Nothing to do where both are there.
+browser:
+	@for program in chromium chromium-browser google-chrome; do \
+		if command -v $$program && command -v chromedriver; then exit 0; fi; \
+	done >/dev/null; \
+	if ! command -v apt-get >/dev/null; then as=none; \
+	elif [ "$$(id -u)" = 0 ]; then as=; \
+	elif sudo -n true 2>/dev/null; then as=sudo; \
+	else as=none; fi; \
+	if [ "$$as" = none ]; then \
+		echo "error: install Chromium and its chromedriver (Debian: apt install chromium" \
+			"chromium-driver) for the tests of HTML reports." >&2; exit 1; \
+	fi; \
+	echo "== Installing Chromium and its chromedriver"; \
+	$$as apt-get -qq update && $$as env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+		--no-install-recommends chromium chromium-driver >/dev/null
 
 lint: $(STAMP)
 	@echo "== ruff check"
