@@ -22,24 +22,48 @@ def test_psnr_is_the_closed_form_for_each_image() -> None:
     assert values[2] == math.inf
 
 
-def test_ssim_is_that_of_scikit_image() -> None:
+@pytest.mark.parametrize("size", [(11, 11), (24, 19), (33, 50)])
+def test_psnr_and_ssim_are_those_of_scikit_image_and_torchmetrics(size: tuple[int, int]) -> None:
     metrics = pytest.importorskip("skimage.metrics")
+    from torchmetrics.functional.image import (
+        peak_signal_noise_ratio,
+        structural_similarity_index_measure,
+    )
+
     generator = torch.Generator().manual_seed(0)
-    target = torch.rand(2, 3, 24, 19, generator=generator)
-    x = (target + 0.2 * torch.randn(2, 3, 24, 19, generator=generator)).clamp(0, 1)
-    expected = [
-        metrics.structural_similarity(
-            a.numpy().astype(np.float64),
-            b.numpy().astype(np.float64),
-            channel_axis=0,
-            data_range=1.0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
+    smooth = torch.rand(2, 3, 4, 5, generator=generator)
+    target = torch.nn.functional.interpolate(smooth, size, mode="bilinear")
+    x = (target + 0.1 * torch.randn(2, 3, *size, generator=generator)).clamp(0, 1)
+    pairs = [(a.double().numpy(), b.double().numpy()) for a, b in zip(x, target, strict=True)]
+    for found in (ssim(x, target), torch.cat([ssim(x, target[:1])[:1], ssim(x, target[1:])[1:]])):
+        assert found.tolist() == pytest.approx(
+            [
+                metrics.structural_similarity(
+                    a,
+                    b,
+                    channel_axis=0,
+                    data_range=1.0,
+                    gaussian_weights=True,
+                    sigma=1.5,
+                    use_sample_covariance=False,
+                )
+                for a, b in pairs
+            ],
+            abs=1e-9,
         )
-        for a, b in zip(x, target, strict=True)
-    ]
-    assert ssim(x, target).tolist() == pytest.approx(expected, abs=1e-6)
+    assert psnr(x, target).tolist() == pytest.approx(
+        [metrics.peak_signal_noise_ratio(b, a, data_range=1.0) for a, b in pairs], abs=1e-9
+    )
+    for index in range(2):
+        a, b = x[index : index + 1].double(), target[index : index + 1].double()
+        # Its mean covers the mirrored border in some releases; its map is the same in each.
+        _, similarity = structural_similarity_index_measure(
+            a, b, data_range=1.0, return_full_image=True
+        )
+        inside = similarity[..., 5 : size[0] - 5, 5 : size[1] - 5].mean()
+        assert float(ssim(a, b)) == pytest.approx(float(inside), abs=1e-9)
+        expected = float(peak_signal_noise_ratio(a, b, data_range=1.0))
+        assert float(psnr(a, b)) == pytest.approx(expected, abs=1e-5)
     assert ssim(target, target).tolist() == pytest.approx([1, 1])
 
 

@@ -42,7 +42,7 @@ class Measurement:
         clean = sample.clean.unsqueeze(0)
         columns = {
             "psnr": psnr(stacked, clean).tolist(),
-            "ssim": ssim(stacked, clean.expand_as(stacked)).tolist(),
+            "ssim": ssim(stacked, clean).tolist(),
         }
         if self.networks.lpips is not None:
             device = self.networks.device
