@@ -60,7 +60,7 @@ def _navigation(neighbours: Neighbours) -> str:
         (neighbours.previous, "previous", "← Previous"),
         (neighbours.following, "next", "Next →"),
     ):
-        target = f'href="{page}"' if page else 'aria-disabled="true"'
+        target = f'href="{page}"' if page else 'role="link" aria-disabled="true"'
         links.append(f'<a class="button" id="{key}" {target}>{words}</a>')
     return "".join(links)
 

@@ -39,6 +39,7 @@
       const link = find(id);
       if (target === undefined) {
         link.removeAttribute("href");
+        link.setAttribute("role", "link");
         link.setAttribute("aria-disabled", "true");
       } else {
         link.href = Address.orderedLink(target);
