@@ -191,12 +191,12 @@ def write_safetensors(
         except SafetensorError as error:  # the library's word for a disk that refuses
             raise OSError(errno.EIO, str(error)) from error
 
-    _write_whole(Path(path), write)
+    write_beside(Path(path), write)
 
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file beside its place, then move it there in one step."""
-    _write_whole(path, lambda partial: partial.write_bytes(content))
+    write_beside(path, lambda partial: partial.write_bytes(content))
 
 
 def copy_whole(source: Path, path: Path) -> None:
@@ -211,10 +211,11 @@ def copy_whole(source: Path, path: Path) -> None:
         except OSError:  # another disk, or one that knows no links
             shutil.copyfile(source, partial)
 
-    _write_whole(path, place)
+    write_beside(path, place)
 
 
-def _write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_beside(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside the place of another, then move it there in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +16,11 @@ from torch import Tensor
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_task
 from ugpnet_core.image import center_square, read_image, write_image
-from ugpnet_core.training.augmentation import move_together
+from ugpnet_core.training.augmentation import draw_movements, move_together
 from ugpnet_core.training.data import Pair, Pairs, training_batches, validation_batches
 from ugpnet_core.training.display import duration, watched
 from ugpnet_core.training.photographs import Photographs, read_photographs
+from ugpnet_core.training.prefetching import ahead
 
 LEVELS = [torch.full((3, 8, 8), value, dtype=torch.uint8) for value in range(0, 250, 25)]
 
@@ -194,14 +198,51 @@ def test_workers_make_the_same_batches_and_leave_the_global_generator_alone() ->
         assert torch.equal(one.degraded, other.degraded)
 
 
-def test_processes_share_the_samples() -> None:
-    alone = batches(pairs(), 0, 6, batch_size=2)
-    shared = [batches(pairs(), 0, 2, batch_size=2, rank=rank, world=3) for rank in range(3)]
-    assert all(len(one) == 2 for one in shared)
-    in_turn = [batch for step in zip(*shared, strict=True) for batch in step]
-    assert all(map(torch.equal, (b.degraded for b in alone), (b.degraded for b in in_turn)))
-    assert levels(alone) == levels(in_turn)
-    assert sorted(levels(in_turn)[:10]) == list(range(10))
+def test_processes_and_accumulated_batches_share_the_samples_of_an_update() -> None:
+    whole = batches(pairs(), 0, 2, batch_size=12)
+    shared = [
+        batches(pairs(), 0, 2, batch_size=2, accumulate=2, rank=rank, world=3) for rank in range(3)
+    ]
+    assert all(len(one) == 2 * 2 for one in shared)
+    for update, expected in enumerate(whole):
+        parts = [one[2 * update + batch] for one in shared for batch in range(2)]
+        # Every sixth sample belongs to one batch, which begins with one of the first six.
+        in_order = torch.stack([part.degraded for part in parts], dim=1).flatten(0, 1)
+        assert torch.equal(in_order, expected.degraded)
+
+
+def test_batches_are_made_ahead_in_a_thread_that_ends_when_they_are_no_longer_wanted() -> None:
+    def ours() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "ahead"]
+
+    made = training_batches(pairs(), first=0, last=10**9, batch_size=3)
+    first = next(made)
+    assert torch.equal(first.degraded, batches(pairs(), 0, 1)[0].degraded)
+    assert len(ours()) == 1
+    made.close()
+    assert ours() == []
+
+
+def test_things_made_ahead_come_in_order_and_so_do_errors() -> None:
+    asked: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(5):
+            asked.append(number)
+            yield number
+        raise TrainingError("no more")
+
+    with ahead(numbers(), 2) as items:
+        assert next(items) == 0
+        while len(asked) < 4:  # one handed over, two ready, one in the hand
+            time.sleep(0.001)
+        time.sleep(0.05)
+        assert asked == [0, 1, 2, 3]
+        assert [next(items) for _ in range(4)] == [1, 2, 3, 4]
+        with pytest.raises(TrainingError, match="no more"):
+            next(items)
+    with ahead("abc", 1) as letters:
+        assert list(letters) == ["a", "b", "c"]
 
 
 def test_the_validation_set_is_fixed() -> None:
@@ -221,7 +262,7 @@ def test_the_validation_set_is_fixed() -> None:
 def test_both_images_of_a_pair_move_alike_and_stay_in_range() -> None:
     torch.manual_seed(0)
     first = torch.rand(12, 3, 24, 24)
-    moved, moved_too = move_together(first, 1 - first)
+    moved, moved_too = move_together(first, 1 - first, draw_movements(len(first)))
     assert moved.shape == first.shape
     assert torch.allclose(moved, 1 - moved_too, atol=1e-5)
     assert moved.min() >= 0
@@ -248,7 +289,7 @@ def test_movements_are_the_published_ones() -> None:
     ratios, angles, shifts = [], [], []
     for seed in range(60):
         torch.manual_seed(seed)
-        moved, moved_right = move_together(centre, right)
+        moved, moved_right = move_together(centre, right, draw_movements(1))
         shift = position(moved)
         arm = position(moved_right) - shift
         if shift.abs().max() > 0.05:

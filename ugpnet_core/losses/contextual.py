@@ -19,7 +19,11 @@ WEIGHT_BANDWIDTH = 0.5
 
 
 def contextual_loss(
-    x_features: Tensor, y_features: Tensor, bandwidth: float = 0.5, weighted: bool = False
+    x_features: Tensor,
+    y_features: Tensor,
+    bandwidth: float = 0.5,
+    weighted: bool = False,
+    centre: Tensor | None = None,
 ) -> Tensor:
     """-log CX(x, y), mean over the batch: equations 2 to 4 of supplement S.3.
 
@@ -33,10 +37,11 @@ def contextual_loss(
         bandwidth: h of equation 2.
         weighted: weight the best match of each feature of y by exp((1 - d) / 0.5), d its
             distance, as the published training code does; not in the paper.
+        centre: (1, C, 1, 1) to centre with instead, where the batch is part of a larger one.
     """
     with torch.autocast(x_features.device.type, enabled=False):
         x, y = x_features.float(), y_features.float()
-        centre = y.mean(dim=(0, 2, 3), keepdim=True)
+        centre = mean_feature(y) if centre is None else centre
         x = F.normalize(x - centre, dim=1).flatten(2)
         y = F.normalize(y - centre, dim=1).flatten(2)
         distance = 1 - x.transpose(1, 2) @ y  # (N, i, j)
@@ -52,6 +57,11 @@ def contextual_loss(
         else:
             context = best.mean(dim=1)
         return -torch.log(context + EPSILON).mean()
+
+
+def mean_feature(features: Tensor) -> Tensor:
+    """The mean of (N, C, h, w) over batch and positions, (1, C, 1, 1), in float32."""
+    return features.float().mean(dim=(0, 2, 3), keepdim=True)
 
 
 class PatchContextualLoss(nn.Module):
@@ -82,14 +92,24 @@ class PatchContextualLoss(nn.Module):
         self.bandwidth = bandwidth
         self.weighted = weighted
 
-    def forward(self, x: Tensor, target: Tensor) -> Tensor:
-        """Compare x (N, 3, H, W) with target of the same shape, in [0, 1]; returns a scalar."""
+    @torch.no_grad()
+    def centre(self, target: Tensor) -> Tensor:
+        """The mean feature of a target (N, 3, H, W): the centre of a batch, or, averaged over
+        batches of one size, of all of them."""
+        return mean_feature(self.extractor(patches(target, self.patch)))
+
+    def forward(self, x: Tensor, target: Tensor, centre: Tensor | None = None) -> Tensor:
+        """Compare x (N, 3, H, W) with target of the same shape, in [0, 1]; returns a scalar.
+
+        Args:
+            centre: see :func:`contextual_loss`; default: that of the target.
+        """
         if x.shape != target.shape:
             raise ValueError(f"images differ in shape: {tuple(x.shape)}, {tuple(target.shape)}")
         x_features = self.extractor(patches(x, self.patch))
         with torch.no_grad():
             y_features = self.extractor(patches(target, self.patch))
-        return contextual_loss(x_features, y_features, self.bandwidth, self.weighted)
+        return contextual_loss(x_features, y_features, self.bandwidth, self.weighted, centre)
 
 
 def patches(image: Tensor, side: int) -> Tensor:

@@ -7,7 +7,6 @@ OUTPUT/NAME.safetensors         the finished model
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from ugpnet_core.errors import TrainingError, WeightsError
 from ugpnet_core.training.fingerprint import Fingerprint
-from ugpnet_core.weights import read_safetensors, write_safetensors, write_whole
+from ugpnet_core.weights import read_safetensors, write_beside, write_safetensors
 
 
 def checkpoint_path(output: Path, stage: str) -> Path:
@@ -37,12 +36,18 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     Raises:
         TrainingError: the disk refuses; what was there before is untouched.
     """
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            torch.save(dict(state), file)
+
     try:
-        write_whole(path, buffer.getvalue())
+        write_beside(path, write)
     except OSError as error:
         raise _refused(path, error) from error
+    except RuntimeError as error:  # torch's own, with that of the disk behind it
+        behind = error.__context__
+        raise _refused(path, behind if isinstance(behind, OSError) else error) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -102,8 +107,8 @@ def is_result(metadata: Mapping[str, str]) -> bool:
     return {"fingerprint", "record"} <= metadata.keys()
 
 
-def _refused(path: Path, error: OSError) -> TrainingError:
+def _refused(path: Path, error: Exception) -> TrainingError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return TrainingError(
-        f"{path} cannot be written ({error.strerror or error}); make room for it, then go on with "
-        "--resume."
+        f"{path} cannot be written ({reason}); make room for it, then go on with --resume."
     )

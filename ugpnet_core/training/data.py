@@ -6,16 +6,20 @@ and i. A training that is resumed at step t therefore sees what an uninterrupted
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.photographs import Photographs
+from ugpnet_core.training.prefetching import ahead
+
+# Batches that are ready before they are needed: enough for a slow sample or two.
+AHEAD = 4
 
 
 class Pair(NamedTuple):
@@ -62,25 +66,62 @@ class Pairs(Dataset[Pair]):
         return Pair(clean.contiguous(), self.task(clean, rng))
 
 
+class UpdateSamples(Sampler[int]):
+    """The numbers of the samples that a process needs for its updates ``first`` to ``last`` - 1.
+
+    Update u sees the samples from u * images on, as many as ``images`` = batch_size * accumulate *
+    world says; :func:`ugpnet_core.training.processes.shares` says which batch has which of them.
+    """
+
+    def __init__(
+        self, first: int, last: int, batch_size: int, accumulate: int, rank: int, world: int
+    ) -> None:
+        self.updates = range(first, last)
+        self.batch_size = batch_size
+        self.batches = accumulate * world
+        self.own = range(rank * accumulate, (rank + 1) * accumulate)
+
+    def __iter__(self) -> Iterator[int]:
+        for update in self.updates:
+            start = update * self.batch_size * self.batches
+            for batch in self.own:
+                for item in range(self.batch_size):
+                    yield start + item * self.batches + batch
+
+    def __len__(self) -> int:
+        return len(self.updates) * len(self.own) * self.batch_size
+
+
 def training_batches(
-    pairs: Pairs, *, first: int, last: int, batch_size: int, rank: int, world: int, workers: int
-) -> Iterator[Pair]:
-    """Batches number ``first`` to ``last`` - 1 of this process; all processes share the samples."""
-    indices = [
-        (batch * world + rank) * batch_size + item
-        for batch in range(first, last)
-        for item in range(batch_size)
-    ]
+    pairs: Pairs,
+    *,
+    first: int,
+    last: int,
+    batch_size: int,
+    accumulate: int = 1,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+) -> Generator[Pair]:
+    """The batches of one process for the updates ``first`` to ``last`` - 1, ``accumulate`` each.
+
+    They are made ahead of their use: by ``workers`` processes, or without any by a thread, which
+    ends when the generator is closed.
+    """
     loader = DataLoader(
         pairs,
         batch_size=batch_size,
-        sampler=indices,
+        sampler=UpdateSamples(first, last, batch_size, accumulate, rank, world),
         num_workers=workers,
         persistent_workers=False,
         # Workers must not draw their seeds from the global generator, which training resets.
         generator=torch.Generator(),
     )
-    yield from loader
+    if workers:
+        yield from loader
+    else:
+        with ahead(loader, AHEAD) as batches:
+            yield from batches
 
 
 def validation_batches(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,22 +31,46 @@ class FusionStage(SingleLossStage):
     ) -> None:
         self.options = settings
         self.lpips = lpips
-        self.contextual = contextual
+        self.contextual = contextual if settings.contextual_weight > 0 else None
         bench.model.restoration.requires_grad_(False).eval()
         bench.model.synthesis.requires_grad_(False).eval()
         super().__init__(bench, settings, bench.model.fusion)
 
     def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
         """L_1 and L_per against x_gt, L_cf against x_syn; those of weight zero are not computed."""
-        regression, synthesis = self._frozen(pair)
+        return self._losses(pair.clean, *self._frozen(pair), None)
+
+    def losses_of_each(self, batches: Sequence[Pair]) -> Iterator[dict[str, tuple[float, Tensor]]]:
+        """The same with features centred over the whole update, for which what the frozen networks
+        make of all batches is kept."""
+        frozen = [self._frozen(pair) for pair in batches]
+        centre = self._centre([synthesis.image for _, synthesis in frozen])
+        for pair in batches:
+            yield self._losses(pair.clean, *frozen.pop(0), centre)
+
+    def _losses(
+        self,
+        clean: Tensor,
+        regression: RestorationOutput,
+        synthesis: PriorOutput,
+        centre: Tensor | None,
+    ) -> dict[str, tuple[float, Tensor]]:
         image = self.network(*self.bench.model.fusion_inputs(regression, synthesis))
-        terms = {"l1": (self.options.pixel_weight, l1_loss(image, pair.clean))}
+        terms = {"l1": (self.options.pixel_weight, l1_loss(image, clean))}
         if self.lpips is not None and self.options.perceptual_weight > 0:
-            terms["perceptual"] = (self.options.perceptual_weight, self.lpips(image, pair.clean))
-        if self.contextual is not None and self.options.contextual_weight > 0:
-            loss = self.contextual(image, synthesis.image)
+            terms["perceptual"] = (self.options.perceptual_weight, self.lpips(image, clean))
+        if self.contextual is not None:
+            loss = self.contextual(image, synthesis.image, centre)
             terms["contextual"] = (self.options.contextual_weight, loss)
         return terms
+
+    def _centre(self, targets: Sequence[Tensor]) -> Tensor | None:
+        """Of the contextual loss, where a batch is not the whole update."""
+        accelerator = self.bench.accelerator
+        if self.contextual is None or len(targets) * accelerator.num_processes == 1:
+            return None
+        own = torch.stack([self.contextual.centre(target) for target in targets]).mean(0)
+        return cast(Tensor, accelerator.reduce(own, "mean"))
 
     def _frozen(self, pair: Pair) -> tuple[RestorationOutput, PriorOutput]:
         model = self.bench.model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ugpnet_core.training.checkpoint import checkpoint_path, read_checkpoint, wr
 from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.fingerprint import Fingerprint, compare
+from ugpnet_core.training.processes import mean_losses
 from ugpnet_core.training.stage import Losses, Stage
 
 PICTURED = 6
@@ -32,6 +34,14 @@ class Best:
     psnr: float = -math.inf
     step: int = 0
     state: Mapping[str, Tensor] | None = None
+
+
+@dataclass
+class Checkpoint:
+    """Where the last checkpoint is, and after how many iterations it was written, if ever."""
+
+    path: Path
+    step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,16 +72,19 @@ def run_stage(
         AveragedModel(stage.trained, multi_avg_fn=_average(settings.ema)) if settings.ema else None
     )
     best, done, seconds = Best(), 0, 0.0
+    checkpoint = Checkpoint(path)
     if path.exists():
         state = read_checkpoint(path)
         compare(stage.name, state["fingerprint"], made_by, path)
         best = _restore(stage, averaged, state)
         done, seconds = state["step"], state["seconds"]
+        checkpoint.step = done
     batches = training_batches(
         pairs,
-        first=done * settings.accumulate,
-        last=settings.iterations * settings.accumulate,
+        first=done,
+        last=settings.iterations,
         batch_size=settings.batch_size,
+        accumulate=settings.accumulate,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
         workers=config.data.workers,
@@ -79,17 +92,23 @@ def run_stage(
     images_per_step = settings.batch_size * settings.accumulate * accelerator.num_processes
     started, since, since_step = time.monotonic() - seconds, time.monotonic(), done
     sums: Losses = {}
-    with Display(
-        stage.name, settings.iterations, done, quiet=not accelerator.is_main_process
-    ) as display:
+    with (
+        closing(batches),
+        Display(
+            stage.name, settings.iterations, done, quiet=not accelerator.is_main_process
+        ) as display,
+    ):
         for step in range(done, settings.iterations):
             _seed_step(stage, step)
             _set_learning_rates(stage, step)
             drawn = [stage.bench.to_device(next(batches)) for _ in range(settings.accumulate)]
-            losses = stage.update(drawn, step)
+            losses = mean_losses(accelerator, stage.update(drawn, step))
             if averaged is not None:
                 averaged.update_parameters(stage.trained)
-            _check_finite(stage.name, step, losses, path)
+            for name, value in losses.items():
+                if not math.isfinite(value):
+                    what = f"The {name} loss of stage {stage.name} is {value} at step {step}"
+                    raise _diverged(stage.name, what, checkpoint)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value
             done = step + 1
@@ -108,12 +127,15 @@ def run_stage(
             last = done == settings.iterations
             chosen = averaged.module if averaged is not None else stage.trained
             validated = False
+            to_validate = done % config.validate_every == 0 or last
+            if to_validate or done % config.checkpoint_every == 0:
+                _check_weights(stage, chosen, done, checkpoint)
             figures = stage.measure(chosen, done) if accelerator.is_main_process else {}
             for name, value in figures.items():
                 display.say(f"{stage.name} {done}: {name} {value:.4g}")
             if figures:
                 accelerator.log({f"{stage.name}/{k}": v for k, v in figures.items()}, step=done)
-            if done % config.validate_every == 0 or last:
+            if to_validate:
                 psnr = _validate(stage, chosen, validation)
                 if psnr is not None:
                     validated = True
@@ -127,6 +149,7 @@ def run_stage(
                 if accelerator.is_main_process:
                     elapsed = time.monotonic() - started
                     write_checkpoint(path, _state(stage, averaged, best, done, elapsed, made_by))
+                checkpoint.step = done
                 accelerator.wait_for_everyone()
     chosen = averaged.module if averaged is not None else stage.trained
     keep_best = stage.keeps == "best" and best.state is not None
@@ -155,10 +178,9 @@ def _average(decay: float) -> Callable[[Any, Any, Any], None]:
 
 
 def _seed_step(stage: Stage, step: int) -> None:
-    """Let what a step draws depend on the step alone, and differ between processes."""
-    process = stage.bench.accelerator.process_index
-    keys = (stage.name, "step", step, *((process,) if process else ()))
-    torch.manual_seed(int(rng_for(stage.bench.config.seed, *keys).integers(2**62)))
+    """Let what a step draws depend on the step alone."""
+    rng = rng_for(stage.bench.config.seed, stage.name, "step", step)
+    torch.manual_seed(int(rng.integers(2**62)))
 
 
 def _set_learning_rates(stage: Stage, step: int) -> None:
@@ -168,14 +190,30 @@ def _set_learning_rates(stage: Stage, step: int) -> None:
             group["lr"] = rate * factor
 
 
-def _check_finite(stage: str, step: int, losses: Losses, checkpoint: Path) -> None:
-    bad = [name for name, value in losses.items() if not math.isfinite(value)]
-    if bad:
-        again = f"delete {checkpoint} and " if checkpoint.exists() else ""
-        raise TrainingError(
-            f"The {bad[0]} loss of stage {stage} is {losses[bad[0]]} at step {step}; set a lower "
-            f"{stage}.learning_rate, or {stage}.clip_gradient, then {again}train the stage again."
-        )
+def _check_weights(stage: Stage, chosen: nn.Module, done: int, checkpoint: Checkpoint) -> None:
+    """Refuse to keep weights that are no numbers: a gradient can be none where no loss was.
+
+    Raises:
+        TrainingError: the message names one of them.
+    """
+    for name, network in {**stage.networks, "average": chosen}.items():
+        for key, value in network.state_dict().items():
+            if not bool(value.isfinite().all()):
+                what = (
+                    f"{key} of the {name} of stage {stage.name} has values that are no finite "
+                    f"numbers after {done} iterations"
+                )
+                raise _diverged(stage.name, what, checkpoint)
+
+
+def _diverged(stage: str, what: str, checkpoint: Checkpoint) -> TrainingError:
+    other = f"set a lower {stage}.learning_rate or a {stage}.clip_gradient"
+    if checkpoint.step is None:
+        return TrainingError(f"{what}, before the first checkpoint; {other}.")
+    return TrainingError(
+        f"{what}; the last good checkpoint is {checkpoint.path}, after {checkpoint.step} "
+        f"iterations: go on from there with --resume, or delete it and {other}."
+    )
 
 
 @torch.no_grad()

@@ -29,7 +29,8 @@ from ugpnet_core.protocols import TrainablePrior
 from ugpnet_core.training.adaptive_augmentation import AdaptiveAugmentation
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.prior_quality import PriorQuality
-from ugpnet_core.training.stage import Bench, Losses, Stage, clip
+from ugpnet_core.training.processes import descend
+from ugpnet_core.training.stage import Bench, Losses, Stage
 
 PATH_LENGTH_DECAY = 0.01  # how fast the running mean follows (StyleGAN2's published value)
 TRUNCATION_CODES = 4096
@@ -51,7 +52,7 @@ class PriorStage(Stage):
         super().__init__(bench, settings)
         self.options = settings
         self.quality = quality
-        accelerator, model = bench.accelerator, bench.model
+        model = bench.model
         found: object = model.synthesis.generator
         if not isinstance(found, TrainablePrior):
             raise TrainingError(
@@ -64,16 +65,11 @@ class PriorStage(Stage):
         if bench.config.channels_last:
             discriminator.to(memory_format=torch.channels_last)
         generator.requires_grad_(True)
-        self.generator, generator_steps = accelerator.prepare(
-            generator, self.optimizer(generator, settings.learning_rate)
+        self.generator, generator_steps = self.prepare(generator, settings.learning_rate)
+        self.discriminator, discriminator_steps = self.prepare(
+            discriminator, settings.discriminator_learning_rate
         )
-        self.discriminator, discriminator_steps = accelerator.prepare(
-            discriminator, self.optimizer(discriminator, settings.discriminator_learning_rate)
-        )
-        self.networks = {
-            "network": accelerator.unwrap_model(self.generator),
-            "discriminator": accelerator.unwrap_model(self.discriminator),
-        }
+        self.networks = {"network": self.generator, "discriminator": self.discriminator}
         self.optimizers = {
             "network": (generator_steps, settings.learning_rate),
             "discriminator": (discriminator_steps, settings.discriminator_learning_rate),
@@ -85,31 +81,32 @@ class PriorStage(Stage):
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """One step of G, then one of D on what G made."""
-        values, fakes = self._update_generator(batches, step)
+        codes, mixing = self._draw_codes(batches)
+        self.part(step)
+        values, fakes = self._update_generator(codes, mixing, step)
         values |= self._update_discriminator(batches, fakes, step)
         values["augmentation"] = self.augment.probability
         return values
 
     def _update_generator(
-        self, batches: Sequence[Pair], step: int
+        self, codes: Sequence[Sequence[Tensor]], mixing: int | None, step: int
     ) -> tuple[Losses, Sequence[Tensor]]:
-        accelerator, count = self.bench.accelerator, len(batches)
+        accelerator, count = self.bench.accelerator, len(codes)
         self.generator.train()
         self.discriminator.requires_grad_(False)
         optimizer, _ = self.optimizers["network"]
         optimizer.zero_grad(set_to_none=True)
         values: Losses = {"adversarial": 0.0}
         fakes = []
-        for pair in batches:
-            fake = self._generate(len(pair.clean))
+        for one in codes:
+            fake = self._generate(one, mixing)
             loss = generator_loss(self.discriminator(self.augment(fake)))
             accelerator.backward(loss / count)
             values["adversarial"] += float(loss.detach()) / count
             fakes.append(fake.detach())
         if self.options.path_length_weight > 0 and step % self.options.path_length_every == 0:
-            values["path_length"] = self._regularise_paths(len(batches[0].clean))
-        clip(accelerator, self.generator, self.settings.clip_gradient)
-        optimizer.step()
+            values["path_length"] = self._regularise_paths(len(codes[0][0]))
+        descend(accelerator, self.generator, optimizer, self.settings.clip_gradient)
         return values, fakes
 
     def _update_discriminator(
@@ -134,18 +131,23 @@ class PriorStage(Stage):
                 values["r1"] = values.get("r1", 0.0) + float(penalty.detach()) / count
                 loss = loss + penalty
             accelerator.backward(loss / count)
-        clip(accelerator, self.discriminator, self.settings.clip_gradient)
-        optimizer.step()
-        images = sum(len(pair.clean) for pair in batches) * accelerator.num_processes
-        self.augment.adapt(values["sign_of_real"], images)
+        descend(accelerator, self.discriminator, optimizer, self.settings.clip_gradient)
+        self.augment.adapt(values["sign_of_real"], self.images(batches))
         return values
 
-    def _generate(self, count: int) -> Tensor:
+    def _draw_codes(self, batches: Sequence[Pair]) -> tuple[list[list[Tensor]], int | None]:
+        """Two codes z for each image, by batch, and from which layer on the second one counts, or
+        None where styles are not mixed."""
         generator = cast(TrainablePrior, self.networks["network"])
-        device = self.bench.accelerator.device
-        codes = [torch.randn(count, generator.style_dim).to(device) for _ in range(2)]
+        device, count = self.bench.accelerator.device, self.images(batches)
+        drawn = [torch.randn(count, generator.style_dim).to(device) for _ in range(2)]
         mixing = int(torch.randint(1, generator.num_latents, ()))
-        if float(torch.rand(())) < self.options.mixing:
+        is_mixed = float(torch.rand(())) < self.options.mixing
+        parts = (self.shares(one, batches) for one in drawn)
+        return [list(both) for both in zip(*parts, strict=True)], mixing if is_mixed else None
+
+    def _generate(self, codes: Sequence[Tensor], mixing: int | None) -> Tensor:
+        if mixing is not None:
             output = self.generator(codes, mixing_index=mixing, randomize_noise=True)
         else:
             output = self.generator(codes[0], randomize_noise=True)
@@ -172,8 +174,6 @@ class PriorStage(Stage):
         gradients = torch.autograd.grad(penalty, learning, allow_unused=True)
         for parameter, gradient in zip(learning, gradients, strict=True):
             if gradient is not None:
-                # Outside the wrapper of several processes, so that this must be averaged here.
-                gradient = accelerator.reduce(gradient, "mean")
                 parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return float(now)
 

@@ -11,7 +11,6 @@ from typing import Literal, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
@@ -135,8 +134,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
             mixed_precision="bf16" if config.precision == "bfloat16" else "no",
             log_with=list(config.trackers) or None,
             project_dir=str(config.output),
-            # The layers below the base code take no part in the synthesis stage.
-            kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
         )
     except ValueError as error:
         raise TrainingError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -14,9 +14,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from ugpnet_core.config import StageConfig, TrainConfig
+from ugpnet_core.degradations import rng_for
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.prior_weights import PriorWeights
+from ugpnet_core.training.batch_norm import synchronise_batch_norm
 from ugpnet_core.training.data import Pair
+from ugpnet_core.training.processes import begin_alike, descend, shares
 
 Losses = dict[str, float]
 
@@ -67,7 +70,11 @@ class Stage(ABC):
 
     @abstractmethod
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
-        """Make one step of every optimiser from ``accumulate`` batches; returns the losses."""
+        """Make one step of every optimiser from ``accumulate`` batches; returns the losses.
+
+        All processes come here with torch's generators in the same state. What they must agree on
+        is drawn first, for all images of the update; then they part ways (:meth:`part`).
+        """
 
     @abstractmethod
     def restored(self, network: nn.Module, pair: Pair) -> Tensor | None:
@@ -95,14 +102,40 @@ class Stage(ABC):
         """What the record of the stage should say besides its settings."""
         return {}
 
-    def optimizer(self, network: nn.Module, learning_rate: float) -> Optimizer:
-        """Adam, with decoupled weight decay where asked for, over what learns in a network."""
-        return AdamW(
+    def prepare(self, network: nn.Module, learning_rate: float) -> tuple[nn.Module, Optimizer]:
+        """The network, ready for the device, the precision and the processes, and its optimiser:
+        Adam, with decoupled weight decay where asked for, over what learns."""
+        accelerator = self.bench.accelerator
+        optimizer = AdamW(
             (p for p in network.parameters() if p.requires_grad),
             lr=learning_rate,
             betas=self.settings.betas,
             weight_decay=self.settings.weight_decay,
         )
+        synchronise_batch_norm(network, accelerator)
+        # No wrapper of several processes: `descend` averages the gradients. A wrapper allows one
+        # backward pass for each forward pass, and the turns of G and D have others.
+        prepared: nn.Module = accelerator.prepare_model(network, evaluation_mode=True)
+        begin_alike(accelerator, [prepared])
+        return prepared, accelerator.prepare_optimizer(optimizer)
+
+    def shares(self, drawn: Tensor, batches: Sequence[Pair]) -> list[Tensor]:
+        """For each of these batches, what belongs to it of something drawn for all images of an
+        update."""
+        return shares(drawn, len(batches), self.bench.accelerator)
+
+    def images(self, batches: Sequence[Pair]) -> int:
+        """How many images an update has, in all processes, of which these are one's batches."""
+        processes: int = self.bench.accelerator.num_processes
+        return sum(len(pair.clean) for pair in batches) * processes
+
+    def part(self, step: int) -> None:
+        """Let each process draw numbers of its own for the rest of a step: for dropout, or the
+        noise of a prior."""
+        process = self.bench.accelerator.process_index
+        if process:
+            rng = rng_for(self.bench.config.seed, self.name, "step", step, process)
+            torch.manual_seed(int(rng.integers(2**62)))
 
     def learning_rate_factor(self, step: int) -> float:
         """The schedule: what the learning rates are multiplied with at a step."""
@@ -121,35 +154,30 @@ class SingleLossStage(Stage):
 
     def __init__(self, bench: Bench, settings: StageConfig, network: nn.Module) -> None:
         super().__init__(bench, settings)
-        accelerator = bench.accelerator
         network.requires_grad_(True)
-        optimizer = self.optimizer(network, settings.learning_rate)
-        self.network, prepared = accelerator.prepare(network, optimizer)
-        self.networks = {"network": accelerator.unwrap_model(self.network)}
-        self.optimizers = {"network": (prepared, settings.learning_rate)}
+        self.network, optimizer = self.prepare(network, settings.learning_rate)
+        self.networks = {"network": self.network}
+        self.optimizers = {"network": (optimizer, settings.learning_rate)}
 
     @abstractmethod
     def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
         """Named losses of a batch, each with its weight."""
 
+    def losses_of_each(self, batches: Sequence[Pair]) -> Iterator[dict[str, tuple[float, Tensor]]]:
+        """The losses of each batch of an update, one after the other."""
+        yield from map(self.losses, batches)
+
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """Add up the gradients of the batches, then make one step."""
+        self.part(step)
         optimizer, _ = self.optimizers["network"]
         self.network.train()
         optimizer.zero_grad(set_to_none=True)
         values: Losses = {}
-        for pair in batches:
-            terms = self.losses(pair)
+        for terms in self.losses_of_each(batches):
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
             self.bench.accelerator.backward(total / len(batches))
             for name, (_, loss) in terms.items():
                 values[name] = values.get(name, 0.0) + float(loss.detach()) / len(batches)
-        clip(self.bench.accelerator, self.network, self.settings.clip_gradient)
-        optimizer.step()
+        descend(self.bench.accelerator, self.network, optimizer, self.settings.clip_gradient)
         return values
-
-
-def clip(accelerator: Accelerator, network: nn.Module, norm: float | None) -> None:
-    """Limit the norm of the gradient of a whole network, where a limit is set."""
-    if norm is not None:
-        accelerator.clip_grad_norm_(network.parameters(), norm)

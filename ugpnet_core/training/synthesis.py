@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -13,9 +13,10 @@ from ugpnet_core.factory import create_discriminator
 from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.losses.pixel import l1_loss
-from ugpnet_core.training.augmentation import move_together
+from ugpnet_core.training.augmentation import draw_movements, move_together
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.stage import Bench, Losses, Stage, clip
+from ugpnet_core.training.processes import descend
+from ugpnet_core.training.stage import Bench, Losses, Stage
 from ugpnet_core.weights import fit
 
 
@@ -39,14 +40,12 @@ class SynthesisStage(Stage):
         super().__init__(bench, settings)
         self.options = settings
         self.lpips = lpips
-        model, accelerator = bench.model, bench.accelerator
+        model = bench.model
         model.synthesis.requires_grad_(True)
         model.restoration.requires_grad_(False).eval()
         rate = settings.learning_rate
-        self.synthesis, optimizer = accelerator.prepare(
-            model.synthesis, self.optimizer(model.synthesis, rate)
-        )
-        self.networks = {"network": accelerator.unwrap_model(self.synthesis)}
+        self.synthesis, optimizer = self.prepare(model.synthesis, rate)
+        self.networks = {"network": self.synthesis}
         self.optimizers = {"network": (optimizer, rate)}
         self.discriminator: nn.Module | None = None
         # A prior that brings no discriminator can still be trained without L_adv.
@@ -59,14 +58,14 @@ class SynthesisStage(Stage):
             if bench.config.channels_last:
                 discriminator.to(memory_format=torch.channels_last)
             rate = settings.discriminator_learning_rate
-            self.discriminator, optimizer = accelerator.prepare(
-                discriminator, self.optimizer(discriminator, rate)
-            )
-            self.networks["discriminator"] = accelerator.unwrap_model(self.discriminator)
+            self.discriminator, optimizer = self.prepare(discriminator, rate)
+            self.networks["discriminator"] = self.discriminator
             self.optimizers["discriminator"] = (optimizer, rate)
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """One step of E and G, then one of D on what they made."""
+        moved = self._moved(batches)
+        self.part(step)
         discriminator = self.discriminator if step >= self.options.adversarial_from else None
         self.synthesis.train()
         if discriminator is not None:
@@ -75,8 +74,7 @@ class SynthesisStage(Stage):
         optimizer.zero_grad(set_to_none=True)
         values: Losses = {}
         made: list[tuple[Tensor, Tensor]] = []
-        for pair in batches:
-            regression, clean = self._inputs(pair)
+        for regression, clean in moved:
             fake = self.synthesis(regression).image
             terms = {"l1": (self.options.pixel_weight, l1_loss(fake, clean))}
             if self.lpips is not None and self.options.perceptual_weight > 0:
@@ -88,8 +86,7 @@ class SynthesisStage(Stage):
             self.bench.accelerator.backward(total / len(batches))
             _add(values, {name: loss for name, (_, loss) in terms.items()}, len(batches))
             made.append((fake.detach(), clean))
-        clip(self.bench.accelerator, self.synthesis, self.settings.clip_gradient)
-        optimizer.step()
+        descend(self.bench.accelerator, self.synthesis, optimizer, self.settings.clip_gradient)
         if discriminator is not None:
             _add(values, self._update_discriminator(discriminator, made, step), 1)
         return values
@@ -114,17 +111,23 @@ class SynthesisStage(Stage):
                 losses["r1"] = losses.get("r1", 0) + penalty.detach() / len(made)
                 loss = loss + penalty
             self.bench.accelerator.backward(loss / len(made))
-        clip(self.bench.accelerator, discriminator, self.settings.clip_gradient)
-        optimizer.step()
+        descend(self.bench.accelerator, discriminator, optimizer, self.settings.clip_gradient)
         return losses
 
-    def _inputs(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """x_reg and x_gt, moved together where asked for."""
+    def _moved(self, batches: Sequence[Pair]) -> Iterator[tuple[Tensor, Tensor]]:
+        """x_reg and x_gt of each batch, moved together where asked for. Draws at once."""
+        if not self.options.augment:
+            return ((self._regression(pair), pair.clean) for pair in batches)
+        movements = self.shares(draw_movements(self.images(batches)), batches)
+        return (
+            move_together(self._regression(pair), pair.clean, one)
+            for pair, one in zip(batches, movements, strict=True)
+        )
+
+    def _regression(self, pair: Pair) -> Tensor:
         with torch.no_grad(), self.bench.accelerator.autocast():
-            regression = self.bench.model.restoration(pair.degraded).image.float()
-        if self.options.augment:
-            return move_together(regression, pair.clean)
-        return regression, pair.clean
+            image: Tensor = self.bench.model.restoration(pair.degraded).image.float()
+        return image
 
     def restored(self, network: nn.Module, pair: Pair) -> Tensor:
         """x_syn."""
