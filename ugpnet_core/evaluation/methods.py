@@ -99,6 +99,14 @@ class Runner(ABC):
         """The runner with settings that are the best for a set; itself where it has none."""
         return self
 
+    def alone(self, name: str) -> Callable[[Batch], object]:
+        """What runs one of the methods without the others, for measuring what it costs."""
+        return self
+
+    def network(self) -> nn.Module | None:
+        """The network whose multiply-accumulates count; None: there is none."""
+        return None
+
     def settings(self) -> dict[str, float]:
         """What :meth:`tuned` found, by the name of the method."""
         return {}
@@ -123,6 +131,7 @@ class Function(Runner):
 
     Args:
         restore: (N, 3, r / scale, r / scale) on ``device`` to (N, 3, r, r).
+        words: how it is run, for the protocol.
     """
 
     def __init__(
@@ -130,14 +139,24 @@ class Function(Runner):
         method: Method,
         restore: Callable[[Tensor], Tensor],
         device: str | torch.device = "cpu",
+        words: str = "",
     ) -> None:
         self.methods = (method,)
         self.restore = restore
         self.device = device
+        self.words = words
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Call the function."""
         return {self.methods[0].name: self.restore(batch.degraded.to(self.device))}
+
+    def network(self) -> nn.Module | None:
+        """The function, where it is a network."""
+        return self.restore if isinstance(self.restore, nn.Module) else None
+
+    def protocol(self) -> dict[str, str]:
+        """How it is run."""
+        return {self.methods[0].name: self.words} if self.words else {}
 
 
 @dataclass(frozen=True)
@@ -197,14 +216,7 @@ class UGPNetRunner(Runner):
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Run the network once."""
-        x = batch.degraded
-        side = self.model.resolution // self.model.scale
-        if x.shape[-2:] == (side, side):
-            image, regression, synthesis = self.model(x.to(self.device))
-        else:
-            image, regression, synthesis = run_tiled(
-                self.model, x, tile=side, scale=self.model.scale, device=self.device
-            )
+        image, regression, synthesis = self._run(self.model, batch)
         images = {}
         if self.names.regression is not None:
             images[self.names.regression] = regression
@@ -214,6 +226,31 @@ class UGPNetRunner(Runner):
         for name, fidelity in self.names.fidelities().items():
             images[name] = torch.lerp(image, regression, fidelity) if fidelity else image
         return images
+
+    def _run(
+        self, network: Callable[[Tensor], tuple[Tensor, ...]], batch: Batch
+    ) -> tuple[Tensor, ...]:
+        side = self.model.resolution // self.model.scale
+        if batch.degraded.shape[-2:] == (side, side):
+            return network(batch.degraded.to(self.device))
+        return run_tiled(
+            network, batch.degraded, tile=side, scale=self.model.scale, device=self.device
+        )
+
+    def alone(self, name: str) -> Callable[[Batch], object]:
+        """x_reg needs the restoration module only, and x_syn no fusion."""
+        model = self.model
+        if name == self.names.regression:
+            return lambda batch: self._run(lambda x: (model.restoration(x).image,), batch)
+        if name == self.names.synthesis:
+            return lambda batch: self._run(
+                lambda x: (model.synthesis(model.restoration(x).image).image,), batch
+            )
+        return lambda batch: self._run(model, batch)
+
+    def network(self) -> nn.Module | None:
+        """The UGPNet."""
+        return self.model
 
     def protocol(self) -> dict[str, str]:
         """Say which fidelities were used."""

@@ -91,7 +91,7 @@ def backbone_macs(backbone: Backbone, side: int = SIDE) -> int:
         x = torch.zeros(1, 3, side, side, device=device)
         return backbone.head(backbone.forward_features(padded(backbone, x)))
 
-    return _count(cast("nn.Module", backbone), run)
+    return count_macs(cast("nn.Module", backbone), run)
 
 
 def prior_macs(prior: Prior) -> int:
@@ -101,16 +101,24 @@ def prior_macs(prior: Prior) -> int:
         base = torch.zeros(1, prior.base_channels, prior.base_size, prior.base_size, device=device)
         return prior.synthesize(base, torch.zeros(1, prior.num_styles, prior.style_dim).to(base))
 
-    return _count(cast("nn.Module", prior), run)
+    return count_macs(cast("nn.Module", prior), run)
 
 
 def model_macs(model: UGPNet) -> int:
     """Multiply-accumulates of a whole UGPNet for one image of its resolution."""
     side = model.resolution // model.scale
-    return _count(model, lambda device: model(torch.zeros(1, 3, side, side, device=device)))
+    return count_macs(model, lambda device: model(torch.zeros(1, 3, side, side, device=device)))
 
 
-def _count(network: nn.Module, run: Callable[[torch.device], object]) -> int:
+def count_macs(network: nn.Module, run: Callable[[torch.device], object]) -> int:
+    """Multiply-accumulates of what ``run`` does with a network; nothing is computed.
+
+    Args:
+        run: makes its inputs on the device that it is given, and runs the network on them.
+
+    Raises:
+        Exception: whatever the network raises for tensors without content.
+    """
     device = next((each.device for each in network.parameters()), torch.device("cpu"))
     real = device.type != "meta"
     counter = FlopCounterMode(display=False)
