@@ -96,3 +96,16 @@ def test_a_place_where_nothing_can_be_written_is_an_error_at_once(tmp_path: Path
         HtmlReport(tmp_path / "file" / "report", "title"),
     ):
         pytest.fail("entered")
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/inner/report"])
+def test_a_place_among_the_photographs_is_refused(tmp_path: Path, place: str) -> None:
+    (tmp_path / "photos" / "inner").mkdir(parents=True)
+    inputs = [tmp_path / "others", tmp_path / "photos"]
+    with (
+        pytest.raises(ConfigError, match="taken for photographs"),
+        HtmlReport(tmp_path / place, "title", inputs),
+    ):
+        pytest.fail("entered")
+    with HtmlReport(tmp_path / "photos-report", "title", inputs):
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from ugpnet_core.errors import ConfigError, UGPNetError
@@ -81,6 +82,20 @@ def check_replaceable(target: Path) -> None:
             f"{target} holds files that are no report, {min(strangers)} for one; name another "
             "folder for the report, or move them away."
         )
+
+
+def check_apart(target: Path, inputs: Iterable[Path]) -> None:
+    """Refuse a place within a folder of photographs.
+
+    Raises:
+        ConfigError: it is in one, or is one.
+    """
+    for folder in inputs:
+        if target.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(
+                f"{target} lies in {folder}, where its pictures would be taken for photographs "
+                "the next time; name another folder for the report."
+            )
 
 
 def _entries_of_report(folder: Path) -> set[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from types import TracebackType
 
 from ugpnet_core.errors import UGPNetError
-from ugpnet_core.evaluation.html_report.folder import ReportFolder
+from ugpnet_core.evaluation.html_report.folder import ReportFolder, check_apart
 from ugpnet_core.evaluation.html_report.markup import escape
 from ugpnet_core.evaluation.html_report.names import UniqueNames
 from ugpnet_core.evaluation.html_report.page_data import script
@@ -20,11 +20,12 @@ from ugpnet_core.evaluation.html_report.summary_page import (
     methods_table,
     photographs_section,
     protocol_section,
+    trade_off_section,
 )
 from ugpnet_core.evaluation.results import Comparison, Evaluation
 
 ASSETS = "assets"
-STYLES = ("page.css", "tables.css", "photograph.css")
+STYLES = ("page.css", "tables.css", "chart.css", "photograph.css")
 LIST_SCRIPTS = ("order.js", "list.js")
 PHOTOGRAPH_SCRIPTS = ("order.js", "view.js", "slider.js", "photograph.js")
 DATA = "photographs.js"
@@ -43,19 +44,23 @@ class HtmlReport:
     Args:
         folder: its place: nothing, an empty folder or an older report.
         title: what was evaluated, for people.
+        inputs: folders of photographs, in which no report may lie: its pictures would be taken
+            for photographs the next time.
 
     Raises:
-        ConfigError: (on entering) in the place is something else.
+        ConfigError: (on entering) in the place is something else, or it lies in an input.
         UGPNetError: (on entering) nothing can be written there.
     """
 
-    def __init__(self, folder: Path, title: str) -> None:
+    def __init__(self, folder: Path, title: str, inputs: Iterable[Path] = ()) -> None:
         self.title = title
+        self._inputs = tuple(inputs)
         self._folder = ReportFolder(folder)
         self._names = UniqueNames(ASSETS)
         self._pictures: dict[str, Pictures] = {}
 
     def __enter__(self) -> HtmlReport:
+        check_apart(self._folder.target, self._inputs)
         self._folder.open()
         return self
 
@@ -120,6 +125,7 @@ class HtmlReport:
         body = (
             f"<header>{back}<h1>{escape(above)}</h1><p>{escape(below)}</p></header><main>"
             f"<h2>Methods</h2>{methods_table(evaluation)}{differences_table(evaluation)}"
+            f"{trade_off_section(evaluation)}"
             f"{photographs_section(evaluation, photographs, base)}"
             f"{protocol_section(evaluation)}</main>"
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
+from ugpnet_core.evaluation.html_report.chart import scatter
 from ugpnet_core.evaluation.html_report.markup import (
     COST_TITLES,
     MISSING,
@@ -90,6 +92,34 @@ def differences_table(evaluation: Evaluation) -> str:
         '<p class="note">Means of differences photograph by photograph, with 95 % confidence '
         "intervals: one that does not hold 0 is a difference that other photographs of this kind "
         "would show, too.</p>"
+    )
+
+
+def trade_off_section(evaluation: Evaluation) -> str:
+    """Perception against distortion, a point for each photograph; nothing without LPIPS."""
+    metrics = {metric.key: metric for metric in metrics_computed(evaluation, per_image=True)}
+    if not {"psnr", "lpips"} <= metrics.keys():
+        return ""
+    series = {}
+    for method in evaluation.methods:
+        if method.kind == "degraded":  # far from all others
+            continue
+        psnr, lpips = (evaluation.image_values(method.name, key) for key in ("psnr", "lpips"))
+        points = [
+            (a, b)
+            for a, b in zip(psnr, lpips, strict=True)
+            if a is not None and b is not None and math.isfinite(a + b)
+        ]
+        if points:
+            series[method.name] = points
+    if len(series) < 2:
+        return ""
+    x, y = metrics["psnr"].title, metrics["lpips"].title
+    chart = scatter(series, f"{x}, higher is better", f"{y}, lower is better", f"{y} against {x}")
+    return (
+        f"<h2>Perception and distortion</h2>{chart}"
+        '<p class="note">A dot for each photograph and method, a mark for the means. Lower right '
+        "is better.</p>"
     )
 
 
