@@ -1,0 +1,112 @@
+"""``ugpnet ablate``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ugpnet_core.cli.console import output
+
+if TYPE_CHECKING:
+    from ugpnet_core.ablation.arms import Arm
+
+
+def ablate(
+    config: Annotated[
+        Path, typer.Argument(help="Settings of the ablation, YAML; see examples/configs.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Settings to change: of the ablation (output=..., measuring.count=...), or of "
+            "every training (restoration.iterations=500)."
+        ),
+    ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Train this arm only (ARM, BACKBONE or BACKBONE/ARM) and measure nothing; "
+            "repeatable.",
+        ),
+    ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="To measure on: auto, cpu, cuda, mps, ...")
+    ] = "auto",
+) -> None:
+    """Train variants of one model and measure them side by side.
+
+    Studies of the paper: network-components (Table 3: without R_se and R_mg, with a fusion of
+    images, and the full model) and initialisation (supplement S.5: random or pretrained R and G).
+    An ablation names one of these, or has arms of its own: changes to a training configuration.
+
+    Stages that are the same in several arms are trained once. Stop it at any moment and start it
+    again: it goes on, and what is finished is skipped. Tables (Markdown, LaTeX, CSV, JSON) are
+    written into the output folder.
+
+    Example: ugpnet ablate examples/configs/ablate-components.yaml output=runs/table3
+    """
+    from ugpnet_core.ablation.arms import base_training, chosen_arms, make_arms
+    from ugpnet_core.ablation.settings import read_ablation
+
+    ablation = read_ablation(config, overrides or [])
+    base = base_training(ablation)
+    arms = make_arms(ablation)
+    chosen = chosen_arms(arms, arm or [])
+
+    from ugpnet_core.ablation.files import write_results
+    from ugpnet_core.ablation.measure import measure_arms, photographs_of, table_of
+    from ugpnet_core.ablation.train import check_arms, train_arms
+    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
+    from ugpnet_core.inference.restorer import choose_device
+
+    test_set = photographs_of(ablation, base)
+    check_arms(chosen)
+    # Every process of several trains, and one of them speaks and measures.
+    is_first = os.environ.get("RANK", "0") == "0"
+    command = ["ugpnet", "ablate", str(config), *(overrides or [])]
+    try:
+        train_arms(
+            chosen,
+            arms,
+            reuse=ablation.reuse,
+            say=lambda text: typer.echo(text, err=True) if is_first else None,
+        )
+    except KeyboardInterrupt:
+        words = command + [f"--arm={name}" for name in arm or []]
+        typer.echo(f"Stopped. Go on with: {shlex.join(words)}", err=True)
+        raise typer.Exit(130) from None
+    if not is_first:
+        return
+    if arm:
+        _say_what_is_next(arms, shlex.join(command))
+        return
+    measuring = ablation.measuring
+    where = choose_device(device)
+    perceptual = measuring.perceptual_weights or base.perceptual.weights
+    networks = find_networks(perceptual, measuring.inception, where)
+    with Bar() as bar:
+        comparison = measure_arms(
+            ablation, arms, test_set, networks=networks, device=where, progress=bar
+        )
+    console = output()
+    for evaluation in table_of(comparison).evaluations:
+        console.print(evaluation.title)
+        print_evaluation(evaluation, console)
+    paths = write_results(comparison, ablation.output)
+    console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True)
+    problems = [problem for each in comparison.evaluations for problem in each.problems]
+    print_problems(replace(comparison.evaluations[0], problems=tuple(dict.fromkeys(problems))))
+
+
+def _say_what_is_next(arms: list[Arm], command: str) -> None:
+    from ugpnet_core.ablation.train import unfinished
+
+    missing = unfinished(arms)
+    what = f"Still to train: {', '.join(each.key for each in missing)}; then" if missing else "Now"
+    output().print(f"{what} measure them with: {command}", soft_wrap=True)
