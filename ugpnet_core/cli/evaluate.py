@@ -68,11 +68,16 @@ def evaluate(
 
     Example: ugpnet evaluate -m portraits-denoise --data photos --json figures.json
     """
-    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
-    from ugpnet_core.config import TaskConfig
+    from ugpnet_core.cli.measuring import (
+        Bar,
+        degraded_photographs,
+        find_networks,
+        print_evaluation,
+        print_problems,
+    )
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
-    from ugpnet_core.evaluation.photographs import degraded_set, find_photographs, paired_set
+    from ugpnet_core.evaluation.photographs import find_photographs, paired_set
     from ugpnet_core.evaluation.report import write_csv, write_json
     from ugpnet_core.inference.restorer import choose_device
     from ugpnet_core.model_file import load_model
@@ -86,11 +91,7 @@ def evaluate(
     if degraded is not None:
         test_set = paired_set(data, degraded, network.resolution, scale=network.scale, count=count)
     else:
-        # The task's name alone means the model's settings of it, where it is the model's own.
-        own = network.config.task
-        chosen = own if task in (None, own.name) else TaskConfig(name=str(task))
-        root = data if data.is_dir() else data.parent
-        test_set = degraded_set(files or [], root, network.resolution, chosen, seed)
+        test_set = degraded_photographs(data, files or [], network, task, seed)
 
     console = output()
     with Bar() as bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     import torch
 
     from ugpnet_core.evaluation.metric_networks import MetricNetworks
+    from ugpnet_core.evaluation.photographs import TestSet
     from ugpnet_core.evaluation.results import Evaluation
+    from ugpnet_core.networks.ugpnet import UGPNet
 
 
 class Bar:
@@ -71,6 +74,24 @@ def find_networks(
         inception_missing=inception_missing,
         device=device,
     )
+
+
+def degraded_photographs(
+    data: Path, files: Sequence[Path], model: UGPNet, task: str | None, seed: int
+) -> TestSet:
+    """Photographs at a model's resolution, to be degraded.
+
+    Args:
+        data: the folder they were found in, or the one file.
+        task: default: the model's own. Its name alone means the model's settings of it.
+    """
+    from ugpnet_core.config import TaskConfig
+    from ugpnet_core.evaluation.photographs import degraded_set
+
+    own = model.config.task
+    chosen = own if task in (None, own.name) else TaskConfig(name=str(task))
+    root = data if data.is_dir() else data.parent
+    return degraded_set(files, root, model.resolution, chosen, seed)
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
