@@ -25,6 +25,14 @@ Csv = Annotated[
     typer.Option("--csv", help="Figures per image (default: evaluation-MODEL-TASK.csv)."),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Write a summary for programs.")]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        help="Folder to write web pages to, which open from disk: all pictures with a slider "
+        "between any two, sortable by every figure.",
+    ),
+]
 Perceptual = Annotated[
     Path | None,
     typer.Option(
@@ -56,6 +64,7 @@ def evaluate(
     count: Count = None,
     csv: Csv = None,
     json: Json = None,
+    report: Report = None,
     perceptual_weights: Perceptual = None,
     inception: Inception = None,
     device: Device = "auto",
@@ -66,8 +75,10 @@ def evaluate(
     They are degraded with fixed seeds, or with --degraded they have partners in another folder.
     Beside every mean stands an interval: how far it would move with other photographs.
 
-    Example: ugpnet evaluate -m portraits-denoise --data photos --json figures.json
+    Example: ugpnet evaluate -m portraits-denoise --data photos --report report
     """
+    from contextlib import nullcontext
+
     from ugpnet_core.cli.measuring import (
         Bar,
         degraded_photographs,
@@ -77,6 +88,7 @@ def evaluate(
     )
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
+    from ugpnet_core.evaluation.html_report import HtmlReport
     from ugpnet_core.evaluation.photographs import find_photographs, paired_set
     from ugpnet_core.evaluation.report import write_csv, write_json
     from ugpnet_core.inference.restorer import choose_device
@@ -94,15 +106,20 @@ def evaluate(
         test_set = degraded_photographs(data, files or [], network, task, seed)
 
     console = output()
-    with Bar() as bar:
+    folders = [folder for folder in (data, degraded) if folder is not None]
+    pages = None if report is None else HtmlReport(report, Path(model).stem, folders)
+    with pages or nullcontext(), Bar() as bar:
         result = evaluate_on(
             network,
             test_set,
             networks=networks,
             baselines=baselines,
             device=where,
+            keep=pages.pictures(test_set.title) if pages else None,
             progress=bar,
         )
+        if pages:
+            pages.finish(result)
     print_evaluation(result, console)
     ratio = frechet_ratio(result)
     if ratio is not None:
@@ -117,4 +134,6 @@ def evaluate(
         }
         write_json(result, json, model=model, seed=seed, more=more)
         console.print(f"Summary: {json}", soft_wrap=True)
+    if report is not None:
+        console.print(f"Report: {report / 'index.html'}", soft_wrap=True)
     print_problems(result)

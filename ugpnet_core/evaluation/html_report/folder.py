@@ -20,13 +20,14 @@ class ReportFolder:
     """A folder in the making, which takes its place when it is complete.
 
     Attributes:
-        target: its place.
+        place: as it was named.
+        target: the same, without links: a link stays a link, and what it points to is replaced.
         partial: where files are to be written.
     """
 
-    def __init__(self, target: Path) -> None:
-        # A link stays a link: what it points to is replaced.
-        self.target = Path(os.path.realpath(target))
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.target = Path(os.path.realpath(place))
         self.partial = self.target.with_name(f".{self.target.name}.{os.getpid()}.partial")
 
     def open(self) -> None:
@@ -36,13 +37,13 @@ class ReportFolder:
             ConfigError: in the place is something that is not a report.
             UGPNetError: nothing can be written there.
         """
-        check_replaceable(self.target)
+        check_replaceable(self.place)
         try:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.partial.mkdir(parents=True)
         except OSError as error:
             raise UGPNetError(
-                f"{self.target} cannot be written ({error.strerror or error}); name another folder."
+                f"{self.place} cannot be written ({error.strerror or error}); name another folder."
             ) from error
 
     def complete(self) -> None:
@@ -54,7 +55,7 @@ class ReportFolder:
         entries = sorted(path.name for path in self.partial.iterdir())
         mark = {"format": _FORMAT, "entries": [*entries, MARK]}
         (self.partial / MARK).write_text(json.dumps(mark, indent=1) + "\n", encoding="utf-8")
-        check_replaceable(self.target)
+        check_replaceable(self.place)
         older = self.target.with_name(f".{self.target.name}.{os.getpid()}.older")
         if self.target.exists():
             self.target.rename(older)

@@ -60,7 +60,7 @@ class HtmlReport:
         self._pictures: dict[str, Pictures] = {}
 
     def __enter__(self) -> HtmlReport:
-        check_apart(self._folder.target, self._inputs)
+        check_apart(self._folder.place, self._inputs)
         self._folder.open()
         return self
 
@@ -103,7 +103,7 @@ class HtmlReport:
             self._folder.complete()
         except OSError as error:
             raise UGPNetError(
-                f"{self._folder.target} cannot be written ({error.strerror or error}); make room "
+                f"{self._folder.place} cannot be written ({error.strerror or error}); make room "
                 "or name another folder."
             ) from error
 
