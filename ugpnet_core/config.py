@@ -82,11 +82,27 @@ class ModelConfig(Strict):
     )
 
 
+class PairedFolders(Strict):
+    """Images that come degraded: two folders with files of the same names."""
+
+    clean: Path
+    degraded: Path = Field(description="each image is task scale times smaller than its partner")
+
+
+Source = Path | PairedFolders
+
+
 class DataConfig(Strict):
     """Which photographs are learned from, and at which size."""
 
-    train: list[Path] = Field(min_length=1, description="folders of photographs, read recursively")
-    validation: list[Path] = Field(min_length=1, description="folders for the fixed validation set")
+    train: list[Source] = Field(
+        min_length=1,
+        description="folders of photographs, read recursively; WebDataset shards, for instance "
+        "shards/train-{000000..000127}.tar; pairs of folders {clean: DIR, degraded: DIR}",
+    )
+    validation: list[Source] = Field(
+        min_length=1, description="the same for the fixed validation set"
+    )
     resolution: Positive = Field(default=512, description="images are cropped square and resized")
     validation_count: Positive = Field(default=64, description="how many validation images to use")
     flip: bool = Field(default=True, description="mirror half of the images")
@@ -94,8 +110,13 @@ class DataConfig(Strict):
         default=None,
         description="train the restoration stage on random crops of this size (speed)",
     )
-    cache: bool = Field(default=True, description="keep decoded images in memory (uint8)")
-    workers: int = Field(default=0, ge=0, description="loader processes")
+    cache: bool = Field(
+        default=True,
+        description="keep decoded images in memory (uint8), but for those in shards",
+    )
+    workers: int = Field(
+        default=0, ge=0, description="loader processes (0: a thread); of each process that trains"
+    )
 
 
 class PerceptualConfig(Strict):
@@ -121,8 +142,16 @@ class StageConfig(Strict):
     """What every stage has."""
 
     iterations: Positive
-    batch_size: Positive = 8
-    accumulate: Positive = Field(default=1, description="batches per optimiser step")
+    batch_size: Positive = Field(
+        default=8,
+        description="images per batch and process; an update sees batch_size * accumulate * "
+        "processes, which is 8 in the paper",
+    )
+    accumulate: Positive = Field(
+        default=1,
+        description="batches per update, which is then that of one large batch but for batch "
+        "normalisation (in the encoder E), whose statistics are those of each batch",
+    )
     learning_rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: Weight = 0.0

@@ -19,10 +19,10 @@ from ugpnet_core.image import center_square, read_image, write_image
 from ugpnet_core.training.augmentation import draw_movements, move_together
 from ugpnet_core.training.data import Pair, Pairs, training_batches, validation_batches
 from ugpnet_core.training.display import duration, watched
-from ugpnet_core.training.photographs import Photographs, read_photographs
+from ugpnet_core.training.photographs import Photographs, Picture, read_photographs
 from ugpnet_core.training.prefetching import ahead
 
-LEVELS = [torch.full((3, 8, 8), value, dtype=torch.uint8) for value in range(0, 250, 25)]
+LEVELS = [Picture(torch.full((3, 8, 8), value, dtype=torch.uint8)) for value in range(0, 250, 25)]
 
 
 def pairs(count: int = 10, seed: int = 0, **settings: object) -> Pairs:
@@ -89,9 +89,9 @@ def test_on_disk_only_headers_are_read_and_a_bad_file_is_replaced_once_it_is_use
 ) -> None:
     in_memory = read_photographs([mixed], 32)
     with monkeypatch.context() as patch:
-        decoded: list[Path] = []
+        decoded: list[object] = []
         patch.setattr(
-            "ugpnet_core.training.photographs._decode", lambda path, size: decoded.append(path)
+            "ugpnet_core.training.photographs._decode", lambda one, *_: decoded.append(one)
         )
         on_disk = read_photographs([mixed], 32, cache=False)
         assert decoded == []
@@ -155,22 +155,22 @@ def test_each_epoch_takes_every_photograph_once_in_an_order_of_its_own() -> None
 
 def test_half_of_the_images_are_mirrored_with_what_was_made_of_them() -> None:
     ramp = torch.arange(64).view(1, 1, 64).expand(3, 64, 64).to(torch.uint8)
-    source = Pairs(Photographs([ramp]), create_task("sr8"), 0, "restoration")
+    source = Pairs(Photographs([Picture(ramp)]), create_task("sr8"), 0, "restoration")
     made = [source[index] for index in range(60)]
     mirrored = [bool(pair.clean[0, 0, 0] > pair.clean[0, 0, -1]) for pair in made]
     assert 18 < sum(mirrored) < 42
     assert [bool(pair.degraded[0, 0, 0] > pair.degraded[0, 0, -1]) for pair in made] == mirrored
-    still = Pairs(Photographs([ramp]), create_task("sr8"), 0, "restoration", flip=False)
+    still = Pairs(Photographs([Picture(ramp)]), create_task("sr8"), 0, "restoration", flip=False)
     assert all(torch.equal(still[i].clean, made[mirrored.index(False)].clean) for i in range(9))
 
 
 def test_crops_lie_anywhere_in_the_image() -> None:
     grid = (torch.arange(16).view(4, 4) * 10).to(torch.uint8).expand(3, 4, 4)
-    source = Pairs(Photographs([grid]), create_task("denoise"), 0, "x", flip=False, crop=3)
+    source = Pairs(Photographs([Picture(grid)]), create_task("denoise"), 0, "x", flip=False, crop=3)
     corners = {round(float(source[i].clean[0, 0, 0]) * 255) for i in range(60)}
     assert corners == {0, 10, 40, 50}
     assert source[0].clean.shape == source[0].degraded.shape == (3, 3, 3)
-    large = Pairs(Photographs([grid]), create_task("denoise"), 0, "x", crop=9)
+    large = Pairs(Photographs([Picture(grid)]), create_task("denoise"), 0, "x", crop=9)
     assert large[0].clean.shape == (3, 4, 4)
 
 

@@ -21,7 +21,7 @@ from ugpnet_core.training.checkpoint import read_checkpoint
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.loop import Finished, run_stage
-from ugpnet_core.training.photographs import Photographs
+from ugpnet_core.training.photographs import Photographs, Picture
 from ugpnet_core.training.stage import Bench, Losses, Stage
 
 
@@ -62,7 +62,7 @@ class KeepsLast(Scripted):
     keeps: ClassVar[Literal["best", "last"]] = "last"
 
 
-GREY = Photographs([torch.full((3, 4, 4), 127, dtype=torch.uint8)])
+GREY = Photographs([Picture(torch.full((3, 4, 4), 127, dtype=torch.uint8))])
 VALIDATION = [Pair(torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 4, 4), 0.5))]
 
 

@@ -67,6 +67,12 @@ class BlindOptions(Options):
         return self
 
 
+class PairedOptions(Options):
+    """What is known of images that come degraded."""
+
+    scale: int = Field(default=1, ge=1, description="how many times smaller the images come")
+
+
 class CompositionOptions(Options):
     """The steps in their order; each may have options of its own."""
 
@@ -81,7 +87,7 @@ class CompositionOptions(Options):
 
 @hookimpl
 def ugpnet_tasks() -> list[TaskEntry]:
-    """Return the tasks of the paper, blind restoration, and compositions."""
+    """Return the tasks of the paper, blind restoration, compositions, and paired images."""
     return [
         TaskEntry(
             name="denoise",
@@ -127,6 +133,13 @@ def ugpnet_tasks() -> list[TaskEntry]:
             description="steps of your own choice, as task: [blur, downsample, noise, jpeg]",
             factory="ugpnet_core.degradations.composition:composition",
             options=CompositionOptions,
+            scale=None,
+        ),
+        TaskEntry(
+            name="paired",
+            description="images that come degraded: pairs of folders {clean: DIR, degraded: DIR}",
+            factory="ugpnet_core.degradations.paired:Paired",
+            options=PairedOptions,
             scale=None,
         ),
     ]

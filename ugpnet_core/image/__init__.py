@@ -7,6 +7,7 @@ Everywhere else an image is a float32 RGB tensor (3, H, W) or (N, 3, H, W) in [0
 from ugpnet_core.image.files import (
     EXTENSIONS,
     ImageFile,
+    decode_image,
     from_levels,
     list_images,
     read_image,
@@ -20,6 +21,7 @@ __all__ = [
     "ImageFile",
     "MatchedPair",
     "center_square",
+    "decode_image",
     "from_levels",
     "list_images",
     "match_pairs",

@@ -74,6 +74,15 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
         raise ImageError(
             f"{path} cannot be read: {error.strerror or error}; check the path."
         ) from error
+    return decode_image(data, path)
+
+
+def decode_image(data: bytes, path: Path) -> ImageFile:
+    """Decode the whole content of an image file, as :func:`read_image` does.
+
+    Args:
+        path: what the image is called, for errors and ``ImageFile.path``.
+    """
     if not data:
         raise ImageError(f"{path} is empty; replace it by an image.")
     try:

@@ -57,13 +57,21 @@ class Pairs(Dataset[Pair]):
             order = rng_for(self.seed, self.stage, "epoch", epoch)
             self._order = (epoch, order.permutation(len(self.photographs)).tolist())
         rng = rng_for(self.seed, self.stage, "sample", index)
-        clean = self.photographs[self._order[1][position]]
+        clean, degraded = self.photographs.pair(self._order[1][position])
         if self.flip and rng.random() < 0.5:
             clean = clean.flip(-1)
+            degraded = None if degraded is None else degraded.flip(-1)
         if self.crop is not None and self.crop < clean.shape[-1]:
-            top, left = rng.integers(0, clean.shape[-1] - self.crop + 1, size=2).tolist()
-            clean = clean[:, top : top + self.crop, left : left + self.crop]
-        return Pair(clean.contiguous(), self.task(clean, rng))
+            # Of a pair, whole pixels of the degraded image are cut.
+            grid = 1 if degraded is None else self.task.scale
+            places = (clean.shape[-1] - self.crop) // grid + 1
+            top, left = rng.integers(0, places, size=2).tolist()
+            clean = _cut(clean, top * grid, left * grid, self.crop)
+            if degraded is not None:
+                degraded = _cut(degraded, top, left, self.crop // grid)
+        if degraded is None:
+            return Pair(clean.contiguous(), self.task(clean, rng))
+        return Pair(clean.contiguous(), degraded.contiguous())
 
 
 class UpdateSamples(Sampler[int]):
@@ -128,11 +136,17 @@ def validation_batches(
     photographs: Photographs, task: Task, seed: int, batch_size: int = 8
 ) -> list[Pair]:
     """The fixed validation set: the same images, degraded in the same way, at every call."""
-    clean = [photographs[index] for index in range(len(photographs))]
+    both = [photographs.pair(index) for index in range(len(photographs))]
+    clean = [image for image, _ in both]
     degraded = [
-        task(image, rng_for(seed, "validation", index)) for index, image in enumerate(clean)
+        task(image, rng_for(seed, "validation", index)) if given is None else given
+        for index, (image, given) in enumerate(both)
     ]
     return [
         Pair(torch.stack(clean[i : i + batch_size]), torch.stack(degraded[i : i + batch_size]))
         for i in range(0, len(clean), batch_size)
     ]
+
+
+def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:
+    return image[:, top : top + side, left : left + side]

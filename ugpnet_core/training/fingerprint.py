@@ -38,6 +38,7 @@ DEPENDS_ON: Mapping[str, frozenset[str]] = {
     "fusion": frozenset(ModelConfig.model_fields),
 }
 PERCEPTUAL_STAGES = ("synthesis", "fusion")
+LISTING = "names and sizes of the photographs for "
 SETTINGS: Mapping[str, type[StageConfig]] = {
     "prior": PriorStageConfig,
     "restoration": RestorationStageConfig,
@@ -52,12 +53,14 @@ def fingerprint(
     settings: StageConfig,
     inputs: Mapping[str, Path],
     images: int,
+    listings: Mapping[str, str] | None = None,
 ) -> Fingerprint:
     """Everything that a stage's result depends on, by name.
 
     Args:
         inputs: files whose content the stage starts from (earlier stages, pretrained weights).
         images: number of training images.
+        listings: digests of the names and sizes of photographs, by what they are for.
 
     Raises:
         TrainingError: one of the files cannot be read.
@@ -73,6 +76,7 @@ def fingerprint(
     for key in ("seed", "precision", "channels_last", "validate_every"):
         parts[key] = getattr(config, key)
     parts["number of training images"] = images
+    parts |= {f"{LISTING}{what}": digest for what, digest in (listings or {}).items()}
     parts |= {f"content of {name}": _digest(path) for name, path in inputs.items()}
     return {key: json.dumps(value, sort_keys=True) for key, value in parts.items()}
 
@@ -128,6 +132,8 @@ def _completed(stage: str, before: Fingerprint, now: Fingerprint) -> Fingerprint
         for key, field in known.items()
         if not field.is_required()
     }
+    # States from before these were noted are as good as those with which nothing has changed.
+    defaults |= {key: value for key, value in now.items() if key.startswith(LISTING)}
     present = {key: _read_again(fields.get(key), text) for key, text in before.items()}
     return {**defaults, **present}
 

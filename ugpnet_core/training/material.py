@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.training.data import Pair, validation_batches
 from ugpnet_core.training.photographs import Photographs, read_photographs
@@ -13,21 +15,39 @@ from ugpnet_core.training.photographs import Photographs, read_photographs
 
 @dataclass(frozen=True)
 class Material:
-    """The photographs to learn from, and the fixed validation set in batches."""
+    """The photographs to learn from, and the fixed validation set in batches.
+
+    Attributes:
+        listings: for both, a digest of the names and sizes of the files.
+    """
 
     photographs: Photographs
     validation: Sequence[Pair]
+    listings: Mapping[str, str]
 
 
 def read_material(config: TrainConfig, say: Callable[[str], None], quiet: bool) -> Material:
     """Read both, and say what was found and what was skipped.
 
     Raises:
-        TrainingError: a folder is missing or holds no readable image.
+        ConfigError: task "paired" has no pairs.
+        TrainingError: a source is missing or holds no readable image, or pairs have another scale.
+        ImageError: a pair of folders does not match.
     """
     data = config.data
-    photographs = read_photographs(data.train, data.resolution, cache=data.cache, quiet=quiet)
-    validation = read_photographs(data.validation, data.resolution, count=data.validation_count)
+    alone = [one for one in (*data.train, *data.validation) if isinstance(one, Path)]
+    if config.model.task.name == "paired" and alone:
+        raise ConfigError(
+            f"Task 'paired' takes images that come degraded, and {alone[0]} holds clean ones only; "
+            "give data.train and data.validation as {clean: DIR, degraded: DIR}."
+        )
+    task = create_task_at(config.model.task, data.resolution)
+    photographs = read_photographs(
+        data.train, data.resolution, scale=task.scale, cache=data.cache, quiet=quiet
+    )
+    validation = read_photographs(
+        data.validation, data.resolution, scale=task.scale, count=data.validation_count
+    )
     for reason in dict.fromkeys([*photographs.unreadable, *validation.unreadable]):
         say(f"Skipped: {reason}")
     say(
@@ -39,5 +59,11 @@ def read_material(config: TrainConfig, say: Callable[[str], None], quiet: bool) 
             f"{photographs.enlarged} of them are smaller than {data.resolution} pixels and were "
             "enlarged, which teaches blur; larger photographs are better."
         )
-    task = create_task_at(config.model.task, data.resolution)
-    return Material(photographs, validation_batches(validation, task, config.seed))
+    if photographs.resized_pairs:
+        say(
+            f"{photographs.resized_pairs} of them come degraded and were resized to "
+            f"{data.resolution} pixels, which changes noise and blur; pairs of that size are "
+            "better."
+        )
+    listings = {"training": photographs.listing, "validation": validation.listing}
+    return Material(photographs, validation_batches(validation, task, config.seed), listings)

@@ -191,7 +191,8 @@ def _run(
     weights: Path | None = getattr(settings, "weights", None)
     if weights is not None:
         sources["weights"] = weights
-    made_by = fingerprint(config, name, settings, sources, len(material.photographs))
+    images, listings = len(material.photographs), material.listings
+    made_by = fingerprint(config, name, settings, sources, images, listings)
     path = result_path(output, name)
     if accelerator.is_main_process and not path.exists():
         take_over(name, output, made_by, reuse, say)
