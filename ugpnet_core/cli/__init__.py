@@ -37,6 +37,7 @@ COMMANDS = {
     "convert": "ugpnet_core.cli.convert:convert",
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
+    "compare": "ugpnet_core.cli.compare:compare",
     "ablate": "ugpnet_core.cli.ablate:ablate",
     "sample": "ugpnet_core.cli.sample:sample",
     "invert": "ugpnet_core.cli.invert:invert",

@@ -1,4 +1,4 @@
-"""What a method costs for one image: parameters, multiply-accumulates, time and memory (Table 2)."""
+"""What a method costs for one image (Table 2): parameters, multiply-accumulates, time, memory."""
 
 from __future__ import annotations
 

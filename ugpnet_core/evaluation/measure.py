@@ -15,7 +15,7 @@ from ugpnet_core.evaluation.measurement import CLEAN, Measurement, restored_leve
 from ugpnet_core.evaluation.methods import Batch, Method, Runner
 from ugpnet_core.evaluation.metric_networks import MetricNetworks, metric_networks
 from ugpnet_core.evaluation.photographs import Sample, TestSet
-from ugpnet_core.evaluation.results import Evaluation, Figure, MethodResult, Problem
+from ugpnet_core.evaluation.results import Cost, Evaluation, Figure, MethodResult, Problem
 from ugpnet_core.evaluation.summary import summarise
 from ugpnet_core.plugins.discovery import describe_error
 
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 Keep = Callable[[Sample, Mapping[str, Tensor]], None]
 """Called for each photograph with all its images by name ("clean", then the methods in their
 order), (3, r, r) in [0, 1], 8-bit levels. It may write them; holding on to them costs memory."""
+
+MeasureCost = Callable[[Runner, Method, Sample], Cost]
+"""What a method of a runner costs for a sample, see :mod:`ugpnet_core.evaluation.cost`."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, the steps done and their number."""
@@ -36,6 +39,7 @@ def measure_methods(
     networks: MetricNetworks | None = None,
     batch_size: int = 8,
     keep: Keep | None = None,
+    cost: MeasureCost | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Restore photographs with each method, and measure what came out.
@@ -47,6 +51,7 @@ def measure_methods(
         runners: in the order of the table.
         networks: which figures are computed; default: PSNR and SSIM.
         keep: sees every image.
+        cost: measures what each method costs, on the first photograph; default: not measured.
 
     Raises:
         ConfigError: two methods have one name.
@@ -73,7 +78,10 @@ def measure_methods(
         except Exception as error:  # that method's trouble only
             seen.method(runner, "", error)
     measurement = Measurement(networks or metric_networks(), test_set.seed)
+    costs: dict[str, Cost] = {}
     for batch in _batches(samples(test_set.title), batch_size):
+        if cost and not costs:
+            costs = _costs(tuned, cost, batch.samples[0], progress)
         restored = [_run(runner, batch, seen) for runner in tuned]
         for index, sample in enumerate(batch.samples):
             images: dict[str, Tensor] = {}
@@ -101,7 +109,10 @@ def measure_methods(
     return Evaluation(
         title=test_set.title,
         task=test_set.task.name if test_set.task else "",
-        methods=tuple(_result(method, summary.figures[method.name], seen) for method in methods),
+        methods=tuple(
+            _result(method, summary.figures[method.name], costs.get(method.name), seen)
+            for method in methods
+        ),
         metrics=measurement.networks.metrics,
         images=tuple(measurement.images),
         protocol=protocol,
@@ -186,9 +197,28 @@ def _batches(samples: Iterator[Sample], size: int) -> Iterator[Batch]:
         yield Batch.of(gathered)
 
 
-def _result(method: Method, figures: Mapping[str, Figure], seen: _Problems) -> MethodResult:
+def _costs(
+    runners: Sequence[Runner], cost: MeasureCost, sample: Sample, progress: Progress | None
+) -> dict[str, Cost]:
+    pairs = [(runner, method) for runner in runners for method in runner.methods]
+    # One network blended by several fidelities costs the same.
+    known: dict[tuple[Runner, str], Cost] = {}
+    costs = {}
+    for done, (runner, method) in enumerate(pairs):
+        if progress:
+            progress(f"cost of {method.name}", done, len(pairs))
+        key = (runner, method.kind)
+        if key not in known:
+            known[key] = cost(runner, method, sample)
+        costs[method.name] = known[key]
+    return costs
+
+
+def _result(
+    method: Method, figures: Mapping[str, Figure], cost: Cost | None, seen: _Problems
+) -> MethodResult:
     failed = "" if figures else seen.first_of(method.name)
-    return MethodResult(method.name, method.kind, method.shown_group, figures, failed=failed)
+    return MethodResult(method.name, method.kind, method.shown_group, figures, cost, failed)
 
 
 def _names(runner: Runner) -> str:

@@ -119,11 +119,12 @@ class Runner(ABC):
 class Degraded(Runner):
     """The degraded images, bicubically enlarged to the photographs' size."""
 
-    methods = (Method(DEGRADED, "degraded", parameters=0),)
+    def __init__(self, name: str = DEGRADED, group: str = "") -> None:
+        self.methods = (Method(name, "degraded", group, 0),)
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Enlarge."""
-        return {DEGRADED: enlarged(batch.degraded, batch.resolution)}
+        return {self.methods[0].name: enlarged(batch.degraded, batch.resolution)}
 
 
 class Function(Runner):
@@ -132,6 +133,7 @@ class Function(Runner):
     Args:
         restore: (N, 3, r / scale, r / scale) on ``device`` to (N, 3, r, r).
         words: how it is run, for the protocol.
+        network: what the function runs, to count its multiply-accumulates.
     """
 
     def __init__(
@@ -140,19 +142,21 @@ class Function(Runner):
         restore: Callable[[Tensor], Tensor],
         device: str | torch.device = "cpu",
         words: str = "",
+        network: nn.Module | None = None,
     ) -> None:
         self.methods = (method,)
         self.restore = restore
         self.device = device
         self.words = words
+        self._network = network
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Call the function."""
         return {self.methods[0].name: self.restore(batch.degraded.to(self.device))}
 
     def network(self) -> nn.Module | None:
-        """The function, where it is a network."""
-        return self.restore if isinstance(self.restore, nn.Module) else None
+        """The network that was given."""
+        return self._network
 
     def protocol(self) -> dict[str, str]:
         """How it is run."""

@@ -103,10 +103,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
         },
         "intervals": {
             as_key(method.name): keys
-            | {
-                key: None if figure.low is None else [figure.low, figure.high]
-                for key, figure in method.figures.items()
-            }
+            | {key: _interval(figure) for key, figure in method.figures.items()}
             for method in evaluation.methods
         },
         "differences": [
@@ -115,9 +112,7 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
                 "reference": each.reference,
                 "metric": each.metric,
                 "value": finite(each.figure.value),
-                "interval": None
-                if each.figure.low is None
-                else [each.figure.low, each.figure.high],
+                "interval": _interval(each.figure),
             }
             for each in evaluation.differences
         ],
@@ -148,6 +143,11 @@ def as_json(content: Any) -> bytes:
 def finite(value: float | None) -> float | None:
     """The number, or None where JSON cannot hold it."""
     return value if value is not None and math.isfinite(value) else None
+
+
+def _interval(figure: Figure) -> list[float] | None:
+    ends = [end for end in (figure.low, figure.high) if end is not None and math.isfinite(end)]
+    return ends if len(ends) == 2 else None
 
 
 def as_key(name: str) -> str:

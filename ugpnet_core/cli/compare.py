@@ -1,0 +1,62 @@
+"""``ugpnet compare``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ugpnet_core.cli.console import output
+
+
+def compare(
+    config: Annotated[
+        Path, typer.Argument(help="Comparison, YAML; see examples/configs/compare.yaml.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings to change, for instance data.count=20."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write an HTML report with all images here.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")] = "auto",
+) -> None:
+    """Compare methods on tasks: the paper's Tables 1 and 2 and Figs. 4 to 6, for any networks.
+
+    A method is a part of a trained model (x_reg, x_syn, x_hat), a backbone with its published
+    weights, any network that spandrel recognises in a checkpoint, or a classical one. The output
+    folder gets table.md, table.tex, table.csv, per-image.csv, results.json and figures. A method
+    that fails leaves an empty row, and the exit status is 1.
+
+    Example: ugpnet compare examples/configs/compare.yaml data.photographs=[photos] data.count=20
+    """
+    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
+    from ugpnet_core.evaluation.compare_files import compare_into_folder
+    from ugpnet_core.evaluation.settings import CompareConfig
+    from ugpnet_core.inference.restorer import choose_device
+    from ugpnet_core.training.settings import apply_override, read_sections, validated
+
+    content = read_sections(config)
+    for override in overrides or []:
+        apply_override(content, override)
+    settings = validated(CompareConfig, content, str(config))
+    where = choose_device(device)
+    networks = find_networks(settings.perceptual_weights, settings.inception, where)
+    with Bar() as bar:
+        result = compare_into_folder(settings, networks, where, report=report, progress=bar)
+    console = output()
+    for evaluation in result.evaluations:
+        console.print(f"\n{evaluation.title}")
+        print_evaluation(evaluation, console)
+    console.print(f"Tables and figures: {settings.output}", soft_wrap=True)
+    if report is not None:
+        console.print(f"Report: {report / 'index.html'}", soft_wrap=True)
+    problems = tuple(
+        replace(problem, file=f"{each.title}: {problem.file}".removesuffix(": "))
+        for each in result.evaluations
+        for problem in each.problems
+    )
+    print_problems(replace(result.evaluations[0], problems=problems))
