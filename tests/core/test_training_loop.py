@@ -168,9 +168,39 @@ def test_a_loss_that_is_no_number_stops_with_advice(
     with pytest.raises(TrainingError) as caught:
         run(Scripted(made, [0.0] * 3, losses=[1.0, bad, 1.0]))
     checkpoint = made.output / "checkpoints" / "restoration.pt"
-    for part in ("l1 loss", str(bad), "step 1", "restoration.learning_rate", str(checkpoint)):
-        assert part in str(caught.value)
+    assert str(caught.value) == (
+        f"The l1 loss of stage restoration is {bad} at step 1; the last good checkpoint is "
+        f"{checkpoint}, after 1 iterations: go on from there with --resume, or delete it and set a "
+        "lower restoration.learning_rate or a restoration.clip_gradient."
+    )
     assert read_checkpoint(checkpoint)["step"] == 1
+    # It still is the last good one after a resumption that ends in the same way.
+    with pytest.raises(TrainingError, match=r"restoration\.pt, after 1 iterations"):
+        run(Scripted(made, [0.0] * 3, losses=[1.0, bad, 1.0]))
+
+
+def test_before_the_first_checkpoint_there_is_none_to_name(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    made = training_config(restoration=settings(3))
+    with pytest.raises(TrainingError, match="at step 0, before the first checkpoint; set a lower"):
+        run(Scripted(made, [0.0] * 3, losses=[math.nan] * 3))
+    assert not list(made.output.rglob("*.pt"))
+
+
+@pytest.mark.parametrize("ema", [None, 0.5])
+def test_weights_that_are_no_numbers_are_not_kept_though_losses_are_finite(
+    training_config: Callable[..., TrainConfig], ema: float | None
+) -> None:
+    made = training_config(restoration=settings(4, ema=ema), checkpoint_every=1, validate_every=2)
+    with pytest.raises(TrainingError) as caught:
+        run(Scripted(made, [0.0, math.inf, 0.0, 0.0]))
+    checkpoint = made.output / "checkpoints" / "restoration.pt"
+    for part in ("level of the network of stage", "after 2 iterations; the last good", "after 1 "):
+        assert part in str(caught.value)
+    state = read_checkpoint(checkpoint)
+    assert state["step"] == 1
+    assert state["best"]["state"] is None
 
 
 def test_losses_are_shown_as_means_with_rate_and_time_left(
@@ -222,6 +252,9 @@ def test_a_full_disk_is_an_error_that_keeps_the_last_checkpoint(
     checkpoints = made.output / "checkpoints"
     assert [file.name for file in checkpoints.iterdir()] == ["restoration.pt"]
     assert read_checkpoint(checkpoints / "restoration.pt")["step"] == 1
+    resumed = Scripted(made, [0.0] * 3)
+    run(resumed)
+    assert len(resumed.rates) == 2
 
 
 def test_a_damaged_checkpoint_is_named(training_config: Callable[..., TrainConfig]) -> None:

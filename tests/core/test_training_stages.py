@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +17,13 @@ from ugpnet_core.config import (
     SynthesisStageConfig,
     TrainConfig,
 )
+from ugpnet_core.errors import TrainingError
+from ugpnet_core.factory import create_task
 from ugpnet_core.networks.ugpnet import build_model
-from ugpnet_core.training.data import Pair
+from ugpnet_core.training.checkpoint import read_checkpoint
+from ugpnet_core.training.data import Pair, Pairs
+from ugpnet_core.training.loop import run_stage
+from ugpnet_core.training.photographs import Photographs, Picture
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.stage import Bench, Stage
@@ -128,6 +134,49 @@ def test_generator_and_discriminator_take_turns_and_r1_is_lazy(
     assert all(values["r1"] > 0 for values in losses if "r1" in values)
     for network, old in zip(stage.networks.values(), before, strict=True):
         assert changed(network, old)
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "loss"),
+    [
+        ("prior", "prior.discriminator_loss", "discriminator"),
+        ("prior", "prior.path_length_penalty", ""),  # its gradient only: the length is finite
+        ("synthesis", "synthesis.r1_penalty", "r1"),
+        ("synthesis", "synthesis.generator_loss", "adversarial"),
+    ],
+)
+def test_a_loss_of_any_network_that_is_no_number_stops_the_training(
+    training_config: Callable[..., TrainConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    part: str,
+    loss: str,
+) -> None:
+    made = training_config(checkpoint_every=1)
+    stage = adversarial_stage(name, made, r1_every=2)
+    where = f"ugpnet_core.training.{part}"
+    original = pkgutil.resolve_name(where)
+    calls: list[int] = []
+
+    def sometimes(*args: Any, **more: Any) -> Tensor:
+        calls.append(1)
+        value: Tensor = original(*args, **more)
+        return value * float("nan") if len(calls) > 1 else value
+
+    monkeypatch.setattr(where, sometimes)
+    grey = Photographs([Picture(torch.full((3, 32, 32), 127, dtype=torch.uint8))])
+    pairs = Pairs(grey, create_task("denoise"), 0, name)
+    with pytest.raises(TrainingError) as caught:
+        run_stage(stage, pairs, [batch()], {"settings.iterations": "9"})
+    checkpoint = made.output / "checkpoints" / f"{name}.pt"
+    done = read_checkpoint(checkpoint)["step"]
+    assert done >= 1
+    if loss:
+        start = f"The {loss} loss of stage {name} is nan at step {done}; the last good"
+        assert str(caught.value).startswith(start)
+    assert f"is {checkpoint}, after {done} iterations" in str(caught.value)
+    states = read_checkpoint(checkpoint)["networks"].values()
+    assert all(bool(value.isfinite().all()) for state in states for value in state.values())
 
 
 def test_the_generator_step_leaves_no_gradient_in_the_discriminator(

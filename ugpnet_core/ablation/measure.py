@@ -14,6 +14,7 @@ import yaml
 from ugpnet_core.ablation.arms import Arm
 from ugpnet_core.ablation.settings import AblationConfig
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.errors import ConfigError
 from ugpnet_core.evaluation.measure import Progress, measure_methods
 from ugpnet_core.evaluation.methods import Degraded, PartNames, Runner, UGPNetRunner
 from ugpnet_core.evaluation.metric_networks import MetricNetworks
@@ -34,7 +35,14 @@ def photographs_of(ablation: AblationConfig, base: TrainConfig) -> TestSet:
         ImageError: there is none.
         PluginError, ConfigError: the task is not installed, or its options cannot be right.
     """
-    folders = ablation.measuring.data or base.data.validation
+    folders = ablation.measuring.data or [
+        source for source in base.data.validation if isinstance(source, Path)
+    ]
+    if not folders:
+        raise ConfigError(
+            "data.validation of the base holds pairs of folders only; set measuring.data to "
+            "folders of photographs."
+        )
     files = [file for folder in folders for file in find_photographs(folder)]
     roots = [folder if folder.is_dir() else folder.parent for folder in folders]
     root = roots[0] if len(roots) == 1 else Path(os.path.commonpath([p.absolute() for p in roots]))
