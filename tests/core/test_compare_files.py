@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ugpnet_core.cli import main
+from ugpnet_core.evaluation.latex import in_latex, latex
 from ugpnet_core.evaluation.results import (
     Comparison,
     Cost,
@@ -24,7 +25,8 @@ from ugpnet_core.evaluation.results import (
     MethodResult,
     Metric,
 )
-from ugpnet_core.evaluation.tables import best, in_latex, latex, markdown, write_comparison
+from ugpnet_core.evaluation.table_files import write_comparison
+from ugpnet_core.evaluation.tables import best, markdown
 from ugpnet_core.image import read_image
 
 PSNR = Metric("psnr", "PSNR (dB)", "higher", 2)

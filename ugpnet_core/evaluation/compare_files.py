@@ -17,7 +17,7 @@ from ugpnet_core.evaluation.metric_networks import MetricNetworks
 from ugpnet_core.evaluation.photographs import TestSet
 from ugpnet_core.evaluation.results import Comparison
 from ugpnet_core.evaluation.settings import CompareConfig, FiguresConfig
-from ugpnet_core.evaluation.tables import write_comparison
+from ugpnet_core.evaluation.table_files import write_comparison
 
 
 def compare_into_folder(
