@@ -102,7 +102,7 @@ def build_model(config: ModelConfig) -> UGPNet:
     """
     # Numbers of its own: neither the prior's first weights nor those of the restoration module
     # depend on the other's settings, so that trainings which share one of them begin alike.
-    seed = int(torch.randint(2**62, ()))
+    seed = int(torch.randint(2**62, (), device="cpu"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         prior = make_prior(config.prior.name, **config.prior.options)
