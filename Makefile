@@ -8,7 +8,7 @@ STAMP := $(VENV)/complete
 PLUGINS := $(patsubst %/pyproject.toml,%,$(sort $(wildcard ugpnet_backbones/*/pyproject.toml \
 	ugpnet_priors/*/pyproject.toml)))
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
-BENCHMARKS := generator_resampling prior_training training_speed
+BENCHMARKS := generator_resampling prior_training training_speed loader_speed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
 
 # What lies outside .venv must not be imported instead of what is installed in it.

@@ -126,7 +126,7 @@ def ugpnet_tasks() -> list[TaskEntry]:
             description="blur, downsampling, noise and JPEG of unknown strength",
             factory="ugpnet_core.degradations.tasks:Blind",
             options=BlindOptions,
-            paper="GFPGAN, CVPR 2021, section 4.1",
+            paper="published configuration of GFPGAN (CVPR 2021)",
         ),
         TaskEntry(
             name="composition",
