@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser lint bench train-portraits clean
+.PHONY: help setup demo test browser lint bench train-portraits reproduce clean
 
 help:
 	@echo "make demo             restore a degraded portrait and show where the pictures are"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint             check style and types"
 	@echo "make bench            measure speed and memory"
 	@echo "make train-portraits  train the shipped model from its recipe (hours)"
+	@echo "make reproduce        train and measure all of docs/results.md (about two hours)"
 	@echo "make setup            only make the virtual environment in .venv"
 	@echo "make clean            delete .venv and what the tools left behind"
 
@@ -72,6 +73,13 @@ train-portraits: $(STAMP)
 	@$(BIN)/ugpnet train examples/configs/portraits-denoise.yaml --resume \
 		"data.train=[$(DATA)/train]" "data.validation=[$(DATA)/val]" \
 		"perceptual.weights=$(PERCEPTUAL)"
+
+# NATURAL holds photographs of other things than DATA (Fig. 7).
+RUNS ?= runs/reproduce
+JOBS ?= 2
+reproduce: $(STAMP)
+	@$(BIN)/python -m examples.reproduce --data "$(DATA)" --perceptual "$(PERCEPTUAL)" \
+		--runs "$(RUNS)" --jobs $(JOBS) $(if $(NATURAL),--natural "$(NATURAL)")
 
 setup: $(STAMP)
 	@echo "The environment in $(VENV) is ready."
