@@ -50,16 +50,22 @@ class Measurement:
             columns["lpips"] = distances.tolist()
         for distance in self.networks.distances:
             for name, image in {CLEAN: sample.clean, **images}.items():
-                self._collect(distance, name, image, sample.name, group)
+                self.collect(distance, name, image, sample.name, group)
         figures = {
             name: {metric: column[row] for metric, column in columns.items()}
             for row, name in enumerate(images)
         }
         self.images.append(ImageResult(sample.name, figures))
 
-    def _collect(
+    def collect(
         self, distance: SetDistance, name: str, image: Tensor, key: str, group: int
     ) -> None:
+        """Add the features of one image (3, r, r) to a group of a set.
+
+        Args:
+            name: of the set.
+            key: the photograph's name.
+        """
         parts = self.statistics[distance.metric.key].setdefault(name, [])
         while len(parts) <= group:
             parts.append(FeatureStatistics(distance.channels))
