@@ -1,0 +1,187 @@
+"""make reproduce: every command that it would give is valid, and its document says what is true.
+
+The run itself takes hours: docs/results.md is what it wrote.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from examples.reproduce import plan
+from examples.reproduce.document import write_document
+from examples.reproduce.steps import run_side_by_side
+from examples.reproduce.tables import QUALITY, read_rows
+from ugpnet_core.ablation.arms import chosen_arms, make_arms
+from ugpnet_core.ablation.settings import read_ablation
+from ugpnet_core.evaluation.settings import CompareConfig
+from ugpnet_core.image import write_image
+from ugpnet_core.training.settings import read_config
+
+PLACE = plan.Place(Path("data"), Path("natural"), Path("squeezenet.safetensors"), Path("runs"))
+
+
+def split(step: plan.Step) -> tuple[str, list[str], list[str]]:
+    """Command, overrides and options of a step."""
+    command, _, *rest = step.words
+    return command, [w for w in rest if "=" in w and w[0] != "-"], [w for w in rest if w[0] == "-"]
+
+
+@pytest.mark.parametrize(
+    "step", [step for group in plan.trainings(PLACE) for step in group], ids=lambda step: step.name
+)
+def test_trainings_are_valid(step: plan.Step) -> None:
+    command, overrides, options = split(step)
+    assert command == "train"
+    assert "--resume" in options
+    config = read_config(plan.RECIPE, overrides)
+    assert config.data.resolution == plan.SIDE
+    assert config.threads == 1
+    assert (config.prior is not None) == step.name.startswith("prior")
+
+
+def test_every_task_has_two_backbones_and_all_are_compared() -> None:
+    settings = plan.in_yaml(plan.comparison(PLACE))
+    config = CompareConfig.model_validate(yaml.safe_load(settings))
+    trained = {step.words[-2] for step in plan.trainings(PLACE)[1]}
+    assert trained == {f"synthesis.weights={PLACE.prior}"}
+    for task in config.tasks:
+        parts = [method.part for method in config.methods_for(task) if method.model]
+        assert sorted(parts) == ["regression"] * 2 + ["synthesis"] * 2 + ["ugpnet"] * 2
+
+
+def test_ablations_are_valid_and_train_every_arm_before_they_measure() -> None:
+    seen: dict[str, set[str]] = {}
+    for group in plan.ablations(PLACE):
+        for step in group:
+            ablation = read_ablation(Path(step.words[1]), split(step)[1])
+            arms = make_arms(ablation)
+            only = [word.removeprefix("--arm=") for word in split(step)[2]]
+            if only:
+                seen.setdefault(ablation.name, set()).update(
+                    arm.key for arm in chosen_arms(arms, only)
+                )
+            else:
+                assert seen[ablation.name] == {arm.key for arm in arms}
+    assert len(seen) == 2
+
+
+def test_a_full_arm_is_the_training_of_table_1() -> None:
+    # Otherwise nothing would be shared, and Table 3 would stand beside other models than Table 1.
+    step = plan.ablations(PLACE)[0][0]
+    arms = {arm.key: arm for arm in make_arms(read_ablation(Path(step.words[1]), split(step)[1]))}
+    for one in plan.trainings(PLACE)[1]:
+        if not one.name.startswith("deblur"):
+            continue
+        config = read_config(plan.RECIPE, split(one)[1])
+        backbone = "HINet" if "hinet" in one.name else "NAFNet"
+        left_out = {"name", "output"}
+        assert arms[f"{backbone}/full"].config.model_dump(exclude=left_out) == config.model_dump(
+            exclude=left_out
+        )
+
+
+def test_a_step_that_fails_is_named_with_its_log(tmp_path: Path) -> None:
+    steps = [plan.Step("good", ["--version"]), plan.Step("bad/one", ["no-such-command"])]
+    with pytest.raises(SystemExit, match=r"bad/one failed with status 2; see .*bad-one\.log"):
+        run_side_by_side(steps, 2, tmp_path)
+    assert (tmp_path / "good.log").read_text().startswith("ugpnet ")
+    assert "no-such-command" in (tmp_path / "bad-one.log").read_text()
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    keys = [key for key, _, _ in QUALITY]
+    columns = ["task", "method", "kind", "class", "failed", *keys]
+    columns += [f"{key}_{end}" for key in keys for end in ("low", "high")]
+    columns += ["parameters", "macs", "seconds", "memory"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def row(task: str, method: str, kind: str, psnr: float, frechet: float) -> dict[str, object]:
+    return {
+        "task": task,
+        "method": method,
+        "kind": kind,
+        "psnr": psnr,
+        "psnr_low": psnr - 0.1,
+        "psnr_high": psnr + 0.1,
+        "frechet": frechet,
+        "parameters": 1_500_000,
+    }
+
+
+@pytest.fixture
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[plan.Place, Path]:
+    """A place as after a run, with numbers by hand: deblurring with HINet is out of order."""
+    runs = tmp_path / "runs"
+    rows = []
+    for task, backbones in plan.TASKS.items():
+        for backbone in backbones:
+            bad = (task, backbone) == ("deblur", "HINet")
+            rows += [
+                row(task, backbone, "regression", 25, 2000),
+                row(task, f"synthesis on {backbone}", "synthesis", 21, 900),
+                row(task, f"UGPNet with {backbone}", "ugpnet", *((20, 2500) if bad else (24, 500))),
+            ]
+    write_table(runs / "compare" / "table.csv", rows)
+    words = {"time": "t", "memory": "m", "GMACs": "g"}
+    record = {
+        "settings": words,
+        "versions": {"torch": "2"},
+        "tasks": [{"count": 5, "protocol": {"PSNR": "in dB", "images": "5 of 5 in /secret"}}],
+    }
+    (runs / "compare" / "results.json").write_text(json.dumps(record))
+    arms = ("(a) plain", "(b) images", "(c) UGPNet")
+    write_table(
+        runs / "components" / "table.csv",
+        [
+            row(f"w/ {backbone}", arm, "ugpnet", 24 + number, 900 - number)
+            for backbone in ("NAFNet", "HINet")
+            for number, arm in enumerate(arms)
+        ],
+    )
+    write_table(runs / "initialisation" / "table.csv", [row("deblur", "both", "ugpnet", 24, 500)])
+    (runs / "fidelity").mkdir()
+    (runs / "fidelity" / "fidelity.png").write_bytes(b"a picture")
+    monkeypatch.setattr("examples.reproduce.document._minutes", lambda place: [])
+    data = tmp_path / "data"
+    for name in ("train", "val"):
+        (data / name).mkdir(parents=True)
+    for index in range(3):
+        write_image(data / "train" / f"{index}.png", torch.full((3, 8, 8), index / 4))
+    return plan.Place(data, None, Path("squeezenet"), runs), tmp_path / "docs" / "results.md"
+
+
+def test_the_document_says_where_the_order_of_the_paper_shows(
+    measured: tuple[plan.Place, Path],
+) -> None:
+    place, path = measured
+    path.parent.mkdir()
+    write_document(place, path)
+    text = path.read_text(encoding="utf-8")
+    assert text.count("The paper's order of PSNR shows") == 5
+    assert text.count("does **not** show") == 1
+    assert "is **not** below that of the regression (1.25 times)" in text
+    assert "24.00 [23.90, 24.10]" in text
+    assert text.count("as in the paper, the full model is the best in both") == 2
+    assert "3 portraits here" in text
+    assert "/secret" not in text  # no path of a machine
+    assert (path.with_suffix("") / "fidelity.png").read_bytes() == b"a picture"
+
+
+def test_rows_keep_what_the_table_holds(measured: tuple[plan.Place, Path]) -> None:
+    rows = read_rows(measured[0].runs / "compare" / "table.csv")
+    assert len(rows) == 18
+    assert rows[0].shown("psnr", 2) == "25.00 [24.90, 25.10]"
+    assert rows[0].shown("frechet", 0) == "2,000"
+    assert rows[0].shown("lpips", 3) == "–"
