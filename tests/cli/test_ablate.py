@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 from pathlib import Path
@@ -52,8 +53,10 @@ def test_ablate_trains_measures_and_writes(
     assert "Arm 2 of 2: full, of features" in shown.err
     out = tmp_path / "out"
     results = json.loads((out / "results.json").read_text())
-    (evaluation,) = results["evaluations"]
-    assert evaluation["count"] == 3
+    (table,) = results["tasks"]
+    assert table["count"] == 3
+    assert list(table["figures"]) == ["of_images", "of_features"]
+    (evaluation,) = json.loads((out / "details" / "results.json").read_text())["tasks"]
     names = [method["name"] for method in evaluation["methods"]]
     assert names == [
         "degraded",
@@ -65,6 +68,7 @@ def test_ablate_trains_measures_and_writes(
         "of features",
     ]
     figures = evaluation["figures"]
+    assert table["figures"].items() <= figures.items()
     # The two share restoration and synthesis, and differ in their fusion.
     assert figures["of_images:_x_reg"] == figures["of_features:_x_reg"]
     assert figures["of_images:_x_syn"] == figures["of_features:_x_syn"]
@@ -79,8 +83,14 @@ def test_ablate_trains_measures_and_writes(
     assert difference["value"] == pytest.approx(expected)
     assert results["settings"]["of images"] == "model.fusion_inputs: images"
     assert "fusion.learning_rate: 0.002" in results["settings"]["base"]
-    assert f"{figures['of_images']['psnr']:.2f}" in shown.out
     assert ": x_reg" not in shown.out
+    with (out / "table.csv").open() as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    for name, key in (("of images", "of_images"), ("of features", "of_features")):
+        psnr = figures[key]["psnr"]
+        assert float(rows[name]["psnr"]) == pytest.approx(psnr, rel=1e-6)
+        for text in (shown.out, (out / "table.md").read_text(), (out / "table.tex").read_text()):
+            assert f"{psnr:.2f}" in text
 
 
 def test_errors_are_one_line_and_come_before_any_training(

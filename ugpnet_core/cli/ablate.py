@@ -46,8 +46,8 @@ def ablate(
     An ablation names one of these, or has arms of its own: changes to a training configuration.
 
     Stages that are the same in several arms are trained once. Stop it at any moment and start it
-    again: it goes on, and what is finished is skipped. Tables (Markdown, LaTeX, CSV, JSON) are
-    written into the output folder.
+    again: it goes on, and what is finished is skipped. The output folder gets table.md, table.tex,
+    table.csv, per-image.csv and results.json, and the same in details for x_reg and x_syn as well.
 
     Example: ugpnet ablate examples/configs/ablate-components.yaml output=runs/table3
     """
@@ -59,10 +59,10 @@ def ablate(
     arms = make_arms(ablation)
     chosen = chosen_arms(arms, arm or [])
 
-    from ugpnet_core.ablation.files import write_results
     from ugpnet_core.ablation.measure import measure_arms, photographs_of, table_of
     from ugpnet_core.ablation.train import check_arms, train_arms
     from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
+    from ugpnet_core.evaluation.table_files import write_comparison
     from ugpnet_core.inference.restorer import choose_device
 
     test_set = photographs_of(ablation, base)
@@ -95,11 +95,13 @@ def ablate(
             ablation, arms, test_set, networks=networks, device=where, progress=bar
         )
     console = output()
-    for evaluation in table_of(comparison).evaluations:
-        console.print(evaluation.title)
+    table = table_of(comparison)
+    for evaluation in table.evaluations:
+        console.print(f"\n{evaluation.title}")
         print_evaluation(evaluation, console)
-    paths = write_results(comparison, ablation.output)
-    console.print(f"Written: {', '.join(map(str, paths))}", soft_wrap=True)
+    write_comparison(table, ablation.output)
+    write_comparison(comparison, ablation.output / "details")
+    console.print(f"Tables: {ablation.output}; with x_reg and x_syn: its details", soft_wrap=True)
     problems = [problem for each in comparison.evaluations for problem in each.problems]
     print_problems(replace(comparison.evaluations[0], problems=tuple(dict.fromkeys(problems))))
 
