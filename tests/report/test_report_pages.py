@@ -155,6 +155,16 @@ def test_the_table_of_methods_shows_means_intervals_and_costs_and_marks_the_best
     assert "broken &lt;file&gt;.png" in text
 
 
+def test_the_best_of_each_class_is_bold(made: Make, tmp_path: Path) -> None:
+    some = made(["a.png", "b.png"], methods=["degraded", "x_reg", "f", "g"])
+    some.write(tmp_path / "report")
+    text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "bold the best of a class" in text
+    f, g = (some.evaluation.value(name, "psnr") for name in ("f", "g"))
+    assert f"<strong>{max(f, g):.2f}</strong>" in text
+    assert f"<strong>{min(f, g):.2f}</strong>" not in text
+
+
 def test_the_page_of_a_photograph_shows_its_own_figures(made: Make, tmp_path: Path) -> None:
     some = made(["a.png", "b.png"])
     some.write(tmp_path / "report")

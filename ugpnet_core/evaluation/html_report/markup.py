@@ -62,17 +62,24 @@ def metric_head(metric: Metric) -> str:
 
 
 def best_of(metric: Metric, numbers: Sequence[float | None]) -> float | None:
-    """The best number of a column; None where fewer than two can be compared."""
-    known = [number for number in numbers if number is not None and not math.isnan(number)]
+    """The best number of a column as its digits show it; None where fewer than two can be
+    compared."""
+    known = [
+        round(number, metric.digits)
+        for number in numbers
+        if number is not None and not math.isnan(number)
+    ]
     if len(known) < 2:
         return None
     return max(known) if metric.better == "higher" else min(known)
 
 
-def number_cell(text: str, *, best: bool = False, below: str = "", classes: str = "") -> str:
+def number_cell(
+    text: str, *, best: bool = False, bold: bool = False, below: str = "", classes: str = ""
+) -> str:
     """A cell with a figure, its interval in small below it, and a star if it is the best."""
     star = '<span class="star" role="img" aria-label="best">★</span>' if best else ""
-    shown_value = f"<strong>{text}</strong>" if best else text
+    shown_value = f"<strong>{text}</strong>" if best or bold else text
     under = f'<span class="interval">{below}</span>' if below else ""
     names = f"number {classes}".strip()
     return f'<td class="{names}"><span class="figure">{star}{shown_value}</span>{under}</td>'

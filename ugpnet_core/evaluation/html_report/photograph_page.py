@@ -88,8 +88,13 @@ def _figures(evaluation: Evaluation, image: ImageResult) -> str:
         for metric in metrics:
             number = column.value(image.figures, metric.key)
             text = value(number, metric.digits, signed=column.reference is not None)
-            is_best = number is not None and column in compared and number == best[metric.key]
-            cells.append(number_cell(text, best=is_best and text != MISSING))
+            is_best = (
+                column in compared
+                and text != MISSING
+                and number is not None
+                and round(number, metric.digits) == best[metric.key]
+            )
+            cells.append(number_cell(text, best=is_best))
         kind = ' class="difference"' if column.reference else ""
         rows.append(
             f'<tr{kind}><th scope="row">{name_span(column.title)}</th>{"".join(cells)}</tr>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from ugpnet_core.evaluation.html_report.chart import scatter
 from ugpnet_core.evaluation.html_report.markup import (
@@ -24,9 +25,17 @@ from ugpnet_core.evaluation.html_report.markup import (
 from ugpnet_core.evaluation.html_report.page_data import Column, columns
 from ugpnet_core.evaluation.html_report.pictures import Photograph
 from ugpnet_core.evaluation.results import Evaluation, MethodResult, Metric
+from ugpnet_core.evaluation.tables import best as best_of_groups
 
 _SHOWN_FIRST = ("ugpnet", "network", "regression", "synthesis", "classical", "degraded")
 """Whose pictures the list shows at first: the first kind that there is."""
+
+
+class _Marks(NamedTuple):
+    """Which figures are the best: of groups, by method and metric, and of all, by metric."""
+
+    groups: set[tuple[str, str]]
+    overall: Mapping[str, float | None]
 
 
 def methods_table(evaluation: Evaluation) -> str:
@@ -36,9 +45,12 @@ def methods_table(evaluation: Evaluation) -> str:
     heads = "".join(metric_head(metric) for metric in metrics)
     if with_cost:
         heads += "".join(f'<th scope="col" class="number">{title}</th>' for title in COST_TITLES)
-    best = {metric.key: _best(evaluation, metric) for metric in metrics}
-    rows = "".join(_method_row(method, metrics, best, with_cost) for method in evaluation.methods)
-    notes = [_legend(evaluation, with_cost)]
+    marks = _Marks(
+        best_of_groups(evaluation),
+        {metric.key: _best(evaluation, metric) for metric in metrics},
+    )
+    rows = "".join(_method_row(method, metrics, marks, with_cost) for method in evaluation.methods)
+    notes = [_legend(evaluation, marks, with_cost)]
     notes += [
         f"{escape(metric.title)} was not computed: {escape(metric.missing)}"
         for metric in evaluation.metrics
@@ -194,7 +206,7 @@ def photographs_section(
 def _method_row(
     method: MethodResult,
     metrics: list[Metric],
-    best: Mapping[str, float | None],
+    marks: _Marks,
     with_cost: bool,
 ) -> str:
     cells = []
@@ -204,10 +216,12 @@ def _method_row(
             cells.append(number_cell(MISSING))
             continue
         candidate = method.kind != "degraded"
+        rounded = round(figure.value, metric.digits)
         cells.append(
             number_cell(
                 value(figure.value, metric.digits),
-                best=candidate and figure.value == best[metric.key],
+                best=candidate and rounded == marks.overall[metric.key],
+                bold=(method.name, metric.key) in marks.groups,
                 below=interval(figure, metric.digits),
             )
         )
@@ -223,10 +237,11 @@ def _best(evaluation: Evaluation, metric: Metric) -> float | None:
     return best_of(metric, [figure.value if figure else None for figure in figures])
 
 
-def _legend(evaluation: Evaluation, with_cost: bool) -> str:
+def _legend(evaluation: Evaluation, marks: _Marks, with_cost: bool) -> str:
     words = (
         f"Means of {_count(len(evaluation.images))}, below them 95 % confidence intervals; ★ the "
-        "best of a column, ↑ higher is better, ↓ lower is better."
+        f"best of a column, {'bold the best of a class, ' if marks.groups else ''}"
+        "↑ higher is better, ↓ lower is better."
     )
     sides = {each.cost.side for each in evaluation.methods if each.cost and each.cost.side}
     if with_cost and len(sides) == 1:
