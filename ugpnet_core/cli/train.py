@@ -44,14 +44,17 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a UGPNet on folders of photographs: restoration, synthesis, fusion (paper 3.4).
+    """Train a UGPNet on photographs: restoration, synthesis, fusion (paper 3.4).
 
-    Photographs are degraded on the fly. Everything is written to the output folder of the
+    Photographs come from folders or shards (ugpnet shards) and are degraded on the fly, or from
+    pairs of folders, clean and degraded. Everything is written to the output folder of the
     configuration: checkpoints, sample pictures, TensorBoard scalars, and at the end one model
     file. Stop it at any moment and start it again with --resume: the result is the same. A
     finished stage is skipped.
 
-    Several GPUs: accelerate launch -m ugpnet_core.cli train CONFIG.
+    Several GPUs: accelerate launch --multi_gpu --num_processes 8 -m ugpnet_core.cli train CONFIG,
+    or torchrun --nproc_per_node 8 -m ugpnet_core.cli train CONFIG; on CPUs the same (--multi_gpu
+    too), after export ACCELERATE_USE_CPU=true. batch_size is that of each process.
 
     Example: ugpnet train examples/configs/portraits-denoise.yaml output=runs/mine --resume
     """
