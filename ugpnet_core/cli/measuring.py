@@ -106,7 +106,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     for each in evaluation.differences:
         metric = metrics[each.metric]
         console.print(
-            f"{metric.title} of {each.method} - {each.reference}, image by image: "
+            f"{metric.title} of {each.method} - {each.reference}, paired: "
             f"{with_interval(each.figure, metric)}",
             soft_wrap=True,
         )

@@ -194,7 +194,7 @@ def task_words(task: TaskConfig, resolution: int) -> str:
     entry = find(TaskEntry, task.name).entry
     fitted = {"resolution": resolution} if "resolution" in entry.options.model_fields else {}
     options = validate_options(entry, fitted | task.options)
-    settings = ", ".join(f"{name} {value}" for name, value in options.items())
+    settings = ", ".join(f"{n} {value}" for n, value in options.items() if value is not None)
     return f"{task.name}{f' ({settings})' if settings else ''}"
 
 

@@ -22,20 +22,19 @@ VERSIONS_OF = ("ugpnet-core", "torch", "torchvision", "torchmetrics", "lpips", "
 
 
 def summary_table(evaluation: Evaluation) -> Table:
-    """One row per method, one column per figure, each with its interval."""
+    """One row per method, one column per figure that was computed, each with its interval."""
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("images")
-    for metric in evaluation.metrics:
+    metrics = [metric for metric in evaluation.metrics if not metric.missing]
+    for metric in metrics:
         table.add_column(
             f"{metric.title}, {metric.better} is better", justify="right", overflow="fold"
         )
     for method in evaluation.methods:
-        cells = [
-            with_interval(method.figures.get(metric.key), metric) for metric in evaluation.metrics
-        ]
+        cells = [with_interval(method.figures.get(metric.key), metric) for metric in metrics]
         table.add_row(method.name, *cells)
     return table
 

@@ -127,7 +127,7 @@ def _differences(evaluation: Evaluation) -> str:
         ]
         for each in evaluation.differences
     ]
-    return _markdown_table(["Difference, image by image", "Figure", "Mean"], rows)
+    return _markdown_table(["Paired difference", "Figure", "Mean"], rows)
 
 
 def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
