@@ -13,7 +13,9 @@ import torch
 import yaml
 
 import ugpnet_core as ug
+from ugpnet_core.ablation.settings import AblationConfig
 from ugpnet_core.cli import main
+from ugpnet_core.evaluation.settings import CompareConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.plugins import BackboneEntry
 
@@ -34,6 +36,24 @@ restoration: {iterations: 2, batch_size: 2}
 synthesis: {iterations: 2, batch_size: 2}
 fusion: {iterations: 2, batch_size: 2}
 """
+# What the README calls compare.yaml and ablate.yaml; the model is the one that my.yaml trains.
+COMPARE = """
+name: mine
+output: runs/compare
+data: {photographs: [photos], resolution: 32}
+tasks: [denoise]
+methods:
+  - {name: NAFNet, model: runs/mine/mine.safetensors, part: regression}
+  - {name: UGPNet, model: runs/mine/mine.safetensors}
+cost: {repeats: 1}
+"""
+ABLATE = """
+name: variants
+output: runs/ablate
+base: my.yaml
+study: network-components
+reuse: [runs/mine]
+"""
 
 
 def blocks(language: str) -> list[str]:
@@ -47,14 +67,15 @@ def commands() -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, squeezenet: Path) -> Path:
-    """A folder with what the README takes for granted: photos, my.yaml, perceptual weights."""
+    """A folder with what the README takes for granted: photos, configurations, weights."""
     folder = tmp_path_factory.mktemp("readme")
     torch.manual_seed(0)
     for name in ("anna", "ben", "carla"):
         smooth = torch.rand(1, 3, 5, 4)
         image = torch.nn.functional.interpolate(smooth, (50, 40), mode="bilinear")[0]
         write_image(folder / "photos" / f"{name}.png", image)
-    (folder / "my.yaml").write_text(TINY)
+    for name, content in (("my", TINY), ("compare", COMPARE), ("ablate", ABLATE)):
+        (folder / f"{name}.yaml").write_text(content)
     shutil.copy(squeezenet, folder / "squeezenet.safetensors")
     return folder
 
@@ -87,7 +108,9 @@ def test_commands_in_their_order(place: Path, monkeypatch: pytest.MonkeyPatch) -
         "noisy/ben.png",
         "runs/mine/mine.safetensors",
         "runs/b/mine.safetensors",
-        "figures.json",
+        "report/index.html",
+        "runs/compare/table.md",
+        "runs/ablate/table.md",
         "my-net/my_net/network.py",
     ):
         assert Path(made).is_file(), f"{made} was not made"
@@ -117,6 +140,16 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
-def test_example_configurations_are_valid() -> None:
-    for path in (ROOT / "examples" / "configs").glob("*.yaml"):
-        ug.TrainConfig.model_validate(yaml.safe_load(path.read_text()))
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "examples" / "configs").rglob("*.yaml")), ids=lambda path: path.stem
+)
+def test_example_configurations_are_valid(path: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    kind = (
+        CompareConfig
+        if "methods" in content
+        else AblationConfig
+        if "base" in content
+        else ug.TrainConfig
+    )
+    kind.model_validate(content)
