@@ -33,8 +33,9 @@ def ssim(x: Tensor, target: Tensor) -> Tensor:
     """Structural similarity (Wang et al., 2004), mean over the three channels; 1 at equality.
 
     Gaussian window of 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03, without the border that the
-    window does not cover. The window is applied along rows and then along columns, which takes a
-    fortieth of the time of torchmetrics' two-dimensional convolution on a CPU.
+    window does not cover. Equal to torchmetrics' and scikit-image's, which tests hold it to. The
+    window is applied along rows and then along columns: torchmetrics' two-dimensional convolution
+    takes 40 times as long in float64, and in float32 it is off by up to 7e-4 on flat bright images.
 
     Raises:
         SizeError: a side is smaller than the window.
