@@ -124,10 +124,10 @@ class PerceptualConfig(Strict):
 
     ``vgg`` is the paper's choice (LPIPS-VGG, VGG19 relu3_4 for the contextual loss). With
     ``squeeze`` the SqueezeNet trunk in ``weights`` serves both, which the log and the model file
-    say.
+    say. ``alex`` is for evaluation only: it has no contextual loss.
     """
 
-    network: Literal["vgg", "squeeze"] = "vgg"
+    network: Literal["vgg", "squeeze", "alex"] = "vgg"
     weights: Path | None = Field(
         default=None,
         description="vgg: a VGG checkpoint in torchvision's layout (a folder with vgg16.* and "

@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 
 from ugpnet_core.config import PerceptualConfig
 from ugpnet_core.evaluation.metric_networks import metric_networks
-from ugpnet_core.losses.perceptual import build_lpips
+from ugpnet_core.losses.perceptual import build_lpips, perceptual_config
 
-FILES = {"squeeze": "squeezenet.safetensors", "vgg": "vgg16.pth"}
+FILES = {"squeeze": "squeezenet.safetensors", "vgg": "vgg16.pth", "alex": "alexnet.pth"}
 
 
 def published(network: str) -> Any:
@@ -39,7 +39,7 @@ def trunk_of(model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("network", ["squeeze", "vgg"])
+@pytest.mark.parametrize("network", ["squeeze", "vgg", "alex"])
 @torch.no_grad()
 def test_lpips_is_that_of_the_package(network: Any, tmp_path: Path) -> None:
     reference = published(network)
@@ -48,7 +48,12 @@ def test_lpips_is_that_of_the_package(network: Any, tmp_path: Path) -> None:
         torch.save(state, tmp_path / FILES[network])
     else:
         save_file(state, tmp_path / FILES[network])
-    config = PerceptualConfig(network=network, weights=tmp_path, resize=None)
+    config = (
+        perceptual_config(tmp_path)
+        if network != "vgg"
+        else PerceptualConfig(network="vgg", weights=tmp_path, resize=None)
+    )
+    assert config.network == network
     own = build_lpips(config)
     rng = torch.Generator().manual_seed(1)
     x, target = torch.rand(2, 2, 3, 64, 71, generator=rng)
@@ -60,4 +65,4 @@ def test_lpips_is_that_of_the_package(network: Any, tmp_path: Path) -> None:
     torch.testing.assert_close(several, again, rtol=1e-4, atol=1e-7)
     titles = [metric.title for metric in metric_networks(config).metrics]
     lpips = next(title for title in titles if "LPIPS" in title)
-    assert {"squeeze": "SqueezeNet", "vgg": "LPIPS-VGG"}[network] in lpips
+    assert {"squeeze": "SqueezeNet", "vgg": "LPIPS-VGG", "alex": "LPIPS-Alex"}[network] in lpips

@@ -25,7 +25,7 @@ from ugpnet_core.losses.perceptual import (
     describe,
 )
 
-FRECHET_CHANNELS = 512
+FRECHET_CHANNELS = {"vgg": 512, "squeeze": 512, "alex": 256}
 
 
 @dataclass(frozen=True)
@@ -133,11 +133,11 @@ def _fid(path: Path, device: str | torch.device) -> SetDistance:
 def _substitute(perceptual: PerceptualConfig, device: str | torch.device) -> SetDistance:
     return SetDistance(
         Metric("frechet", describe(perceptual).frechet, "lower", 1, per_image=False),
-        FRECHET_CHANNELS,
+        FRECHET_CHANNELS[perceptual.network],
         build_frechet_features(perceptual).to(device),
         CROPS_PER_IMAGE,
         random_crops,
         f"{CROPS_PER_IMAGE} random crops per image, half as wide as it is ({SMALLEST_CROP} to "
         f"{LARGEST_CROP} pixels), at the same places in every set, RGB, last feature map "
-        f"averaged over positions, {FRECHET_CHANNELS} numbers",
+        f"averaged over positions, {FRECHET_CHANNELS[perceptual.network]} numbers",
     )

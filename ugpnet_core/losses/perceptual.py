@@ -48,7 +48,12 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 # Below this side a pooling layer of some trunk would have nothing left to pool.
 SMALLEST_SIDE = 32
 # The layers whose outputs LPIPS compares: relu1_2 ... relu5_3; conv1, then the fire modules.
-LPIPS_TAPS = {"vgg": (3, 8, 15, 22, 29), "squeeze": (1, 4, 7, 9, 10, 11, 12)}
+LPIPS_TAPS = {
+    "vgg": (3, 8, 15, 22, 29),
+    "squeeze": (1, 4, 7, 9, 10, 11, 12),
+    "alex": (1, 4, 7, 9, 11),
+}
+LPIPS_TRUNKS: dict[str, TrunkName] = {"vgg": "vgg16", "squeeze": "squeeze", "alex": "alex"}
 # relu3_4 of VGG19: 256 channels, stride 4. The second fire module (fire3) of SqueezeNet is the
 # deepest map of that stride: 128 channels.
 CONTEXTUAL_TAP = {"vgg": 17, "squeeze": 4}
@@ -152,18 +157,18 @@ class FrechetFeatures(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:
-        """Map x (N, 3, H, W) in [0, 1] to vectors (N, 512)."""
+        """Map x (N, 3, H, W) in [0, 1] to vectors (N, C)."""
         features: list[Tensor] = self.trunk(x)
         return features[-1].float().mean(dim=(2, 3))
 
 
 def build_lpips(config: PerceptualConfig) -> LPIPS:
-    """Build LPIPS-VGG (VGG16), or LPIPS with the SqueezeNet trunk.
+    """Build LPIPS-VGG (VGG16), LPIPS-Alex, or LPIPS with the SqueezeNet trunk.
 
     Raises:
         WeightsError: the trunk's weights are missing or do not fit.
     """
-    name: TrunkName = "vgg16" if config.network == "vgg" else "squeeze"
+    name = LPIPS_TRUNKS[config.network]
     trunk = _trunk(config, name, LPIPS_TAPS[config.network])
     return LPIPS(trunk, read_lpips_weights(config.network), config.resize)
 
@@ -179,12 +184,13 @@ def build_contextual_features(config: PerceptualConfig) -> ContextualFeatures:
 
 
 def build_frechet_features(config: PerceptualConfig) -> FrechetFeatures:
-    """Build the features of the Fréchet distance: the deepest tap of LPIPS, 512 channels.
+    """Build the features of the Fréchet distance: the deepest tap of LPIPS, 512 channels, or
+    256 of AlexNet.
 
     Raises:
         WeightsError: the trunk's weights are missing or do not fit.
     """
-    name: TrunkName = "vgg16" if config.network == "vgg" else "squeeze"
+    name = LPIPS_TRUNKS[config.network]
     return FrechetFeatures(_trunk(config, name, LPIPS_TAPS[config.network][-1:]))
 
 

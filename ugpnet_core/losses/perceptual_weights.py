@@ -24,7 +24,7 @@ HOW_TO_GIVE = (
     f"command line, or in the environment variable {ENVIRONMENT}"
 )
 SUFFIXES = (".safetensors", ".pth", ".pt")
-TrunkName = Literal["vgg16", "vgg19", "squeeze"]
+TrunkName = Literal["vgg16", "vgg19", "squeeze", "alex"]
 
 
 class PerceptualNames(NamedTuple):
@@ -41,17 +41,28 @@ def describe(config: PerceptualConfig) -> PerceptualNames:
         return PerceptualNames(
             "LPIPS (SqueezeNet trunk of BSD origin)", "SqueezeNet 1.1 fire3", "FD-SqueezeNet"
         )
+    if config.network == "alex":
+        return PerceptualNames("LPIPS-Alex", "none", "FD-AlexNet")
     return PerceptualNames("LPIPS-VGG", "VGG19 relu3_4", "FD-VGG16")
 
 
 def perceptual_config(weights: Path | None, resize: int | None = None) -> PerceptualConfig:
     """Make the configuration that a path asks for (default: the environment variable's).
 
-    A file, or a folder that holds ``squeezenet*``, is a SqueezeNet trunk; everything else is VGG.
+    A file, or a folder that holds ``squeezenet*``, is a SqueezeNet trunk; a file ``alexnet*``, or a
+    folder that holds one and no ``vgg16*``, is an AlexNet trunk; everything else is VGG.
     """
     path = weights or _from_environment()
-    squeeze = path is not None and (path.is_file() or _in_folder(path, "squeezenet") is not None)
-    return PerceptualConfig(network="squeeze" if squeeze else "vgg", weights=path, resize=resize)
+    network: Literal["vgg", "squeeze", "alex"] = "vgg"
+    if path is not None:
+        held = {name for name in ("squeezenet", "alexnet", "vgg16") if _in_folder(path, name)}
+        if path.is_file():
+            network = "alex" if path.name.startswith("alexnet") else "squeeze"
+        elif "squeezenet" in held:
+            network = "squeeze"
+        elif "alexnet" in held and "vgg16" not in held:
+            network = "alex"
+    return PerceptualConfig(network=network, weights=path, resize=resize)
 
 
 def optional_perceptual(
@@ -85,6 +96,13 @@ def check_perceptual(config: PerceptualConfig, contextual: bool = True) -> None:
         WeightsError: a file is missing or is not that network; the message says which file is
             wanted and how to give it.
     """
+    if config.network == "alex":
+        if contextual:
+            raise WeightsError(
+                "perceptual.network alex has no contextual loss; choose vgg or squeeze."
+            )
+        read_trunk(config, "alex")
+        return
     if config.network == "squeeze":
         read_trunk(config, "squeeze")
         return
@@ -118,7 +136,12 @@ def empty_trunk(trunk: TrunkName) -> nn.Sequential:
     """Build torchvision's ``MODEL().features`` on the device "meta": shapes without values."""
     from torchvision import models
 
-    build = {"vgg16": models.vgg16, "vgg19": models.vgg19, "squeeze": models.squeezenet1_1}
+    build = {
+        "vgg16": models.vgg16,
+        "vgg19": models.vgg19,
+        "squeeze": models.squeezenet1_1,
+        "alex": models.alexnet,
+    }
     with torch.device("meta"):
         layers: nn.Sequential = build[trunk](weights=None).features
     return layers
@@ -131,11 +154,11 @@ def find_trunk(config: PerceptualConfig, trunk: TrunkName) -> Path:
         WeightsError: there is none.
     """
     given = config.weights or _from_environment()
-    prefix = "squeezenet" if trunk == "squeeze" else trunk
+    prefix = {"squeeze": "squeezenet", "alex": "alexnet"}.get(trunk, trunk)
     if given is None and trunk != "squeeze":
         given = Path(torch.hub.get_dir()) / "checkpoints"
         found = _in_folder(given, prefix)
-    elif given is not None and given.is_file() and trunk == "squeeze":
+    elif given is not None and given.is_file() and trunk in ("squeeze", "alex"):
         found = given
     else:
         found = _in_folder(given, prefix) if given is not None else None
@@ -153,7 +176,7 @@ def find_trunk(config: PerceptualConfig, trunk: TrunkName) -> Path:
     )
 
 
-def read_lpips_weights(network: Literal["vgg", "squeeze"]) -> list[Tensor]:
+def read_lpips_weights(network: Literal["vgg", "squeeze", "alex"]) -> list[Tensor]:
     """Read the linear layers of LPIPS 0.1 from the ``lpips`` package: one (1, C, 1, 1) a tap."""
     import importlib.util
 
@@ -178,4 +201,5 @@ def _in_folder(folder: Path, prefix: str) -> Path | None:
 
 
 def _title(trunk: TrunkName) -> str:
-    return {"vgg16": "VGG16", "vgg19": "VGG19", "squeeze": "SqueezeNet 1.1"}[trunk]
+    titles = {"vgg16": "VGG16", "vgg19": "VGG19", "squeeze": "SqueezeNet 1.1", "alex": "AlexNet"}
+    return titles[trunk]
