@@ -128,7 +128,7 @@ def test_the_command_writes_every_number_and_a_plot(
     text = (tmp_path / "curve" / "fidelity.svg").read_text()
     ElementTree.fromstring(text)
     assert "PSNR (dB)" in text
-    assert "FD-SqueezeNet, lower is better" in text
+    assert "FD-SqueezeNet" in text
 
 
 def test_a_plot_of_the_same_numbers_is_the_same_file(sweep: Sweep, tmp_path: Path) -> None:

@@ -145,8 +145,8 @@ def _draw(axes: Axes, sweep: Sweep, metric: Metric) -> None:
             fontsize=9 if is_end else 7,
             color=_ENDS if is_end else "#444444",
         )
-    axes.set_xlabel("PSNR (dB), higher is closer to the photograph")
-    axes.set_ylabel(f"{metric.title}, lower is better")
+    axes.set_xlabel("PSNR (dB)\nhigher is closer to the photograph", fontsize=9)
+    axes.set_ylabel(f"{metric.title}\nlower is better", fontsize=9)
     axes.margins(0.15)
     axes.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):
