@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ugpnet_core.errors import ConfigError, DependencyError
 from ugpnet_core.evaluation.fidelity import Sweep
 from ugpnet_core.evaluation.report import as_json, as_record, finite, versions
-from ugpnet_core.evaluation.results import Figure, Metric
+from ugpnet_core.evaluation.results import Metric
 from ugpnet_core.weights import write_whole
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LINE, _ENDS = "#1f5a91", "#c2410c"
 _ENDS_NAMED = {0.0: r"$\hat{x}$  (t = 0)", 1.0: r"$x_{reg}$  (t = 1)"}
+MOST_LABELS = 5
 _PANEL = (4.6, 3.9)  # inches
 
 
@@ -89,7 +90,8 @@ def plot_sweep(sweep: Sweep, paths: list[Path]) -> None:
     """Draw the perception-distortion curve, one panel for each metric of perception, and write it
     in the formats that the suffixes say (.png, .svg, .pdf).
 
-    Intervals of 95 % are drawn at the ends; between them they would cover the curve.
+    Intervals stand in the other files: they tell how photographs differ, while the curve is of the
+    same photographs everywhere.
 
     Raises:
         DependencyError, ConfigError: as :func:`check_plot`.
@@ -118,46 +120,31 @@ def _rendered(canvas: Canvas, format: str) -> bytes:
 
 
 def _draw(axes: Axes, sweep: Sweep, metric: Metric) -> None:
-    distortion = [point.figures["psnr"] for point in sweep.points]
-    perception = [point.figures[metric.key] for point in sweep.points]
-    x, y = [each.value for each in distortion], [each.value for each in perception]
+    x = [point.figures["psnr"].value for point in sweep.points]
+    y = [point.figures[metric.key].value for point in sweep.points]
     axes.plot(x, y, "-o", color=_LINE, markersize=4, linewidth=1.5)
+    every = -(-len(x) // MOST_LABELS)
     for index, point in enumerate(sweep.points):
-        is_end = point.fidelity in (0, 1)
-        if is_end:
-            axes.errorbar(
-                x[index],
-                y[index],
-                xerr=_reach(distortion[index]),
-                yerr=_reach(perception[index]),
-                fmt="o",
-                color=_ENDS,
-                markersize=6,
-                linewidth=1,
-                capsize=2,
-            )
-        name = _ENDS_NAMED.get(point.fidelity, f"{point.fidelity:g}")
+        name = _ENDS_NAMED.get(point.fidelity)
+        if name is not None:
+            axes.plot(x[index], y[index], "o", color=_ENDS, markersize=7)
+        elif index % every:
+            continue
         axes.annotate(
-            name,
+            name or f"{point.fidelity:g}",
             (x[index], y[index]),
-            xytext=(6, -11) if is_end else (4, 5),
+            xytext=(0, 9) if point.fidelity == 0 else (-6, 5),
             textcoords="offset points",
-            fontsize=9 if is_end else 7,
-            color=_ENDS if is_end else "#444444",
+            horizontalalignment="center" if point.fidelity == 0 else "right",
+            fontsize=9 if name else 8,
+            color=_ENDS if name else "#444444",
         )
     axes.set_xlabel("PSNR (dB)\nhigher is closer to the photograph", fontsize=9)
     axes.set_ylabel(f"{metric.title}\nlower is better", fontsize=9)
-    axes.margins(0.15)
+    axes.margins(0.2)
     axes.grid(alpha=0.25, linewidth=0.6)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-
-
-def _reach(figure: Figure) -> list[list[float]] | None:
-    """Lengths of an error bar below and above the value."""
-    if figure.low is None or figure.high is None:
-        return None
-    return [[max(figure.value - figure.low, 0.0)], [max(figure.high - figure.value, 0.0)]]
 
 
 def _computed(sweep: Sweep) -> list[Metric]:
