@@ -202,11 +202,10 @@ def _gain(rows: Sequence[Row]) -> str:
 
 
 def _initialisation(place: plan.Place) -> list[str]:
-    rows = [
-        row
-        for row in read_rows(place.runs / "initialisation" / "table.csv")
-        if row.kind == "ugpnet"
-    ]
+    table = place.runs / "initialisation" / "table.csv"
+    if not table.exists():
+        return []
+    rows = [row for row in read_rows(table) if row.kind == "ugpnet"]
     short = ", ".join(f"{key} {value}" for key, value in plan.SHORT.items())
     return [
         "## Supplement S.5: what pretraining brings (deblurring, NAFNet)",
