@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -22,11 +23,16 @@ from ugpnet_core.model_file import load_model, read_card
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, PriorEntry, Registry, registry
 from ugpnet_core.plugins import lookup as lookup_module
+from ugpnet_core.training import run as run_module
 from ugpnet_core.training.checkpoint import read_result
 from ugpnet_core.training.data import Pair
+from ugpnet_core.training.fusion import FusionStage
+from ugpnet_core.training.plan import steps_before
+from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.run import train
 from ugpnet_core.training.stage import Losses
+from ugpnet_core.training.synthesis import SynthesisStage
 from ugpnet_core.weights import write_safetensors
 
 STAGES = ("prior", "restoration", "synthesis", "fusion")
@@ -113,6 +119,96 @@ def test_bfloat16_trains_and_stores_float32(
     assert load_model(path)(torch.rand(1, 3, 32, 32)).image.isfinite().all()
     with pytest.raises(TrainingError, match="precision float32"):
         train(training_config(precision="float32", output=str(made.output) + "2"))
+
+
+def test_bfloat16_resumes_to_the_same_weights(
+    training_config: Callable[..., TrainConfig], fresh_accelerate: None
+) -> None:
+    changes = {"precision": "bfloat16", "checkpoint_every": 1, "restoration__ema": 0.9}
+    whole = training_config(**changes)
+    train(whole)
+    broken = training_config(**changes, output=str(whole.output) + "2")
+    for name, kind in (
+        ("prior", PriorStage),
+        ("restoration", RestorationStage),
+        ("synthesis", SynthesisStage),
+        ("fusion", FusionStage),
+    ):
+        original = kind.update
+
+        def dying(
+            self: Any, batches: Sequence[Pair], step: int, original: Any = original
+        ) -> Losses:
+            if step == 1:
+                raise RuntimeError("stopped by a test")
+            losses: Losses = original(self, batches, step)
+            return losses
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kind, "update", dying)
+            with pytest.raises(RuntimeError, match="stopped"):
+                train(broken, resume=True)
+        assert (broken.output / "checkpoints" / f"{name}.pt").exists()
+    train(broken, resume=True)
+    for name in STAGES:
+        one, other = (
+            read_result(made.output / f"{name}.safetensors")[0] for made in (whole, broken)
+        )
+        for network, values in one.items():
+            assert all(torch.equal(value, other[network][key]) for key, value in values.items())
+
+
+def test_steps_of_scalars_count_on_from_stage_to_stage(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    made = training_config(fusion__iterations=7)
+    assert [steps_before(made, name) for name in STAGES] == [0, 2, 4, 6]
+    alone = without_prior(training_config, restoration__iterations=5)
+    assert [steps_before(alone, name) for name in STAGES[1:]] == [0, 5, 7]
+
+
+@pytest.fixture
+def limits() -> Iterator[tuple[int, int]]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield before
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("function", "file"),
+    [
+        ("write_result", r"restoration\.safetensors"),
+        ("write_trained_prior", r"tiny-prior\.safetensors"),
+        ("save_model", r"tiny\.safetensors"),
+    ],
+)
+def test_a_disk_that_is_full_at_the_end_of_a_stage_costs_nothing(
+    training_config: Callable[..., TrainConfig],
+    limits: tuple[int, int],
+    function: str,
+    file: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prior = {"iterations": 1, "batch_size": 2} if function == "write_trained_prior" else None
+    changes = {f"{name}__iterations": 1 for name in STAGES[1:]}
+    made = training_config(prior=prior, **changes)
+    original = getattr(run_module, function)
+
+    def full(*args: Any, **more: Any) -> Any:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+        try:
+            return original(*args, **more)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, function, full)
+        with pytest.raises(TrainingError, match=rf"{file} cannot be written .*--resume"):
+            train(made)
+    assert not list(made.output.rglob("*.partial"))
+    done = {path.name: path.stat().st_mtime_ns for path in made.output.glob("*.safetensors")}
+    assert train(made, resume=True) is not None
+    assert all((made.output / name).stat().st_mtime_ns == when for name, when in done.items())
 
 
 # Refusals

@@ -7,6 +7,7 @@ an update is made of, and not its conditioning.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,7 @@ from ugpnet_core.training.stage import Bench, Stage
 from ugpnet_core.training.synthesis import SynthesisStage
 
 STAGES = ("prior", "restoration", "synthesis", "fusion")
+DOCUMENT = Path(__file__).parents[2] / "docs" / "training.md"
 SECONDS = 400  # a few suffice; a machine may be busy
 
 # `ugpnet train` in double precision, once for each configuration. A prior draws no noise maps (they
@@ -115,10 +117,14 @@ def finish(process: subprocess.Popen[str], status: int = 0) -> str:
     return shown
 
 
-def launcher(name: str) -> str:
-    found = shutil.which(name, path=str(Path(sys.executable).parent))
+def launch(name: str) -> list[str]:
+    """The command that docs/training.md gives, up to what it starts."""
+    (line,) = re.findall(rf"^{name} .*$", DOCUMENT.read_text(encoding="utf-8"), flags=re.M)
+    words, _, _ = line.partition(" -m ugpnet_core.cli train CONFIG")
+    program, *options = words.split()
+    found = shutil.which(program, path=str(Path(sys.executable).parent))
     assert found is not None
-    return found
+    return [found, *options]
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +148,7 @@ def outputs(
     noisy = write(folder, "noisy", random)
     alone = start(sys.executable, str(driver), noisy, one)
     together = start(
-        *(launcher("torchrun"), "--standalone", "--nproc_per_node", "2"),
+        *launch("torchrun"),
         *(str(driver), noisy, noisy, two),
         ACCELERATE_USE_CPU="true",
     )
@@ -182,10 +188,9 @@ def test_accelerate_launch_starts_two_processes_of_the_command(
     words = ["-m", "ugpnet_core.cli", "train"]
     only = ["--stage", "restoration"]
     train(read_config(Path(write(tmp_path, "one", one))), "restoration")
-    launch = ["launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"]
     shown = finish(
         start(
-            *(launcher("accelerate"), *launch, *words, write(tmp_path, "two", two), *only),
+            *(*launch("accelerate"), *words, write(tmp_path, "two", two), *only),
             ACCELERATE_USE_CPU="true",
         )
     )

@@ -44,10 +44,10 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     try:
         write_beside(path, write)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     except RuntimeError as error:  # torch's own, with that of the disk behind it
         behind = error.__context__
-        raise _refused(path, behind if isinstance(behind, OSError) else error) from error
+        raise refused(path, behind if isinstance(behind, OSError) else error) from error
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def write_result(
     try:
         write_safetensors(tensors, metadata, path)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
 
 
 def read_result(path: Path) -> tuple[dict[str, dict[str, Tensor]], Fingerprint, dict[str, Any]]:
@@ -107,7 +107,8 @@ def is_result(metadata: Mapping[str, str]) -> bool:
     return {"fingerprint", "record"} <= metadata.keys()
 
 
-def _refused(path: Path, error: Exception) -> TrainingError:
+def refused(path: Path, error: Exception) -> TrainingError:
+    """What to say of a disk that refuses to take a file."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return TrainingError(
         f"{path} cannot be written ({reason}); make room for it, then go on with --resume."

@@ -21,6 +21,7 @@ from ugpnet_core.training.checkpoint import checkpoint_path, read_checkpoint, wr
 from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.fingerprint import Fingerprint, compare
+from ugpnet_core.training.plan import steps_before
 from ugpnet_core.training.processes import mean_losses
 from ugpnet_core.training.stage import Losses, Stage
 
@@ -72,6 +73,7 @@ def run_stage(
         AveragedModel(stage.trained, multi_avg_fn=_average(settings.ema)) if settings.ema else None
     )
     best, done, seconds = Best(), 0, 0.0
+    before = steps_before(config, stage.name)  # trackers want steps that never fall
     checkpoint = Checkpoint(path)
     if path.exists():
         state = read_checkpoint(path)
@@ -121,7 +123,7 @@ def run_stage(
                 display.figures(done, means, rate)
                 accelerator.log(
                     {f"{stage.name}/{k}": v for k, v in {**means, "images_per_s": rate}.items()},
-                    step=done,
+                    step=before + done,
                 )
                 sums, since, since_step = {}, now, done
             last = done == settings.iterations
@@ -134,13 +136,15 @@ def run_stage(
             for name, value in figures.items():
                 display.say(f"{stage.name} {done}: {name} {value:.4g}")
             if figures:
-                accelerator.log({f"{stage.name}/{k}": v for k, v in figures.items()}, step=done)
+                accelerator.log(
+                    {f"{stage.name}/{k}": v for k, v in figures.items()}, step=before + done
+                )
             if to_validate:
                 psnr = _validate(stage, chosen, validation)
                 if psnr is not None:
                     validated = True
                     display.say(f"{stage.name} {done}: PSNR {psnr:.2f} dB on the validation set")
-                    accelerator.log({f"{stage.name}/psnr": psnr}, step=done)
+                    accelerator.log({f"{stage.name}/psnr": psnr}, step=before + done)
                     if psnr > best.psnr:
                         best = Best(psnr, done, _copy(chosen.state_dict()))
             if accelerator.is_main_process and (done % config.sample_every == 0 or last):

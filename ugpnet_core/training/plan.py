@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,12 @@ def planned(config: TrainConfig) -> tuple[StageName, ...]:
 def inputs(config: TrainConfig, stage: StageName) -> tuple[StageName, ...]:
     """The finished stages that a stage starts from."""
     return tuple(name for name in _INPUTS[stage] if name in planned(config))
+
+
+def steps_before(config: TrainConfig, stage: str) -> int:
+    """How many iterations the stages have that come before a stage."""
+    names = list(itertools.takewhile(lambda name: name != stage, planned(config)))
+    return sum(getattr(config, name).iterations for name in names)
 
 
 def check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:

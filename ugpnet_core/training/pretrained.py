@@ -17,7 +17,7 @@ from ugpnet_core.model_file import is_model_file
 from ugpnet_core.plugins import PriorEntry, find
 from ugpnet_core.prior_file import check_weights, joined_options, read_prior, write_prior
 from ugpnet_core.prior_weights import PriorWeights
-from ugpnet_core.training.checkpoint import is_result
+from ugpnet_core.training.checkpoint import is_result, refused
 from ugpnet_core.weights import fit, load_weights, unwrap
 
 State = Mapping[str, Tensor]
@@ -114,5 +114,8 @@ def write_trained_prior(
         facts={"name": config.name, "trained": dict(record)},
     )
     path = prior_file_path(config)
-    write_prior(path, config.model.prior.name, weights, config.licence)
+    try:
+        write_prior(path, config.model.prior.name, weights, config.licence)
+    except OSError as error:
+        raise refused(path, error) from error
     return path

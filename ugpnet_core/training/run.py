@@ -30,6 +30,7 @@ from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import (
     checkpoint_path,
     read_result,
+    refused,
     result_path,
     write_result,
 )
@@ -241,7 +242,9 @@ def _train(
     task = create_task_at(config.model.task, config.data.resolution)
     crop = config.data.crop if name == "restoration" else None
     pairs = Pairs(material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop)
-    return run_stage(stage, pairs, material.validation, made_by)
+    finished = run_stage(stage, pairs, material.validation, made_by)
+    stage.release()
+    return finished
 
 
 def _make(name: StageName, bench: Bench, material: Material, say: Callable[[str], None]) -> Stage:
@@ -325,12 +328,15 @@ def _write_model(bench: Bench, say: Callable[[str], None]) -> Path:
     }
     path = config.output / f"{config.name}.safetensors"
     if bench.accelerator.is_main_process:
-        save_model(
-            bench.model,
-            path,
-            dtype=DTYPES[config.model_dtype],
-            record=record,
-            licence=config.licence,
-        )
+        try:
+            save_model(
+                bench.model,
+                path,
+                dtype=DTYPES[config.model_dtype],
+                record=record,
+                licence=config.licence,
+            )
+        except OSError as error:
+            raise refused(path, error) from error
         say(f"The model is finished: {path}")
     return path

@@ -119,6 +119,12 @@ class Stage(ABC):
         begin_alike(accelerator, [prepared])
         return prepared, accelerator.prepare_optimizer(optimizer)
 
+    def release(self) -> None:
+        """Give the networks back as they were before :meth:`prepare`, so that what comes next
+        computes the same as after an interruption, which would have made them anew."""
+        for network in self.networks.values():
+            self.bench.accelerator.unwrap_model(network, keep_fp32_wrapper=False)
+
     def shares(self, drawn: Tensor, batches: Sequence[Pair]) -> list[Tensor]:
         """For each of these batches, what belongs to it of something drawn for all images of an
         update."""
