@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.degradations.kernel_files import save_kernels
+from ugpnet_core.degradations.kernels import kernel_set
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
+from ugpnet_core.training.run import train
 
 STATE = Path("run/fusion.safetensors")
 
@@ -85,3 +88,19 @@ def test_a_setting_that_is_gone_and_settings_that_differ_are_refused(
         compare("fusion", other, now, STATE)
     assert "data.flip (was false, is true)" in str(caught.value)
     assert "settings.learning_rate (was 0.5, is 0.001)" in str(caught.value)
+
+
+def test_other_content_in_a_file_of_the_task_is_refused(
+    training_config: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    kernels = tmp_path / "shakes.safetensors"
+    save_kernels(kernel_set(2, 9, seed=0), kernels)
+    config = training_config(
+        model__task={"name": "deblur", "options": {"kernels": str(kernels)}},
+        prior=None,
+    )
+    train(config, "restoration")
+    train(config, "restoration")  # finished, and still the same
+    save_kernels(kernel_set(2, 9, seed=1), kernels)
+    with pytest.raises(TrainingError, match=r"content of task\.kernels"):
+        train(config, "restoration")

@@ -40,6 +40,20 @@ def steps_before(config: TrainConfig, stage: str) -> int:
     return sum(getattr(config, name).iterations for name in names)
 
 
+def task_files(options: object, name: str = "task") -> dict[str, Path]:
+    """The files that a task's options name, at any depth, by where they stand ("task.kernels"):
+    what is in them decides what is learned."""
+    if isinstance(options, Mapping):
+        inner = [task_files(value, f"{name}.{key}") for key, value in options.items()]
+    elif isinstance(options, list | tuple):
+        inner = [task_files(value, f"{name}.{index}") for index, value in enumerate(options)]
+    elif isinstance(options, str | Path) and Path(options).is_file():
+        return {name: Path(options)}
+    else:
+        return {}
+    return {key: path for files in inner for key, path in files.items()}
+
+
 def check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:
     """Find what would fail later, without writing anything.
 

@@ -35,11 +35,11 @@ from ugpnet_core.training.checkpoint import (
     write_result,
 )
 from ugpnet_core.training.data import Pairs
-from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
+from ugpnet_core.training.fingerprint import DEPENDS_ON, Fingerprint, compare, fingerprint
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.material import Material, read_material
-from ugpnet_core.training.plan import StageName, check, inputs, planned
+from ugpnet_core.training.plan import StageName, check, inputs, planned, task_files
 from ugpnet_core.training.pretrained import (
     load_pretrained_backbone,
     load_pretrained_prior,
@@ -192,6 +192,8 @@ def _run(
     weights: Path | None = getattr(settings, "weights", None)
     if weights is not None:
         sources["weights"] = weights
+    if "task" in DEPENDS_ON[name]:
+        sources |= task_files(config.model.task.options)
     images, listings = len(material.photographs), material.listings
     made_by = fingerprint(config, name, settings, sources, images, listings)
     path = result_path(output, name)
