@@ -53,7 +53,7 @@ def test_the_published_model_computes_the_published_numbers(
 
 
 def config_of(
-    nafnet: dict[str, Any], stylegan2: dict[str, Any], encoder_channels: list[int], **others: int
+    nafnet: dict[str, Any], stylegan2: dict[str, Any], encoder_channels: list[int], **others: Any
 ) -> ModelConfig:
     return ModelConfig(
         backbone=ComponentConfig(
