@@ -203,10 +203,10 @@ def _gain(rows: Sequence[Row]) -> str:
     verdict = (
         "as in the paper, the full model is the best in both"
         if best
-        else "in the paper the full model is the best in both, and here it is not. Without R_se and "
-        "R_mg, the regression adds to the degraded image, which is close to the clean one at this "
-        "size; R_mg has to learn from nothing to give an image back at all, and has a twelfth of "
-        "the paper's iterations for it, without a pretrained R"
+        else "in the paper the full model is the best in both, and here it is not. Without R_se "
+        "and R_mg, the regression adds to the degraded image, which is close to the clean one at "
+        "this size; R_mg has to learn from nothing to give an image back at all, and has a twelfth "
+        "of the paper's iterations for it, without a pretrained R"
     )
     return f"The full model: {'; '.join(parts)}: {verdict}."
 
