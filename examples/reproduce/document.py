@@ -242,7 +242,7 @@ def _out_of_domain(place: plan.Place, pictures: Path) -> list[str]:
     meaning = (
         "what a prior that knows nothing but portraits loses there is not lost by the fusion."
         if more["value"] > 0
-        else "the effect of the paper's figure does **not** show. This small prior is as far "
+        else "the effect of the paper's figure does **not** show in it. This small prior is as far "
         "behind the regression on portraits as on anything else, so that the fusion has no less to "
         "save in domain. Out of domain it does save most of what the synthesis loses."
     )
