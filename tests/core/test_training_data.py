@@ -223,6 +223,17 @@ def test_batches_are_made_ahead_in_a_thread_that_ends_when_they_are_no_longer_wa
     assert ours() == []
 
 
+def test_what_is_made_ahead_takes_one_core_and_leaves_training_its_own() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ahead((torch.get_num_threads() for _ in range(2)), 1) as counts:
+            assert list(counts) == [1, 1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_things_made_ahead_come_in_order_and_so_do_errors() -> None:
     asked: list[int] = []
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from queue import Full, Queue
 from typing import Generic, TypeVar
 
+import torch
+
 T = TypeVar("T")
 
 # How soon a thread that waits for room notices that nobody wants anything more.
@@ -29,7 +31,8 @@ def ahead(items: Iterable[T], count: int) -> Iterator[Iterator[T]]:
     """Iterate over ``items`` in a thread of its own, up to ``count`` items ahead of their use.
 
     Their order and values are those of ``items``; what ``items`` raises is raised where the item
-    would have come. The thread has ended when the context is left, however that happens.
+    would have come. torch computes them on one core. The thread has ended when the context is
+    left, however that happens.
     """
     ready: Queue[_Item[T] | _End] = Queue(count)
     unwanted = threading.Event()
@@ -41,6 +44,8 @@ def ahead(items: Iterable[T], count: int) -> Iterator[Iterator[T]]:
                 return
 
     def make() -> None:
+        # Of this thread only: two threads that each call for every core slow each other down.
+        torch.set_num_threads(1)
         try:
             for item in items:
                 hand_over(_Item(item))
