@@ -46,6 +46,16 @@ def test_trainings_are_valid(step: plan.Step) -> None:
     assert (config.prior is not None) == step.name.startswith("prior")
 
 
+def test_a_restoration_that_is_finished_is_not_begun_again(tmp_path: Path) -> None:
+    place = plan.Place(Path("data"), None, Path("squeezenet"), tmp_path)
+    before = [step.name for step in plan.trainings(place)[0]]
+    (tmp_path / "deblur-nafnet").mkdir()
+    (tmp_path / "deblur-nafnet" / "restoration.safetensors").touch()
+    now = [step.name for step in plan.trainings(place)[0]]
+    assert set(before) - set(now) == {"deblur-nafnet (restoration)"}
+    assert len(plan.trainings(place)[1]) == 6
+
+
 def test_every_task_has_two_backbones_and_all_are_compared() -> None:
     settings = plan.in_yaml(plan.comparison(PLACE))
     config = CompareConfig.model_validate(yaml.safe_load(settings))

@@ -107,8 +107,15 @@ def trainings(place: Place) -> list[list[Step]]:
     restoration modules; then all that starts from the prior."""
     prior = _train(place, "prior", "prior", f"prior={in_yaml(PRIOR)}")
     pairs = [(task, backbone) for task, both in TASKS.items() for backbone in both]
+    # Trained without the prior's file, which does not exist yet. Once it does, the later stages
+    # belong to it, and a training without it would refuse them.
+    restorations = [
+        _model(place, *pair, "restoration")
+        for pair in pairs
+        if not (place.runs / run_name(*pair) / "restoration.safetensors").exists()
+    ]
     return [
-        [prior, *(_model(place, task, backbone, "restoration") for task, backbone in pairs)],
+        [prior, *restorations],
         [_model(place, task, backbone, "all") for task, backbone in pairs],
     ]
 
