@@ -177,3 +177,18 @@ def test_shapes_are_compared_without_memory() -> None:
     weights = PriorWeights("", options, {"w_avg": torch.zeros(512)})
     with pytest.raises(WeightsError, match="keys are missing and 1 unknown"):
         check_weights("stylegan2", weights, "file")
+
+
+def test_a_finished_prior_stage_leaves_its_file_alone(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    config = training_config()
+    train(config, "prior")
+    (path,) = config.output.glob("*-prior.safetensors")
+    first = path.read_bytes(), path.stat().st_mtime_ns
+    # Trainings that began with it know it by its bytes, so that it must keep them.
+    train(config, "prior", resume=True)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == first
+    path.unlink()
+    train(config, "prior", resume=True)
+    assert read_prior(path, "stylegan2") is not None

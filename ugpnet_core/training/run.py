@@ -43,6 +43,7 @@ from ugpnet_core.training.plan import StageName, check, inputs, planned, task_fi
 from ugpnet_core.training.pretrained import (
     load_pretrained_backbone,
     load_pretrained_prior,
+    prior_file_path,
     read_pretrained_prior,
     write_trained_prior,
 )
@@ -219,7 +220,11 @@ def _run(
     _install(bench.model, name, states)
     say(f"Stage {name} is finished: {path}")
     if name == "prior" and accelerator.is_main_process:
-        say(f"The prior, for other trainings: {write_trained_prior(config, states, record)}")
+        # Written once: other trainings know it by its bytes, which safetensors does not repeat.
+        prior = prior_file_path(config)
+        if not is_finished or not prior.exists():
+            write_trained_prior(config, states, record)
+        say(f"The prior, for other trainings: {prior}")
 
 
 def _train(
