@@ -188,6 +188,7 @@ def test_the_document_says_where_the_order_of_the_paper_shows(
     assert text.count("does not reach the 25.50 dB of the degraded images") == 2
     assert text.count("as in the paper, the full model is the best in both") == 2
     assert "3 portraits here" in text
+    assert "not blind: 64 of the 5 measured" in text
     assert "/secret" not in text  # no path of a machine
     assert (path.with_suffix("") / "fidelity.png").read_bytes() == b"a picture"
 
