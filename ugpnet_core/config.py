@@ -55,10 +55,11 @@ class ModelConfig(Strict):
     backbone: ComponentConfig = ComponentConfig(name="nafnet")
     prior: ComponentConfig = ComponentConfig(name="stylegan2")
     task: TaskConfig = TaskConfig(name="denoise")
-    adapter: Literal["merging", "plain"] = Field(
+    adapter: Literal["merging", "skip", "plain"] = Field(
         default="merging",
-        description="of residual backbones: R_se and R_mg, or without them (Table 3 a), so that "
-        "x_reg = x + R(x) and f_reg = R'(x)",
+        description="of residual backbones: R_se and R_mg; the same with x added to what they make "
+        "(what is clean passes as it is); or without them (Table 3 a), so that x_reg = x + R(x) "
+        "and f_reg = R'(x)",
     )
     merging_channels: Positive = Field(
         default=64, description="width of the merging network R_mg, and so of f_reg (residual)"
@@ -67,6 +68,9 @@ class ModelConfig(Strict):
         default=None,
         description="widths of the encoder's blocks, one per halving and a last one; "
         "default: derived from the prior by the paper's rule (16, 32, ..., base channels)",
+    )
+    encoder_norm: Literal["batch", "group", "none"] = Field(
+        default="batch", description="normalisation in the encoder; batch is the paper's"
     )
     map2style_channels: Positive | None = Field(
         default=None, description="width of map2style; default: the prior's style dimension"
@@ -80,6 +84,10 @@ class ModelConfig(Strict):
         default="features",
         description="what the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3 b)",
     )
+    fusion_output: Literal["image", "correction"] = Field(
+        default="image",
+        description="what the fusion module makes: x_hat as in the paper, or what to add to x_reg",
+    )
 
 
 class PairedFolders(Strict):
@@ -90,6 +98,25 @@ class PairedFolders(Strict):
 
 
 Source = Path | PairedFolders
+
+
+class CropSource(Strict):
+    """Photographs of any size and content, out of which random crops are learned from."""
+
+    path: Path = Field(description="folder of photographs, read recursively")
+    share: float = Field(default=1.0, gt=0, description="how often, against the other sources")
+    scales: list[float] = Field(
+        default=[1.0],
+        min_length=1,
+        description="each photograph is there in all of these sizes, drawn alike; 1: as it is",
+    )
+    turn: bool = Field(default=False, description="turn by quarter turns, too")
+
+    @model_validator(mode="after")
+    def _scales_shrink(self) -> CropSource:
+        if not all(0 < scale <= 1 for scale in self.scales):
+            raise ValueError("scales must lie in (0, 1]: enlarged photographs teach blur")
+        return self
 
 
 class DataConfig(Strict):
@@ -110,6 +137,11 @@ class DataConfig(Strict):
         default=None,
         description="train the restoration stage on random crops of this size (speed)",
     )
+    crops: list[CropSource] = Field(
+        default=[],
+        description="train the restoration stage on crops of these instead of on `train`: the "
+        "regression network knows no domain, so what it learns from may be anything",
+    )
     cache: bool = Field(
         default=True,
         description="keep decoded images in memory (uint8), but for those in shards",
@@ -117,6 +149,12 @@ class DataConfig(Strict):
     workers: int = Field(
         default=0, ge=0, description="loader processes (0: a thread); of each process that trains"
     )
+
+    @model_validator(mode="after")
+    def _crops_need_a_size(self) -> DataConfig:
+        if self.crops and self.crop is None:
+            raise ValueError("crops needs crop, their side in pixels")
+        return self
 
 
 class PerceptualConfig(Strict):
@@ -210,6 +248,12 @@ class RestorationStageConfig(StageConfig):
     iterations: Positive = 20_000
     learning_rate: float = Field(default=1e-4, gt=0)
     loss: Literal["backbone", "l1", "psnr", "charbonnier"] = "backbone"
+    psnr_floor: float = Field(
+        default=80.0,
+        gt=0,
+        description="PSNR in dB that the psnr loss asks for at most; lower ones keep images that "
+        "come nearly clean from outweighing the others",
+    )
     weights: Path | None = Field(
         default=None,
         description="pretrained weights of the backbone: a checkpoint of its own, a model file, "

@@ -57,6 +57,16 @@ def scaled_kernel_size(size: int, resolution: int) -> int:
     return max(3, 2 * round((size * resolution / 512 - 1) / 2) + 1)
 
 
+def disk_kernel(radius: float) -> Tensor:
+    """What a point out of focus leaves: a disk of sum 1 with the radius in pixels, its rim
+    antialiased; (K, K) with K the next odd size that holds it."""
+    half = max(1, math.ceil(radius))
+    axis = np.arange(-half, half + 1)
+    distance = np.hypot(axis[:, None], axis[None, :])
+    density = np.clip(radius + 0.5 - distance, 0, 1)
+    return torch.from_numpy((density / density.sum()).astype(np.float32))
+
+
 def gaussian_kernel(size: int, sigma_x: float, sigma_y: float, angle: float) -> Tensor:
     """A Gaussian (size, size) of sum 1 with the standard deviations, in pixels, along axes that
     are turned by ``angle`` radians."""

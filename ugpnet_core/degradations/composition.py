@@ -19,23 +19,34 @@ from ugpnet_core.degradations.motion import Deblur
 from ugpnet_core.degradations.step_options import (
     STEP_OPTIONS,
     BlurOptions,
+    DefocusOptions,
     DownsampleOptions,
+    GreyOptions,
     JpegOptions,
     NoiseOptions,
-    ShakeOptions,
+    OneOfOptions,
+    RescaleOptions,
+    ShakeStepOptions,
+    ShuffleOptions,
+    StepOptions,
     UpsampleOptions,
 )
 from ugpnet_core.degradations.steps import (
     Blur,
+    Defocus,
     Downsample,
+    Grey,
     Jpeg,
     MotionBlur,
     Noise,
+    OneOf,
+    Rescale,
+    Shuffle,
+    Sometimes,
     Step,
     Upsample,
 )
 from ugpnet_core.errors import ConfigError
-from ugpnet_core.plugins import Options
 from ugpnet_core.plugins.lookup import checked_options
 
 _BACK = Upsample("bilinear")
@@ -74,15 +85,36 @@ def composition(steps: Sequence[Any], resolution: int = 512) -> Composition:
     """
     if not steps:
         raise ConfigError(f"A composition needs steps; valid: {', '.join(STEP_OPTIONS)}.")
-    made = tuple(_step(*_named(step), resolution) for step in steps)
+    made = made_steps(steps, resolution)
+    scale = _scale(made)
+    return Composition(made, scale) if scale is not None else Composition((*made, _BACK), 1)
+
+
+def made_steps(steps: Sequence[Any], resolution: int) -> tuple[Step, ...]:
+    """The steps that names and options stand for; errors as :func:`composition`."""
+    return tuple(_step(*_named(step), resolution) for step in steps)
+
+
+def _scale(steps: Sequence[Step]) -> int | None:
+    """How many times smaller the steps leave an image; None where that depends on what is drawn."""
     scale: int | None = 1
-    for step in made:
+    for step in steps:
         if isinstance(step, Upsample):
             scale = 1
         elif isinstance(step, Downsample):
             whole = step.whole()
             scale = scale * whole if scale is not None and whole is not None else None
-    return Composition(made, scale) if scale is not None else Composition((*made, _BACK), 1)
+        elif isinstance(step, Sometimes | Shuffle | OneOf) and _resizes(step):
+            scale = None
+    return scale
+
+
+def _resizes(step: Step) -> bool:
+    if isinstance(step, Sometimes):
+        return _resizes(step.step)
+    if isinstance(step, Shuffle | OneOf):
+        return any(map(_resizes, step.steps))
+    return isinstance(step, Downsample | Upsample)
 
 
 def _named(step: Any) -> tuple[str, Mapping[str, Any]]:
@@ -104,24 +136,39 @@ def _step(name: str, given: Mapping[str, Any], resolution: int) -> Step:
         near = difflib.get_close_matches(name, STEP_OPTIONS, n=1)
         hint = f"did you mean {near[0]!r}? V" if near else "v"
         raise ConfigError(f"There is no step {name!r}; {hint}alid: {', '.join(STEP_OPTIONS)}.")
-    return _made(checked_options(STEP_OPTIONS[name], given, f"step {name!r}"), resolution)
+    options = checked_options(STEP_OPTIONS[name], given, f"step {name!r}")
+    step = _made(options, resolution)
+    return step if options.probability == 1 else Sometimes(step, options.probability)
 
 
-def _made(options: Options, resolution: int) -> Step:
+def _made(options: StepOptions, resolution: int) -> Step:
     part = resolution / 512
     match options:
         case BlurOptions():
             low, high = options.sigma
             size = scaled_kernel_size(options.kernel_size, resolution)
             return Blur((low * part, high * part), options.isotropic, size)
-        case ShakeOptions():
-            return MotionBlur(Deblur(resolution=resolution, **options.model_dump()))
+        case DefocusOptions():
+            return Defocus((options.radius[0] * part, options.radius[1] * part))
+        case ShakeStepOptions():
+            settings = options.model_dump(exclude={"probability"})
+            return MotionBlur(Deblur(resolution=resolution, **settings))
         case DownsampleOptions():
             return Downsample(options.factor, options.method)
         case NoiseOptions():
-            return Noise(options.sigma, options.k)
+            grain = (options.grain[0] * part, options.grain[1] * part)
+            return Noise(options.sigma, options.k, options.grey, options.coarse, grain)
         case JpegOptions():
             return Jpeg(options.quality)
         case UpsampleOptions():
             return Upsample(options.method)
+        case RescaleOptions():
+            return Rescale(options.factor)
+        case GreyOptions():
+            return Grey()
+        case ShuffleOptions():
+            return Shuffle(made_steps(options.steps, resolution))
+        case OneOfOptions():
+            steps = made_steps(options.steps, resolution)
+            return OneOf(steps, options.shares or (1 / len(steps),) * len(steps))
     raise AssertionError(options)

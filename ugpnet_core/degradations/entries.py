@@ -67,6 +67,21 @@ class BlindOptions(Options):
         return self
 
 
+def _often(default: float, what: str) -> Any:
+    return Field(default=default, ge=0, le=1, description=f"how often {what}")
+
+
+class PhotoOptions(Options):
+    """How often each thing happens; its strength is drawn (docs/degradations.md)."""
+
+    untouched: float = _often(0.1, "nothing happens at all")
+    grey: float = _often(0.12, "the image is grey before anything else")
+    blur: float = _often(0.4, "the lens, the focus or the hand blurs")
+    rescale: float = _often(0.3, "the image is made smaller and brought back")
+    noise: float = _often(0.65, "there is noise")
+    jpeg: float = _often(0.3, "it is compressed, each of two times")
+
+
 class PairedOptions(Options):
     """What is known of images that come degraded."""
 
@@ -127,6 +142,12 @@ def ugpnet_tasks() -> list[TaskEntry]:
             factory="ugpnet_core.degradations.tasks:Blind",
             options=BlindOptions,
             paper="published configuration of GFPGAN (CVPR 2021)",
+        ),
+        TaskEntry(
+            name="photo",
+            description="real photographs: noise, blur, smaller and back, JPEG, grey, or nothing",
+            factory="ugpnet_core.degradations.photo:Photo",
+            options=PhotoOptions,
         ),
         TaskEntry(
             name="composition",

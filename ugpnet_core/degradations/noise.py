@@ -13,6 +13,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Floats = npt.NDArray[np.float32]
@@ -60,6 +61,52 @@ def gaussian(image: Tensor, rng: np.random.Generator, sigma: float) -> Tensor:
     """x = clip(x_gt + N(0, sigma^2)), float32 of any shape in [0, 1]."""
     drawn = torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
     return (image + sigma * drawn).clamp(0, 1)
+
+
+def field_noise(
+    image: Tensor,
+    rng: np.random.Generator,
+    sigma: float,
+    k: float | None = None,
+    *,
+    grain: float = 0.0,
+    grey: bool = False,
+) -> Tensor:
+    """x = clip(x_gt + sqrt(sigma^2 + x_gt / k) n), n of mean 0 and variance 1 at each place.
+
+    n = (g * w) / ||g||, w white Gaussian noise and g a Gaussian of standard deviation ``grain``:
+    the lumps that demosaicing, resizing and film leave. The light's own noise is Gaussian here,
+    of the variance that k photons for white give.
+
+    Args:
+        image: the clean x_gt, float32 (3, H, W) in [0, 1].
+        sigma: standard deviation of the part that does not depend on the light.
+        k: photons that a white pixel receives; None for as many as there could be.
+        grain: in pixels; 0 leaves each pixel on its own.
+        grey: the same n in all channels.
+    """
+    channels = 1 if grey else image.shape[0]
+    height, width = image.shape[-2:]
+    kernel = _grain(grain)
+    margin = len(kernel) - 1
+    drawn = torch.from_numpy(
+        rng.standard_normal((channels, 1, height + margin, width + margin), dtype=np.float32)
+    )
+    if margin:
+        drawn = F.conv2d(F.conv2d(drawn, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+    drawn = drawn[:, 0]
+    variance = sigma**2 + (image / k if k is not None else torch.zeros(()))
+    return (image + variance.sqrt() * drawn).clamp(0, 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _grain(sigma: float) -> Tensor:
+    """A Gaussian whose squares add up to 1, so that it leaves the variance of white noise."""
+    if sigma == 0:
+        return torch.ones(1)
+    half = math.ceil(3 * sigma)
+    density = np.exp(-0.5 * (np.arange(-half, half + 1) / sigma) ** 2)
+    return torch.from_numpy((density / np.sqrt((density**2).sum())).astype(np.float32))
 
 
 def poisson(rate: Floats, highest: float, rng: np.random.Generator) -> npt.NDArray[np.generic]:

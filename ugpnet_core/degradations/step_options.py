@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,12 +17,24 @@ from ugpnet_core.plugins import Options
 Method = Literal["bilinear", "bicubic", "area"]
 
 
-class BlurOptions(Options):
+class StepOptions(Options):
+    """What every step has."""
+
+    probability: float = Field(default=1.0, ge=0, le=1, description="how often the step is taken")
+
+
+class BlurOptions(StepOptions):
     """A Gaussian kernel, round or not."""
 
     sigma: Positive = Field(default=(0.1, 10.0), description="standard deviation, pixels at 512")
     isotropic: float = Field(default=0.5, ge=0, le=1, description="how often the kernel is round")
     kernel_size: int = Field(default=41, ge=3, description="side of the kernel at 512 pixels")
+
+
+class DefocusOptions(StepOptions):
+    """Out of focus: each point becomes a disk."""
+
+    radius: Positive = Field(default=(0.5, 8.0), description="of the disk, pixels at 512")
 
 
 class ShakeOptions(Options):
@@ -46,7 +58,11 @@ class ShakeOptions(Options):
         return self
 
 
-class DownsampleOptions(Options):
+class ShakeStepOptions(ShakeOptions, StepOptions):
+    """A camera shake, as in task ``deblur``."""
+
+
+class DownsampleOptions(StepOptions):
     """How many times smaller; below 1 it enlarges."""
 
     factor: Factor = Field(default=(0.8, 8.0), description="how many times smaller")
@@ -55,32 +71,83 @@ class DownsampleOptions(Options):
     )
 
 
-class NoiseOptions(Options):
+class RescaleOptions(StepOptions):
+    """Smaller and back to the size before, each by a method drawn of bilinear, bicubic and area."""
+
+    factor: Factor = Field(default=(1.0, 4.0), description="how many times smaller")
+
+
+class NoiseOptions(StepOptions):
     """Gaussian noise, with k Poisson noise before it."""
 
     sigma: NotNegative = Field(
         default=(0.0, 20 / 255), description="standard deviation of Gaussian noise, white is 1"
     )
     k: Positive | None = Field(default=None, description="photons that a white pixel receives")
+    grey: float = Field(
+        default=0.0, ge=0, le=1, description="how often it is the same in all channels"
+    )
+    coarse: float = Field(
+        default=0.0, ge=0, le=1, description="how often it is coarse-grained (correlated)"
+    )
+    grain: Positive = Field(
+        default=(0.4, 1.2), description="standard deviation of coarse grains, pixels at 512"
+    )
 
 
-class JpegOptions(Options):
+class JpegOptions(StepOptions):
     """JPEG with 4:2:0 colour."""
 
     quality: Quality = Field(default=(60, 100), description="libjpeg's")
 
 
-class UpsampleOptions(Options):
+class UpsampleOptions(StepOptions):
     """Back to the size of the clean image."""
 
     method: Literal["bilinear", "bicubic"] = Field(default="bilinear", description="of enlarging")
 
 
-STEP_OPTIONS: Mapping[str, type[Options]] = {
+class GreyOptions(StepOptions):
+    """Grey in all three channels: the luma of Rec. 601."""
+
+
+class GroupOptions(StepOptions):
+    """Steps inside a step."""
+
+    steps: tuple[Any, ...] = Field(min_length=1, description="as in a composition")
+
+
+class ShuffleOptions(GroupOptions):
+    """All steps, in an order drawn anew for each image."""
+
+
+class OneOfOptions(GroupOptions):
+    """One of the steps, drawn anew for each image."""
+
+    shares: tuple[float, ...] | None = Field(
+        default=None, description="how often each, of sum 1 (default: equally often)"
+    )
+
+    @model_validator(mode="after")
+    def _shares(self) -> OneOfOptions:
+        shares = self.shares
+        if shares is not None and len(shares) != len(self.steps):
+            raise ValueError("give shares one number for each of steps")
+        if shares is not None and (min(shares) < 0 or not abs(sum(shares) - 1) < 1e-6):
+            raise ValueError("shares must be probabilities of sum 1")
+        return self
+
+
+STEP_OPTIONS: Mapping[str, type[StepOptions]] = {
     "blur": BlurOptions,
-    "motion_blur": ShakeOptions,
+    "defocus": DefocusOptions,
+    "motion_blur": ShakeStepOptions,
     "downsample": DownsampleOptions,
     "noise": NoiseOptions,
     "jpeg": JpegOptions,
     "upsample": UpsampleOptions,
+    "rescale": RescaleOptions,
+    "grey": GreyOptions,
+    "shuffle": ShuffleOptions,
+    "one_of": OneOfOptions,
 }

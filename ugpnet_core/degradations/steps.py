@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ugpnet_core.degradations.blur import blur, gaussian_kernel
+from ugpnet_core.degradations.blur import blur, disk_kernel, gaussian_kernel
 from ugpnet_core.degradations.compression import jpeg
 from ugpnet_core.degradations.motion import Deblur
-from ugpnet_core.degradations.noise import gaussian, poisson_gaussian
+from ugpnet_core.degradations.noise import field_noise, gaussian, poisson_gaussian
 from ugpnet_core.degradations.ranges import Range
 from ugpnet_core.degradations.resampling import Method, downsample, resample
 
 Size = tuple[int, int]
+LUMA = (0.299, 0.587, 0.114)
+_METHODS: tuple[Method, ...] = ("bilinear", "bicubic", "area")
 
 
 class Step(Protocol):
@@ -51,6 +54,17 @@ class Blur:
             across, angle = drawn(self.sigma, rng), rng.uniform(-math.pi, math.pi)
         kernel = gaussian_kernel(self.kernel_size, along, across, angle)
         return blur(image, kernel).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Defocus:
+    """A disk with a radius from the range."""
+
+    radius: Range
+
+    def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
+        """Draw a radius, and blur."""
+        return blur(image, disk_kernel(drawn(self.radius, rng))).clamp(0, 1)
 
 
 @dataclass(frozen=True)
@@ -95,18 +109,44 @@ class Downsample:
 
 
 @dataclass(frozen=True)
+class Rescale:
+    """Smaller by a factor and back to the size before, each with a method of its own."""
+
+    factor: Range
+
+    def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
+        """Draw a factor and two methods, and resample twice."""
+        smaller, back = (_METHODS[int(i)] for i in rng.integers(len(_METHODS), size=2))
+        there = Downsample(self.factor, smaller)(image, rng, size)
+        # Enlarging by area repeats pixels, which is what a bad viewer does.
+        return resample(there, image.shape[-2:], back)
+
+
+@dataclass(frozen=True)
 class Noise:
-    """x = clip(Poisson(k x_gt) / k + N(0, sigma^2)), or without ``k`` the Gaussian part alone."""
+    """x = clip(Poisson(k x_gt) / k + N(0, sigma^2)), or without ``k`` the Gaussian part alone.
+
+    In the shares ``grey`` and ``coarse`` of the images it is the same in all channels or
+    coarse-grained instead: :func:`ugpnet_core.degradations.noise.field_noise`.
+    """
 
     sigma: Range
     k: Range | None = None
+    grey: float = 0.0
+    coarse: float = 0.0
+    grain: Range = (0.4, 1.2)
 
     def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
         """Draw sigma and k, then the noise."""
         sigma = drawn(self.sigma, rng)
-        if self.k is None:
+        k = None if self.k is None else drawn(self.k, rng)
+        grey, coarse = happens(self.grey, rng), happens(self.coarse, rng)
+        if grey or coarse:
+            grain = drawn(self.grain, rng) if coarse else 0.0
+            return field_noise(image, rng, sigma, k, grain=grain, grey=grey)
+        if k is None:
             return gaussian(image, rng, sigma)
-        return poisson_gaussian(image, rng, sigma, drawn(self.k, rng), self.k[1])
+        return poisson_gaussian(image, rng, sigma, k, self.k[1] if self.k else None)
 
 
 @dataclass(frozen=True)
@@ -130,6 +170,58 @@ class Upsample:
     def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
         """Resample; draws nothing."""
         return resample(image, size, self.method)
+
+
+@dataclass(frozen=True)
+class Grey:
+    """The luma of Rec. 601, 0.299 R + 0.587 G + 0.114 B, in all three channels."""
+
+    def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
+        """Turn grey; draws nothing."""
+        weights = torch.tensor(LUMA, dtype=image.dtype).view(3, 1, 1)
+        return (image * weights).sum(0, keepdim=True).expand_as(image).contiguous()
+
+
+@dataclass(frozen=True)
+class Sometimes:
+    """A step that is taken with a probability, and otherwise leaves the image as it is."""
+
+    step: Step
+    probability: float
+
+    def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
+        """Draw whether, then what the step draws."""
+        return self.step(image, rng, size) if happens(self.probability, rng) else image
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Steps in an order drawn anew for each image."""
+
+    steps: tuple[Step, ...]
+
+    def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
+        """Draw the order, then take the steps."""
+        for index in rng.permutation(len(self.steps)):
+            image = self.steps[index](image, rng, size)
+        return image
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some steps, each with its share of the images."""
+
+    steps: tuple[Step, ...]
+    shares: tuple[float, ...]
+
+    def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
+        """Draw which, then take it."""
+        return self.steps[int(rng.choice(len(self.steps), p=self.shares))](image, rng, size)
+
+
+def happens(probability: float, rng: np.random.Generator) -> bool:
+    """Draw whether something happens; what is certain costs no draw."""
+    return probability >= 1 or (probability > 0 and bool(rng.random() < probability))
 
 
 def drawn(limits: Range, rng: np.random.Generator) -> float:

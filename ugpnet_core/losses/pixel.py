@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 CHARBONNIER_EPSILON = 1e-3
-PSNR_FLOOR = 1e-8
+PSNR_FLOOR = 80.0  # dB
 
 
 def l1_loss(x: Tensor, target: Tensor) -> Tensor:
@@ -20,13 +20,14 @@ def l1_loss(x: Tensor, target: Tensor) -> Tensor:
     return (x.float() - target.float()).abs().mean()
 
 
-def psnr_loss(x: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of 10 log10(mse + 1e-8), mse of each image: minus the PSNR in dB.
+def psnr_loss(x: Tensor, target: Tensor, floor: float = PSNR_FLOOR) -> Tensor:
+    """Mean over the batch of 10 log10(mse + 10^(-floor / 10)), mse of each image: minus the PSNR.
 
-    The loss of NAFNet and HINet (Chen et al., ECCV 2022; CVPRW 2021). -80 at equality.
+    The loss of NAFNet and HINet (Chen et al., ECCV 2022; CVPRW 2021), whose floor is 80 dB: the
+    loss is -floor at equality.
     """
     error = (x.float() - target.float()).square().mean(dim=(1, 2, 3))
-    return 10 * torch.log10(error + PSNR_FLOOR).mean()
+    return 10 * torch.log10(error + 10 ** (-floor / 10)).mean()
 
 
 def charbonnier_loss(x: Tensor, target: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
     direct      x_reg = head(f)                                f_reg = f
     residual    x_reg = ToImage(R_mg(R'(x) + R_se(x)))         f_reg = what enters ToImage
+    skip        x_reg = x + Conv(R_mg(R'(x) + R_se(x)))        f_reg = what enters Conv
     plain       x_reg = x + head(f)                            f_reg = f     (ablation, Table 3 a)
 
 Where a task enlarges and the backbone does not, the input is enlarged bicubically first.
@@ -39,29 +40,50 @@ class DirectAdapter(nn.Module):
 
 
 class MergingNetwork(nn.Module):
-    """R_mg: two ConvBlocks, and ToImage (a 3x3 convolution and LeakyReLU(0.2)) on top."""
+    """R_mg: two ConvBlocks, and ToImage (a 3x3 convolution and LeakyReLU(0.2)) on top.
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    With ``skip`` the convolution alone is on top, and its result is added to the degraded image.
+    """
+
+    def __init__(self, in_channels: int, channels: int, skip: bool = False) -> None:
         super().__init__()
+        self.skip = skip
         self.blocks = nn.Sequential(ConvBlock(in_channels, channels), ConvBlock(channels, channels))
         self.to_image = nn.Conv2d(channels, 3, 3, padding=1)
 
-    def forward(self, f: Tensor) -> RestorationOutput:
-        """Merge f (N, in_channels, H, W) into x_reg and its feature map f_reg."""
+    def forward(self, f: Tensor, x: Tensor) -> RestorationOutput:
+        """Merge f (N, in_channels, H, W) into x_reg and its feature map f_reg.
+
+        Args:
+            x: the degraded image (N, 3, H, W), which ``skip`` adds to.
+        """
         features = self.blocks(f)
+        if self.skip:
+            return RestorationOutput(x + self.to_image(features), features)
         return RestorationOutput(F.leaky_relu(self.to_image(features), LEAKY_SLOPE), features)
 
 
 class ResidualAdapter(nn.Module):
-    """A residual backbone whose addition is moved from the image to the feature domain."""
+    """A residual backbone whose addition is moved from the image to the feature domain.
 
-    def __init__(self, backbone: Backbone, merging_channels: int = 64, enlarge: int = 1) -> None:
+    With ``skip`` the degraded image itself is added once more at the end. An image that needs no
+    restoration then passes as it is, which the paper's form has to learn to copy through R_se,
+    R_mg and a LeakyReLU; f_reg carries structure as before.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        merging_channels: int = 64,
+        enlarge: int = 1,
+        skip: bool = False,
+    ) -> None:
         super().__init__()
         _check_residual(backbone)
         self.backbone = backbone
         self.enlarge = enlarge
         self.structure_encoder = ConvBlock(3, backbone.feature_channels)
-        self.merging = MergingNetwork(backbone.feature_channels, merging_channels)
+        self.merging = MergingNetwork(backbone.feature_channels, merging_channels, skip)
         self.feature_channels = merging_channels
 
     def forward(self, x: Tensor) -> RestorationOutput:
@@ -69,7 +91,8 @@ class ResidualAdapter(nn.Module):
         (N, merging_channels, sH, sW)."""
         x = _enlarged(x, self.enlarge)
         features, intermediate = _features(self, x)
-        merged: RestorationOutput = self.merging(cropped(features, x) + self.structure_encoder(x))
+        structure = cropped(features, x) + self.structure_encoder(x)
+        merged: RestorationOutput = self.merging(structure, x)
         return merged._replace(intermediate=intermediate)
 
 
@@ -99,12 +122,13 @@ def restoration_module(
     backbone: Backbone,
     merging_channels: int = 64,
     enlarge: int = 1,
-    adapter: Literal["merging", "plain"] = "merging",
+    adapter: Literal["merging", "skip", "plain"] = "merging",
 ) -> Adapter:
     """Wrap a backbone in the adapter for its kind.
 
     Args:
-        adapter: of a residual backbone: the paper's, or none of its networks.
+        adapter: of a residual backbone: the paper's, that with the degraded image added at the
+            end, or none of its networks.
 
     Raises:
         PluginError: the backbone lacks something of :class:`ugpnet_core.protocols.Backbone`.
@@ -122,7 +146,7 @@ def restoration_module(
     if backbone.kind == "residual":
         if adapter == "plain":
             return PlainAdapter(backbone, enlarge)
-        return ResidualAdapter(backbone, merging_channels, enlarge)
+        return ResidualAdapter(backbone, merging_channels, enlarge, skip=adapter == "skip")
     raise PluginError(
         f"{type(backbone).__name__}.kind is {backbone.kind!r}; make it 'direct' or 'residual'."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,17 +15,24 @@ from ugpnet_core.protocols import LatentCode, Prior, PriorOutput
 
 FIRST_WIDTH = 16
 MAP2STYLE_SLOPE = 0.01
+GROUP = 8
+
+Norm = Literal["batch", "group", "none"]
 
 
 class EncoderBlock(nn.Module):
-    """Three times a 3x3 convolution, BatchNorm and LeakyReLU(0.2) (Tab. S.1 a)."""
+    """Three times a 3x3 convolution, BatchNorm and LeakyReLU(0.2) (Tab. S.1 a).
 
-    def __init__(self, in_channels: int, channels: int) -> None:
+    Instead of BatchNorm there may be GroupNorm in groups of 8 channels (or of all of them), or no
+    normalisation, neither of which depends on the other images of a batch.
+    """
+
+    def __init__(self, in_channels: int, channels: int, norm: Norm = "batch") -> None:
         super().__init__()
         self.conv = nn.ModuleList(
             nn.Conv2d(in_channels if i == 0 else channels, channels, 3, padding=1) for i in range(3)
         )
-        self.bn = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(3))
+        self.bn = nn.ModuleList(_norm(norm, channels) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, channels, H, W)."""
@@ -41,11 +49,11 @@ class Encoder(nn.Module):
     styles are read from.
     """
 
-    def __init__(self, widths: Sequence[int], base_channels: int) -> None:
+    def __init__(self, widths: Sequence[int], base_channels: int, norm: Norm = "batch") -> None:
         super().__init__()
         inputs = [3, *widths[:-1]]
         self.downblocks = nn.ModuleList(
-            EncoderBlock(i, o) for i, o in zip(inputs, widths, strict=True)
+            EncoderBlock(i, o, norm) for i, o in zip(inputs, widths, strict=True)
         )
         self.conv1x1 = nn.Conv2d(widths[-1], base_channels, 1)
         self.style_channels = inputs[-2]
@@ -95,6 +103,7 @@ class SynthesisModule(nn.Module):
         prior: Prior,
         encoder_channels: Sequence[int] | None = None,
         map2style_channels: int | None = None,
+        encoder_norm: Norm = "batch",
     ) -> None:
         super().__init__()
         if not isinstance(prior, nn.Module):
@@ -105,7 +114,7 @@ class SynthesisModule(nn.Module):
                 f"encoder_channels has {len(widths)} widths; a prior of resolution "
                 f"{prior.resolution} with base size {prior.base_size} takes {halvings(prior) + 1}."
             )
-        self.encoder = Encoder(widths, prior.base_channels)
+        self.encoder = Encoder(widths, prior.base_channels, encoder_norm)
         self.map2style = Map2Style(
             self.encoder.style_channels,
             map2style_channels or prior.style_dim,
@@ -135,6 +144,14 @@ class SynthesisModule(nn.Module):
     def forward(self, x: Tensor) -> PriorOutput:
         """Map x_reg (N, 3, r, r) to x_syn (N, 3, r, r) and f_syn (N, C, r, r)."""
         return self.generator.synthesize(*self.encode(x))
+
+
+def _norm(kind: Norm, channels: int) -> nn.Module:
+    if kind == "batch":
+        return nn.BatchNorm2d(channels)
+    if kind == "group":
+        return nn.GroupNorm(channels // GROUP if channels % GROUP == 0 else 1, channels)
+    return nn.Identity()
 
 
 def halvings(prior: Prior) -> int:

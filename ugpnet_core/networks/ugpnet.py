@@ -53,17 +53,17 @@ class UGPNet(nn.Module):
         self.restoration = restoration_module(
             backbone, config.merging_channels, scale // backbone.scale, config.adapter
         )
-        self.synthesis = SynthesisModule(prior, config.encoder_channels, config.map2style_channels)
+        self.synthesis = SynthesisModule(
+            prior, config.encoder_channels, config.map2style_channels, config.encoder_norm
+        )
         width = config.fusion_channels or self.restoration.feature_channels
-        if config.fusion_inputs == "images":
-            self.fusion = FusionModule(3, 3, width, config.fusion_blocks)
-        else:
-            self.fusion = FusionModule(
-                self.restoration.feature_channels,
-                self.synthesis.feature_channels,
-                width,
-                config.fusion_blocks,
-            )
+        inputs = (
+            (3, 3)
+            if config.fusion_inputs == "images"
+            else (self.restoration.feature_channels, self.synthesis.feature_channels)
+        )
+        correction = config.fusion_output == "correction"
+        self.fusion = FusionModule(*inputs, width, config.fusion_blocks, correction)
 
     def forward(self, x: Tensor) -> UGPNetOutput:
         """Restore x (N, 3, r / scale, r / scale), RGB in [0, 1], to x_hat, x_reg and x_syn
@@ -85,12 +85,12 @@ class UGPNet(nn.Module):
 
     def fusion_inputs(
         self, regression: RestorationOutput, synthesis: PriorOutput
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """What the fusion module joins: f_reg and f_syn, or the images in their place where the
-        configuration says so, (N, C, r, r) each."""
+        configuration says so, (N, C, r, r) each; and x_reg."""
         if self.config.fusion_inputs == "images":
-            return regression.image, synthesis.image
-        return regression.features, synthesis.features
+            return regression.image, synthesis.image, regression.image
+        return regression.features, synthesis.features, regression.image
 
 
 def build_model(config: ModelConfig) -> UGPNet:

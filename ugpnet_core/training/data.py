@@ -101,7 +101,7 @@ class UpdateSamples(Sampler[int]):
 
 
 def training_batches(
-    pairs: Pairs,
+    pairs: Dataset[Pair],
     *,
     first: int,
     last: int,

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import Dataset
 
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.image import resize, write_image
 from ugpnet_core.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
-from ugpnet_core.training.data import Pair, Pairs, training_batches
+from ugpnet_core.training.data import Pair, training_batches
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.fingerprint import Fingerprint, compare
 from ugpnet_core.training.plan import steps_before
@@ -54,7 +55,7 @@ class Finished:
 
 
 def run_stage(
-    stage: Stage, pairs: Pairs, validation: Sequence[Pair], made_by: Fingerprint
+    stage: Stage, pairs: Dataset[Pair], validation: Sequence[Pair], made_by: Fingerprint
 ) -> Finished:
     """Train a stage to its end, from its checkpoint where there is one.
 

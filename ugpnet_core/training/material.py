@@ -9,6 +9,7 @@ from pathlib import Path
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
+from ugpnet_core.training.crops import CropPhotographs, read_crop_photographs
 from ugpnet_core.training.data import Pair, validation_batches
 from ugpnet_core.training.photographs import Photographs, read_photographs
 
@@ -18,12 +19,14 @@ class Material:
     """The photographs to learn from, and the fixed validation set in batches.
 
     Attributes:
-        listings: for both, a digest of the names and sizes of the files.
+        crops: what the restoration stage learns from instead, where the settings say so.
+        listings: for each, a digest of the names and sizes of the files.
     """
 
     photographs: Photographs
     validation: Sequence[Pair]
     listings: Mapping[str, str]
+    crops: CropPhotographs | None = None
 
 
 def read_material(config: TrainConfig, say: Callable[[str], None], quiet: bool) -> Material:
@@ -65,5 +68,14 @@ def read_material(config: TrainConfig, say: Callable[[str], None], quiet: bool) 
             f"{data.resolution} pixels, which changes noise and blur; pairs of that size are "
             "better."
         )
+    crops = None
+    if data.crops and data.crop is not None:
+        crops = read_crop_photographs(data.crops, data.crop)
+        for reason in crops.unreadable:
+            say(f"Skipped: {reason}")
+        say(f"{len(crops)} photographs for crops of {data.crop} pixels.")
     listings = {"training": photographs.listing, "validation": validation.listing}
-    return Material(photographs, validation_batches(validation, task, config.seed), listings)
+    if crops is not None:
+        listings["crops"] = crops.listing
+    validated = validation_batches(validation, task, config.seed)
+    return Material(photographs, validated, listings, crops)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 from torch import Tensor, nn
 
 from ugpnet_core.config import RestorationStageConfig
-from ugpnet_core.losses.pixel import PIXEL_LOSSES
+from ugpnet_core.losses.pixel import PIXEL_LOSSES, psnr_loss
 from ugpnet_core.networks.restoration import DirectAdapter
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import BackboneEntry, find
@@ -30,11 +31,16 @@ class RestorationStage(SingleLossStage):
         model = bench.model
         entry = find(BackboneEntry, model.config.backbone.name).entry
         self.loss_name = entry.loss if settings.loss == "backbone" else settings.loss
+        self.loss = (
+            partial(psnr_loss, floor=settings.psnr_floor)
+            if self.loss_name == "psnr"
+            else PIXEL_LOSSES[self.loss_name]
+        )
         super().__init__(bench, settings, model.restoration)
 
     def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
         """L_res between x_reg and x_gt, and as much for each image that R makes on the way."""
-        loss, output = PIXEL_LOSSES[self.loss_name], self.network(pair.degraded)
+        loss, output = self.loss, self.network(pair.degraded)
         terms: dict[str, tuple[float, Tensor]] = {
             self.loss_name: (1.0, loss(output.image, pair.clean))
         }

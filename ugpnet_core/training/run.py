@@ -12,6 +12,7 @@ from typing import Literal, cast
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, TrainingError
@@ -34,7 +35,8 @@ from ugpnet_core.training.checkpoint import (
     result_path,
     write_result,
 )
-from ugpnet_core.training.data import Pairs
+from ugpnet_core.training.crops import CropPairs
+from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.fingerprint import DEPENDS_ON, Fingerprint, compare, fingerprint
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.loop import Finished, run_stage
@@ -248,7 +250,13 @@ def _train(
         stage.trained.compile()
     task = create_task_at(config.model.task, config.data.resolution)
     crop = config.data.crop if name == "restoration" else None
-    pairs = Pairs(material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop)
+    pairs: Dataset[Pair]
+    if material.crops is not None and crop is not None:
+        pairs = CropPairs(material.crops, task, config.seed, name, crop=crop, flip=config.data.flip)
+    else:
+        pairs = Pairs(
+            material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop
+        )
     finished = run_stage(stage, pairs, material.validation, made_by)
     stage.release()
     return finished
