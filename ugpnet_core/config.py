@@ -84,6 +84,11 @@ class ModelConfig(Strict):
         default="features",
         description="what the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3 b)",
     )
+    domain: Literal["", "faces"] = Field(
+        default="",
+        description="what the prior knows: faces aligned as FFHQ's are, or anything; how "
+        "photographs are restored depends on it, and no weights do",
+    )
     fusion_output: Literal["image", "correction"] = Field(
         default="image",
         description="what the fusion module makes: x_hat as in the paper, or what to add to x_reg",

@@ -45,6 +45,9 @@ def tracked(results: Iterable[Result], total: int, verb: str) -> Iterator[Result
         for result in results:
             if result.error:
                 bar.console.print(f"error: {plain(result.error)}", soft_wrap=True)
+            for notice in result.notices:
+                line = f"note: {result.job.source}: {notice}."
+                bar.console.print(plain(line), soft_wrap=True)
             bar.advance(task)
             yield result
 
