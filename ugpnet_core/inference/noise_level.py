@@ -8,6 +8,8 @@ from torch import Tensor
 
 # Of the blocks, this share with the least variation is believed to be free of texture.
 SMOOTHEST = 0.2
+# And before that, this share with the fewest pixels at black or white.
+LEAST_CLIPPED = 1 / 3
 BLOCK = 8
 # Standard normal: the median of |n|.
 _MEDIAN = 0.6745
@@ -18,8 +20,9 @@ def noise_level(image: Tensor) -> float:
 
     The diagonal Haar coefficients (a - b - c + d) / 2 of independent noise have its standard
     deviation, and those of smooth content next to nothing. Their median magnitude is taken over
-    the fifth of all blocks where it is smallest but not nil (nil is what clipping and cartoons
-    leave), and corrected for having chosen the smallest. Coarse noise is underestimated.
+    the fifth of blocks where it is smallest but not nil, as in cartoons, and corrected for having
+    chosen the smallest. Only the third of all blocks is looked at where least is black or white,
+    as clipped noise is weaker. Coarse noise is underestimated.
 
     Args:
         image: (3, H, W), float32 in [0, 1], of any size.
@@ -33,10 +36,16 @@ def noise_level(image: Tensor) -> float:
     x = image[:, :height, :width]
     diagonal = (x[:, ::2, ::2] - x[:, 1::2, ::2] - x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 2
     rows, columns = (min(BLOCK, side) for side in diagonal.shape[-2:])
-    blocks = F.unfold(diagonal.unsqueeze(1).abs(), (rows, columns), stride=(rows, columns))
+
+    def blocks(values: Tensor) -> Tensor:
+        return F.unfold(values.unsqueeze(1), (rows, columns), stride=(rows, columns))
+
     # (3, pixels, blocks) -> the median of each block of each channel
-    medians = blocks.median(dim=1).values.mean(0)
-    some = medians[medians > 1e-4]
+    medians = blocks(diagonal.abs()).median(dim=1).values.mean(0)
+    ends = ((x <= 0) | (x >= 1)).float()
+    clipped = blocks(F.avg_pool2d(ends, 2)).mean((0, 1))
+    open_ = clipped <= clipped.quantile(LEAST_CLIPPED)
+    some = medians[open_ & (medians > 1e-4)]
     if not len(some):
         return 0.0
     chosen = some.sort().values[: max(1, round(SMOOTHEST * len(some)))].mean()
