@@ -15,7 +15,6 @@ from ugpnet_core.errors import DependencyError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ugpnet_core.faces.face import Face
     from ugpnet_core.protocols import Task
 
 # A camera in the evening: a soft lens, noise that grows with the light, and compression.
@@ -44,8 +43,8 @@ def demo(
 ) -> None:
     """Degrade a photograph, restore it, and write side-by-side pictures with PSNR and SSIM.
 
-    It is degraded as a camera does in the evening (a soft lens, noise, JPEG); for a model of another
-    task than photo, as that task says.
+    It is degraded as a camera does in the evening (a soft lens, noise, JPEG); for a model of
+    another task than photo, as that task says.
 
     Example: ugpnet demo --input photos/anna.png -o demo
     """
@@ -53,6 +52,7 @@ def demo(
 
     from ugpnet_core.degradations.seeding import rng_for
     from ugpnet_core.evaluation.metrics import psnr, ssim
+    from ugpnet_core.faces.alignment import align, scaled
     from ugpnet_core.image import read_image, resize, write_image
     from ugpnet_core.inference.restorer import Restorer
     from ugpnet_core.inference.sheet import side_by_side
@@ -80,10 +80,8 @@ def demo(
             pair = picture.unsqueeze(0), clean.unsqueeze(0)
             table.add_row(name, f"{float(psnr(*pair)):.2f}", f"{float(ssim(*pair)):.3f}")
     sheets = {"side-by-side.png": side_by_side(pictures)}
-    for face in restored.faces[0][:1]:
-        details = {
-            name: _detail(picture, face, restorer.scale) for name, picture in pictures.items()
-        }
+    for face in scaled(restored.faces[0][:1], restorer.scale):
+        details = {name: align(one, [face], _DETAIL)[0] for name, one in pictures.items()}
         sheets["face.png"] = side_by_side(details)
 
     console = output()
@@ -103,13 +101,6 @@ def _task(name: str, restorer: Any) -> Task:
     if name == "photo":
         return composition(_EVENING)
     return create_task_at(restorer.model.config.task, restorer.resolution)
-
-
-def _detail(picture: Tensor, face: Face, scale: int) -> Tensor:
-    """The square around a face, upright and as large for each picture."""
-    from ugpnet_core.faces.alignment import align, scaled
-
-    return align(picture, scaled([face], scale), _DETAIL)[0]
 
 
 def _astronaut() -> Tensor:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -24,13 +24,22 @@ REGRESSION, SYNTHESIS, CHECK = "_reg", "_syn", "_check"
 @dataclass(frozen=True)
 class Result:
     """What became of one file; ``error`` says what went wrong, and is None if nothing did, and
-    ``notices`` what there is to know about the result."""
+    ``notices`` what there is to know about the result. ``faces`` is how many the prior restored,
+    None where the model does not look for any."""
 
     job: Job
     seconds: float
     skipped: bool = False
     error: str | None = None
     notices: tuple[str, ...] = ()
+    faces: int | None = None
+
+
+class Work(NamedTuple):
+    """What there is to say of a file that was worked on; see :class:`Result`."""
+
+    notices: tuple[str, ...] = ()
+    faces: int | None = None
 
 
 def restore_files(
@@ -53,7 +62,9 @@ def restore_files(
         skip_existing: leave files alone whose results all exist.
     """
 
-    def restore(job: Job) -> tuple[str, ...]:
+    looks = restorer.domain == "faces" and restorer.faces == "auto"
+
+    def restore(job: Job) -> Work:
         photo = read_image(job.source)
         output = restorer(photo.pixels)
         notices = output.notices
@@ -65,7 +76,7 @@ def restore_files(
             write_like(job.beside(REGRESSION), output.regression, photo)
             write_like(job.beside(SYNTHESIS), output.synthesis, photo)
         write_like(job.target, output.image, photo)  # last: it marks the job as done
-        return notices
+        return Work(notices, len(output.faces[0]) if looks else None)
 
     suffixes = further_results(save_all, check)
     return each_file(jobs, restore, suffixes if skip_existing else None)
@@ -78,11 +89,10 @@ def further_results(save_all: bool, check: bool) -> tuple[str, ...]:
 
 def each_file(
     jobs: Iterable[Job],
-    work: Callable[[Job], tuple[str, ...] | None],
+    work: Callable[[Job], Work | None],
     skip: tuple[str, ...] | None = None,
 ) -> Iterator[Result]:
-    """Do the work for job after job; whatever it raises is that job's error and stops no other,
-    and what it returns are notices.
+    """Do the work for job after job; whatever it raises is that job's error and stops no other.
 
     Args:
         skip: where not None, jobs are skipped whose target exists, with those suffixes beside it.
@@ -93,15 +103,15 @@ def each_file(
             path.exists() for path in (job.target, *map(job.beside, skip))
         )
         error = None
-        notices: tuple[str, ...] = ()
+        done = None
         if not skipped:
             try:
-                notices = work(job) or ()
+                done = work(job)
             except UGPNetError as problem:
                 error = str(problem)
             except Exception as problem:
                 error = f"{job.source}: {type(problem).__name__}: {problem}"
-        yield Result(job, time.perf_counter() - begun, skipped, error, notices)
+        yield Result(job, time.perf_counter() - begun, skipped, error, *(done or Work()))
 
 
 def write_like(path: Path, pixels: Tensor, photo: ImageFile) -> None:
