@@ -446,7 +446,7 @@ def test_every_task_builds_and_joins_its_modules(task: str, side: int) -> None:
     synthesis = model.synthesis(regression.image)
     assert torch.equal(out.regression, regression.image)
     assert torch.equal(out.synthesis, synthesis.image)
-    assert torch.equal(out.image, model.fusion(regression.features, synthesis.features))
+    assert torch.equal(out.image, model.fusion(*model.fusion_inputs(regression, synthesis)))
     assert out.image.shape == (2, 3, 32, 32)
     for together, alone in zip(out, model(x[1:]), strict=True):
         assert close(together[1:], alone)
@@ -460,7 +460,7 @@ def test_fusion_of_images_takes_nothing_else(adapter: Literal["merging", "plain"
     model = build_model(config)
     x = torch.rand(2, 3, 32, 32)
     out = model(x)
-    assert torch.equal(out.image, model.fusion(out.regression, out.synthesis))
+    assert torch.equal(out.image, model.fusion(out.regression, out.synthesis, out.regression))
     # As wide as the network that it stands against.
     assert model.fusion.conv.out_channels == model.restoration.feature_channels
     assert model.fusion.conv.in_channels == 3
