@@ -223,11 +223,11 @@ def test_plain_adapter_leaves_direct_backbones_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["direct", "residual"])
-@pytest.mark.parametrize("adapter", ["merging", "skip"])
+@pytest.mark.parametrize("form", ["merging", "skip"])
 def test_gradients_reach_backbone_and_adapter(
-    kind: Literal["direct", "residual"], adapter: Literal["merging", "skip"]
+    kind: Literal["direct", "residual"], form: Literal["merging", "skip"]
 ) -> None:
-    adapter = restoration_module(FakeBackbone(kind, multiple=4), 4, adapter=adapter)
+    adapter = restoration_module(FakeBackbone(kind, multiple=4), 4, adapter=form)
     out = adapter(torch.rand(2, 3, 6, 7))
     out.image.square().sum().backward()
     # The residual head is what the merging network replaces.
