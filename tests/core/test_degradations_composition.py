@@ -124,8 +124,11 @@ def test_pixels_scale_with_the_resolution_and_factors_do_not() -> None:
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ("[]", "needs steps; valid: blur, motion_blur, downsample, noise, jpeg, upsample"),
-        ("[nose]", "no step 'nose'; did you mean 'noise'[?] Valid: blur, motion_blur"),
+        (
+            "[]",
+            "needs steps; valid: blur, defocus, motion_blur, downsample, noise, jpeg, upsample, ",
+        ),
+        ("[nose]", "no step 'nose'; did you mean 'noise'[?] Valid: blur, defocus"),
         ("[{blur: {sigmo: 1}}]", "'sigmo' of step 'blur'; did you mean 'sigma'.*isotropic"),
         ("[{blur: {sigma: [3, 1]}}]", "'sigma' of step 'blur'.*3 is larger than 1"),
         ("[{blur: {sigma: 0}}]", "'sigma.0' of step 'blur'.*greater than 0"),
@@ -179,4 +182,4 @@ def test_degrade_takes_a_composition(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([*command, "--set", "steps=[{downsample: {factor: 3}}, noise]"]) == 0
     assert read_image(tmp_path / "x.png").pixels.shape == (3, 8, 8)
     assert main([*command, "--set", "steps=[downsize]"]) == 2
-    assert "did you mean 'downsample'? Valid: blur, motion_blur" in capsys.readouterr().err
+    assert "did you mean 'downsample'? Valid: blur, defocus" in capsys.readouterr().err

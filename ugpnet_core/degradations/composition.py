@@ -83,8 +83,6 @@ def composition(steps: Sequence[Any], resolution: int = 512) -> Composition:
     Raises:
         ConfigError: there is no step, one is unknown, or an option of one is.
     """
-    if not steps:
-        raise ConfigError(f"A composition needs steps; valid: {', '.join(STEP_OPTIONS)}.")
     made = made_steps(steps, resolution)
     scale = _scale(made)
     return Composition(made, scale) if scale is not None else Composition((*made, _BACK), 1)
@@ -92,6 +90,8 @@ def composition(steps: Sequence[Any], resolution: int = 512) -> Composition:
 
 def made_steps(steps: Sequence[Any], resolution: int) -> tuple[Step, ...]:
     """The steps that names and options stand for; errors as :func:`composition`."""
+    if not steps:
+        raise ConfigError(f"A composition needs steps; valid: {', '.join(STEP_OPTIONS)}.")
     return tuple(_step(*_named(step), resolution) for step in steps)
 
 
@@ -125,6 +125,10 @@ def _named(step: Any) -> tuple[str, Mapping[str, Any]]:
         ((name, options),) = step.items()
         if options is None or isinstance(options, Mapping):
             return str(name), options or {}
+        if name in ("shuffle", "one_of") and isinstance(options, list):
+            raise ConfigError(
+                f"The steps of {name} are one of its options; write {{{name}: {{steps: [...]}}}}."
+            )
     raise ConfigError(
         f"{step!r} is no step of a composition; write a name, or {{name: {{option: value}}}} with "
         f"one of the names {', '.join(STEP_OPTIONS)}."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ugpnet_core.degradations.ranges import Factor, NotNegative, Positive, Quality
-from ugpnet_core.degradations.step_options import STEP_OPTIONS, ShakeOptions
+from ugpnet_core.degradations.step_options import STEP_OPTIONS, ShakeOptions, Steps
 from ugpnet_core.plugins import Options, TaskEntry, hookimpl
 
 _PAPER = "UGPNet, WACV 2024, section 4"
@@ -91,7 +91,7 @@ class PairedOptions(Options):
 class CompositionOptions(Options):
     """The steps in their order; each may have options of its own."""
 
-    steps: tuple[Any, ...] = Field(
+    steps: Steps = Field(
         default=("blur", "downsample", "noise", "jpeg"),
         description="of " + ", ".join(STEP_OPTIONS) + "; or {step: {option: value}}",
     )

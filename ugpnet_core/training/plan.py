@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -54,6 +54,19 @@ def task_files(options: object, name: str = "task") -> dict[str, Path]:
     return {key: path for files in inner for key, path in files.items()}
 
 
+def _kernel_files(options: object) -> Iterator[Path]:
+    """The sets of kernels that camera shakes are drawn from, at any depth of a task's options."""
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            if name == "kernels" and isinstance(value, str | Path):
+                yield Path(value)
+            else:
+                yield from _kernel_files(value)
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from _kernel_files(value)
+
+
 def check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:
     """Find what would fail later, without writing anything.
 
@@ -96,6 +109,13 @@ def _check_settings(config: TrainConfig, wanted: Sequence[StageName]) -> None:
             "The prior is trained (section 'prior') and also read from synthesis.weights; remove "
             "one of them."
         )
+    # Of one of several steps, a set might be drawn for the first time after hours.
+    if config.model.task.name in ("deblur", "composition"):
+        for path in _kernel_files(config.model.task.options):
+            if not path.is_file():
+                raise ConfigError(
+                    f"There is no file {path} with kernels; make one with ugpnet kernels."
+                )
     # The model file lies beside the results of the stages.
     if config.name in ORDER or config.name.startswith(".") or Path(config.name).name != config.name:
         raise ConfigError(

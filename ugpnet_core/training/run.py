@@ -96,7 +96,9 @@ def train(
         say = logger.debug
     model = _build(config, wanted, pretrained).to(accelerator.device)
     bench = Bench(config, model, accelerator, pretrained)
-    material = read_material(config, say, quiet=not accelerator.is_main_process)
+    restoring = "restoration" in wanted and not result_path(config.output, "restoration").exists()
+    quiet = not accelerator.is_main_process
+    material = read_material(config, say, quiet, restoring=restoring)
     if config.trackers:
         accelerator.init_trackers("scalars")
     try:
