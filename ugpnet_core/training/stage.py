@@ -86,6 +86,10 @@ class Stage(ABC):
         restored = self.restored(network, pair)
         return [] if restored is None else [restored]
 
+    def send(self, network: nn.Module, pair: Pair) -> None:
+        """Send a batch of training through the network, as it will be used once it is trained."""
+        self.restored(network, pair)
+
     def measure(self, network: nn.Module, done: int) -> Mapping[str, float]:
         """Figures, by name, of these weights after ``done`` iterations; often there are none."""
         return {}
