@@ -52,12 +52,19 @@ def folder(
 
 def test_following_the_document(folder: Path) -> None:
     lines = [line for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
-    assert len(lines) == 8
+    assert len(lines) == 9
     for line in lines:
         words = shlex.split(line)
         assert words[0] == "ugpnet"
         assert cli.main(words[1:]) == 0, line
     assert (folder / "runs" / "first" / "tiny.safetensors").exists()
+    first, second = (
+        read_result(folder / "runs" / name / "synthesis.safetensors")
+        for name in ("first", "second")
+    )
+    assert second[2]["iterations"] == 0
+    for key, value in first[0]["network"].items():
+        assert torch.equal(second[0]["network"][key], value), key
     for name in ("shards", "pairs", "crops", "forms"):
         record = read_result(folder / "runs" / name / "restoration.safetensors")[2]
         assert record["iterations"] == 2
@@ -102,5 +109,5 @@ def test_the_errors_are_those_of_the_code() -> None:
     code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
     table = TEXT[TEXT.index("## What errors mean") :]
     messages = re.findall(r"^\| `(.+?)` \|", table, flags=re.M)
-    assert len(messages) == 12
+    assert len(messages) == 13
     assert [message for message in messages if message not in code] == []

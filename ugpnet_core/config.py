@@ -220,6 +220,25 @@ class StageConfig(Strict):
         return self
 
 
+Iterations = Annotated[
+    int,
+    Field(ge=0, description="0 keeps the weights, which are those of the whole module then"),
+]
+
+
+class StartedStageConfig(StageConfig):
+    """What the stages have that may start from weights."""
+
+    iterations: Iterations
+    weights: Path | None = None
+
+    @model_validator(mode="after")
+    def _nothing_to_learn_needs_weights(self) -> StartedStageConfig:
+        if self.iterations == 0 and self.weights is None:
+            raise ValueError("iterations 0 keeps weights: give weights, too")
+        return self
+
+
 class PriorStageConfig(StageConfig):
     """Training the prior itself as a StyleGAN2 (only where asked for)."""
 
@@ -256,10 +275,10 @@ class PriorStageConfig(StageConfig):
     sample_truncation: float = Field(default=0.7, ge=0, le=1, description="of the sample pictures")
 
 
-class RestorationStageConfig(StageConfig):
+class RestorationStageConfig(StartedStageConfig):
     """Supplement S.4: Adam, 1e-4, 20,000 iterations, the backbone's own loss."""
 
-    iterations: Positive = 20_000
+    iterations: Iterations = 20_000
     learning_rate: float = Field(default=1e-4, gt=0)
     loss: Literal["backbone", "l1", "psnr", "charbonnier"] = "backbone"
     psnr_floor: float = Field(
@@ -271,15 +290,15 @@ class RestorationStageConfig(StageConfig):
     )
     weights: Path | None = Field(
         default=None,
-        description="pretrained weights of the backbone: a checkpoint of its own, a model file, "
-        "or the restoration.safetensors of another training",
+        description="a model file or the restoration.safetensors of another training (the whole "
+        "module where it fits, else the backbone inside), or a checkpoint of the backbone",
     )
 
 
-class SynthesisStageConfig(StageConfig):
+class SynthesisStageConfig(StartedStageConfig):
     """Supplement S.4: L1 + 10 LPIPS + 0.3 adversarial, 40,000 iterations."""
 
-    iterations: Positive = 40_000
+    iterations: Iterations = 40_000
     learning_rate: float = Field(default=1e-4, gt=0)
     discriminator_learning_rate: float = Field(default=2.5e-5, gt=0)
     pixel_weight: Weight = 1.0
@@ -289,13 +308,17 @@ class SynthesisStageConfig(StageConfig):
     r1_weight: Weight = 10.0
     r1_every: Positive = 16
     augment: bool = Field(default=True, description="scale, shift or rotate each pair together")
-    weights: Path | None = Field(default=None, description="pretrained weights of the prior")
+    weights: Path | None = Field(
+        default=None,
+        description="a model file or the synthesis.safetensors of another training (encoder and "
+        "prior, and the discriminator where there is one), or a file of the prior alone",
+    )
 
 
-class FusionStageConfig(StageConfig):
+class FusionStageConfig(StartedStageConfig):
     """Supplement S.4: L1 + 10 LPIPS + 0.05 contextual, 40,000 iterations, 1e-3 then 1e-4."""
 
-    iterations: Positive = 40_000
+    iterations: Iterations = 40_000
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine", "step"] = "step"
     decay_at: int | None = 8_000
@@ -306,6 +329,10 @@ class FusionStageConfig(StageConfig):
     contextual_bandwidth: float = Field(default=0.5, gt=0)
     contextual_weighted: bool = Field(
         default=False, description="weight each feature as the published training code does"
+    )
+    weights: Path | None = Field(
+        default=None,
+        description="a model file or the fusion.safetensors of another training",
     )
 
 

@@ -72,7 +72,7 @@ def test_overrides_reach_any_depth_and_any_kind_of_value(config_file: Path) -> N
         ("=3", "is no override"),
         ("fusion..iterations=3", "is no override"),
         ("fusion.iterations=[", "is no YAML"),
-        ("fusion.iterations=-1", "fusion.iterations: .*greater than 0"),
+        ("fusion.iterations=-1", "fusion.iterations: .*greater than or equal to 0"),
         ("fusion.iteratoins=3", "fusion.iteratoins: "),
         ("fusion.iterations=many", "fusion.iterations: .*integer"),
         ("data.train=one", "data.train: .*list"),
@@ -227,7 +227,7 @@ def test_errors_are_one_line_and_have_their_exit_status(
 ) -> None:
     for words, status, message in (
         (["gone.yaml"], 2, "gone.yaml cannot be read"),
-        ([str(config_file), "fusion.iterations=0"], 2, "fusion.iterations"),
+        ([str(config_file), "fusion.iterations=0"], 2, "fusion: Value error, iterations 0 keeps"),
         ([str(config_file), "data.train=[nowhere]"], 1, "There is no folder nowhere"),
         ([str(config_file), "--stage", "fusion"], 1, "Stage fusion starts from stage restoration"),
         ([str(config_file), "--stage", "prior"], 2, "no section 'prior'"),

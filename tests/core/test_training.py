@@ -23,6 +23,7 @@ from ugpnet_core.model_file import load_model, read_card
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, PriorEntry, Registry, registry
 from ugpnet_core.plugins import lookup as lookup_module
+from ugpnet_core.training import products as products_module
 from ugpnet_core.training import run as run_module
 from ugpnet_core.training.checkpoint import read_result
 from ugpnet_core.training.data import Pair
@@ -192,7 +193,8 @@ def test_a_disk_that_is_full_at_the_end_of_a_stage_costs_nothing(
     prior = {"iterations": 1, "batch_size": 2} if function == "write_trained_prior" else None
     changes = {f"{name}__iterations": 1 for name in STAGES[1:]}
     made = training_config(prior=prior, **changes)
-    original = getattr(run_module, function)
+    module = products_module if function == "save_model" else run_module
+    original = getattr(module, function)
 
     def full(*args: Any, **more: Any) -> Any:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
@@ -202,7 +204,7 @@ def test_a_disk_that_is_full_at_the_end_of_a_stage_costs_nothing(
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, function, full)
+        patch.setattr(module, function, full)
         with pytest.raises(TrainingError, match=rf"{file} cannot be written .*--resume"):
             train(made)
     assert not list(made.output.rglob("*.partial"))

@@ -171,6 +171,8 @@ def test_two_processes_train_as_one_with_the_same_global_batch(
                 two[network][key], value, rtol=1e-8, atol=1e-10, msg=f"{network}.{key}"
             )
     assert record["images"] == same_record["images"] == 3 * 8
+    estimated = "of 24 images" if stage == "synthesis" else None
+    assert record.get("batch_statistics") == same_record.get("batch_statistics") == estimated
 
 
 def test_processes_stay_alike_where_each_draws_for_itself(outputs: dict[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Stages that other trainings finished; backbones out of this toolkit's own files."""
+"""Stages that other trainings finished, taken over."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.errors import WeightsError
 from ugpnet_core.factory import create_backbone
 from ugpnet_core.image import write_image
 from ugpnet_core.training.checkpoint import read_result, result_path
-from ugpnet_core.training.pretrained import load_pretrained_backbone
 from ugpnet_core.training.run import train
 from ugpnet_core.weights import write_safetensors
 
@@ -127,42 +125,3 @@ def test_a_damaged_result_elsewhere_is_said_and_not_used(
     said = run(config, finished, stage="restoration")
     assert any(line.startswith("Not taken over: ") and "is damaged" in line for line in said)
     assert result_path(config.output, "restoration").exists()
-
-
-def test_a_backbone_comes_out_of_a_stage_or_a_model_file(
-    training_config: Make, finished: Path, tmp_path: Path
-) -> None:
-    options = training_config().model.backbone.options
-    trained = states(finished, "restoration")["network"]
-    expected = {
-        key.removeprefix("backbone."): value
-        for key, value in trained.items()
-        if key.startswith("backbone.")
-    }
-    plain = tmp_path / "plain.safetensors"
-    write_safetensors(expected, {}, plain)
-    for file in (plain, result_path(finished, "restoration"), finished / "tiny.safetensors"):
-        backbone = cast(nn.Module, create_backbone("nafnet", **options))
-        load_pretrained_backbone(backbone, file)
-        torch.testing.assert_close(dict(backbone.state_dict()), expected, rtol=0, atol=0)
-    with pytest.raises(WeightsError, match=r"fusion\.safetensors holds no backbone; give the"):
-        load_pretrained_backbone(backbone, result_path(finished, "fusion"))
-    wider = cast(nn.Module, create_backbone("nafnet", **{**options, "width": 8}))
-    with pytest.raises(WeightsError, match=r"restoration\.safetensors does not fit NAFNet"):
-        load_pretrained_backbone(wider, result_path(finished, "restoration"))
-
-
-def test_a_training_starts_from_the_backbone_of_another(
-    training_config: Make, finished: Path
-) -> None:
-    config = training_config(
-        prior=None,
-        restoration__weights=str(result_path(finished, "restoration")),
-        restoration__learning_rate=1e-30,
-    )
-    run(config, stage="restoration")
-    before, after = states(finished, "restoration")["network"], states(config.output, "restoration")
-    backbone = [key for key in before if key.startswith("backbone.")]
-    assert backbone
-    for key in backbone:
-        torch.testing.assert_close(after["network"][key], before[key], rtol=0, atol=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.image import resize, write_image
+from ugpnet_core.training.batch_statistics import estimate_statistics, following
 from ugpnet_core.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 from ugpnet_core.training.data import Pair, training_batches
 from ugpnet_core.training.display import Display
@@ -27,6 +28,7 @@ from ugpnet_core.training.processes import mean_losses
 from ugpnet_core.training.stage import Losses, Stage
 
 PICTURED = 6
+STATISTICS_IMAGES = 1024
 
 
 @dataclass
@@ -82,16 +84,7 @@ def run_stage(
         best = _restore(stage, averaged, state)
         done, seconds = state["step"], state["seconds"]
         checkpoint.step = done
-    batches = training_batches(
-        pairs,
-        first=done,
-        last=settings.iterations,
-        batch_size=settings.batch_size,
-        accumulate=settings.accumulate,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        workers=config.data.workers,
-    )
+    batches = _batches(stage, pairs, done, settings.iterations)
     images_per_step = settings.batch_size * settings.accumulate * accelerator.num_processes
     started, since, since_step = time.monotonic() - seconds, time.monotonic(), done
     sums: Losses = {}
@@ -159,13 +152,20 @@ def run_stage(
     chosen = averaged.module if averaged is not None else stage.trained
     keep_best = stage.keeps == "best" and best.state is not None
     states = {name: _copy(network.state_dict()) for name, network in stage.networks.items()}
-    states["network"] = dict(best.state) if keep_best and best.state else _copy(chosen.state_dict())
+    if keep_best and best.state is not None:
+        chosen.load_state_dict(best.state)
+    psnr = best.psnr if best.state is not None else None
+    estimated = _estimate_statistics(stage, chosen, pairs)
+    if estimated:
+        psnr = _validate(stage, chosen, validation)
+    states["network"] = _copy(chosen.state_dict())
     record = {
         "iterations": settings.iterations,
         "images": settings.iterations * images_per_step,
         "minutes": round((time.monotonic() - started) / 60, 1),
         "kept": f"iteration {best.step}" if keep_best else "last",
-        **({"validation_psnr": round(best.psnr, 3)} if best.state is not None else {}),
+        **({"validation_psnr": round(psnr, 3)} if psnr is not None else {}),
+        **({"batch_statistics": f"of {estimated} images"} if estimated else {}),
         **stage.describe(),
     }
     return Finished(states, record)
@@ -235,6 +235,42 @@ def _validate(stage: Stage, network: nn.Module, validation: Sequence[Pair]) -> f
         error = (restored.float().clamp(0, 1) - moved.clean).square().mean(dim=(1, 2, 3))
         values.append(-10 * error.clamp_min(1e-10).log10())
     return float(torch.cat(values).mean())
+
+
+def _estimate_statistics(stage: Stage, network: nn.Module, pairs: Dataset[Pair]) -> int:
+    """Estimate the statistics of batch normalisation anew, over the first images that the stage
+    learned from; returns how many these were, 0 where the network has no such statistics."""
+    if not following(network):
+        return 0
+    bench, settings = stage.bench, stage.settings
+    accelerator = bench.accelerator
+    each: int = settings.batch_size * settings.accumulate * accelerator.num_processes
+    updates = min(max(STATISTICS_IMAGES // each, 1), settings.iterations)
+    rng = rng_for(bench.config.seed, stage.name, "statistics", accelerator.process_index)
+    torch.manual_seed(int(rng.integers(2**62)))
+
+    def send(pair: Pair) -> None:
+        with accelerator.autocast():
+            stage.send(network, bench.to_device(pair))
+
+    with closing(_batches(stage, pairs, 0, updates)) as batches:
+        estimate_statistics(network, send, batches)
+    return updates * each
+
+
+def _batches(stage: Stage, pairs: Dataset[Pair], first: int, last: int) -> Generator[Pair]:
+    """The batches of this process for the updates ``first`` to ``last`` - 1."""
+    accelerator = stage.bench.accelerator
+    return training_batches(
+        pairs,
+        first=first,
+        last=last,
+        batch_size=stage.settings.batch_size,
+        accumulate=stage.settings.accumulate,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        workers=stage.bench.config.data.workers,
+    )
 
 
 @torch.no_grad()

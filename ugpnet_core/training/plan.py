@@ -124,8 +124,8 @@ def _check_settings(config: TrainConfig, wanted: Sequence[StageName]) -> None:
 
 
 def _check_perceptual(config: TrainConfig, wanted: Sequence[StageName]) -> None:
-    fusion = config.fusion if "fusion" in wanted else None
-    synthesis = config.synthesis if "synthesis" in wanted else None
+    fusion = config.fusion if "fusion" in wanted and config.fusion.iterations else None
+    synthesis = config.synthesis if "synthesis" in wanted and config.synthesis.iterations else None
     contextual = fusion is not None and fusion.contextual_weight > 0
     lpips = any(stage is not None and stage.perceptual_weight > 0 for stage in (fusion, synthesis))
     frechet = "prior" in wanted and config.prior is not None and config.prior.frechet_every

@@ -180,6 +180,11 @@ class PriorStage(Stage):
     def restored(self, network: nn.Module, pair: Pair) -> None:
         """Nothing: a generated image has no counterpart."""
 
+    def send(self, network: nn.Module, pair: Pair) -> None:
+        """Generate from as many codes as there are photographs."""
+        style_dim = cast(TrainablePrior, network).style_dim
+        network(torch.randn(len(pair.clean), style_dim).to(self.bench.accelerator.device))
+
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
         """Rows of images from codes that are the same at every call: truncated, and as they are."""
         generator = cast(TrainablePrior, network)

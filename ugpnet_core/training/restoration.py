@@ -9,17 +9,9 @@ from torch import Tensor, nn
 
 from ugpnet_core.config import RestorationStageConfig
 from ugpnet_core.losses.pixel import PIXEL_LOSSES, psnr_loss
-from ugpnet_core.networks.restoration import DirectAdapter
-from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import BackboneEntry, find
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.stage import Bench, SingleLossStage
-
-
-def nothing_to_train(model: UGPNet, settings: RestorationStageConfig) -> bool:
-    """Whether the stage is finished before it starts: a direct backbone is used without any
-    modification, so its pretrained weights stay as they are (paper 3.4)."""
-    return settings.weights is not None and isinstance(model.restoration, DirectAdapter)
 
 
 class RestorationStage(SingleLossStage):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, cast
 
@@ -14,51 +13,30 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
+from ugpnet_core.config import StageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.factory import create_task_at
-from ugpnet_core.losses.contextual import PatchContextualLoss
-from ugpnet_core.losses.perceptual import (
-    LPIPS,
-    build_contextual_features,
-    build_frechet_features,
-    build_lpips,
-)
-from ugpnet_core.losses.perceptual_weights import describe
-from ugpnet_core.model_file import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import (
     checkpoint_path,
     read_result,
-    refused,
     result_path,
     write_result,
 )
 from ugpnet_core.training.crops import CropPairs
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.fingerprint import DEPENDS_ON, Fingerprint, compare, fingerprint
-from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.loop import Finished, run_stage
+from ugpnet_core.training.making import make_stage
 from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.plan import StageName, check, inputs, planned, task_files
-from ugpnet_core.training.pretrained import (
-    load_pretrained_backbone,
-    load_pretrained_prior,
-    prior_file_path,
-    read_pretrained_prior,
-    write_trained_prior,
-)
-from ugpnet_core.training.prior import PriorStage
-from ugpnet_core.training.prior_quality import PriorQuality
-from ugpnet_core.training.restoration import RestorationStage, nothing_to_train
+from ugpnet_core.training.pretrained import keeps_weights, load_pretrained, read_pretrained_prior
+from ugpnet_core.training.products import prior_file_path, write_model, write_trained_prior
 from ugpnet_core.training.reuse import take_over
-from ugpnet_core.training.stage import Bench, Stage
-from ugpnet_core.training.synthesis import SynthesisStage
+from ugpnet_core.training.stage import Bench
 
 logger = logging.getLogger(__name__)
-
-DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16")}
 
 
 def train(
@@ -94,8 +72,9 @@ def train(
     accelerator = _accelerator(config)
     if not accelerator.is_main_process:
         say = logger.debug
-    model = _build(config, wanted, pretrained).to(accelerator.device)
-    bench = Bench(config, model, accelerator, pretrained)
+    model = _build(config, wanted, pretrained, say).to(accelerator.device)
+    discriminator = pretrained.discriminator if pretrained is not None else None
+    bench = Bench(config, model, accelerator, discriminator)
     restoring = "restoration" in wanted and not result_path(config.output, "restoration").exists()
     quiet = not accelerator.is_main_process
     material = read_material(config, say, quiet, restoring=restoring)
@@ -114,7 +93,7 @@ def train(
         say(f"Still to train: {', '.join(missing)}.")
         path = None
     else:
-        path = _write_model(bench, say)
+        path = write_model(bench, say)
     accelerator.end_training()
     return path
 
@@ -131,7 +110,7 @@ def rehearse(config: TrainConfig) -> UGPNet:
     wanted = planned(config)
     check(config, wanted, resume=True)
     config, pretrained = read_pretrained_prior(config)
-    return _build(config, wanted, pretrained)
+    return _build(config, wanted, pretrained, logger.debug)
 
 
 def _accelerator(config: TrainConfig) -> Accelerator:
@@ -156,7 +135,10 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 
 def _build(
-    config: TrainConfig, wanted: Sequence[StageName], pretrained: PriorWeights | None
+    config: TrainConfig,
+    wanted: Sequence[StageName],
+    pretrained: PriorWeights | None,
+    say: Callable[[str], None],
 ) -> UGPNet:
     """The model before any training, with the pretrained weights that the stages start from."""
     torch.manual_seed(config.seed)
@@ -171,11 +153,7 @@ def _build(
             f"data.crop is {config.data.crop}; make it a multiple of {model.scale}, by which task "
             f"{config.model.task.name!r} enlarges."
         )
-    if "restoration" in wanted and config.restoration.weights is not None:
-        backbone = cast(nn.Module, model.restoration.backbone)
-        load_pretrained_backbone(backbone, config.restoration.weights)
-    if "synthesis" in wanted:
-        load_pretrained_prior(cast(nn.Module, model.synthesis.generator), config, pretrained)
+    load_pretrained(model, config, wanted, pretrained, say)
     return model.to(memory_format=torch.channels_last) if config.channels_last else model
 
 
@@ -239,15 +217,15 @@ def _train(
     say: Callable[[str], None],
 ) -> Finished:
     config = bench.config
-    if name == "restoration" and nothing_to_train(bench.model, config.restoration):
-        say(
-            f"Stage restoration has nothing to train: backbone {config.model.backbone.name!r} is "
-            f"direct and keeps the weights of {config.restoration.weights}."
-        )
-        record = {"iterations": 0, "images": 0, "kept": "the pretrained weights"}
-        return Finished({"network": bench.model.restoration.state_dict()}, record)
+    if keeps_weights(name, bench.model, config):
+        kept = getattr(config, name).weights
+        say(f"Stage {name} has nothing to train: it keeps the weights of {kept}.")
+        states = {"network": getattr(bench.model, name).state_dict()}
+        if name == "synthesis" and bench.discriminator is not None:
+            states["discriminator"] = bench.discriminator
+        return Finished(states, {"iterations": 0, "images": 0, "kept": "the pretrained weights"})
     torch.manual_seed(config.seed)
-    stage = _make(name, bench, material, say)
+    stage = make_stage(name, bench, material, say)
     if config.compile:
         stage.trained.compile()
     task = create_task_at(config.model.task, config.data.resolution)
@@ -264,60 +242,6 @@ def _train(
     return finished
 
 
-def _make(name: StageName, bench: Bench, material: Material, say: Callable[[str], None]) -> Stage:
-    config, device = bench.config, bench.accelerator.device
-    if name == "prior":
-        if config.prior is None:
-            raise ConfigError("The configuration has no section 'prior'; add one.")
-        quality = _quality(bench, config.prior, material, say)
-        return PriorStage(bench, config.prior, quality)
-    if name == "restoration":
-        return RestorationStage(bench, config.restoration)
-    if name == "synthesis":
-        lpips = _lpips(bench, config.synthesis.perceptual_weight, say)
-        discriminator = bench.pretrained.discriminator if bench.pretrained is not None else None
-        if config.prior is not None:
-            discriminator = read_result(result_path(config.output, "prior"))[0]["discriminator"]
-        return SynthesisStage(bench, config.synthesis, lpips, discriminator)
-    lpips = _lpips(bench, config.fusion.perceptual_weight, say)
-    contextual = None
-    if config.fusion.contextual_weight > 0:
-        contextual = PatchContextualLoss(
-            build_contextual_features(config.perceptual).to(device),
-            config.fusion.contextual_patch,
-            config.fusion.contextual_bandwidth,
-            config.fusion.contextual_weighted,
-        )
-        say(f"Contextual loss: {describe(config.perceptual).contextual}")
-    return FusionStage(bench, config.fusion, lpips, contextual)
-
-
-def _quality(
-    bench: Bench, settings: PriorStageConfig, material: Material, say: Callable[[str], None]
-) -> PriorQuality | None:
-    """What measures the prior, named in the log; None where that is not asked for."""
-    if settings.frechet_every is None:
-        return None
-    name = describe(bench.config.perceptual).frechet
-    say(f"Fréchet distance to the training photographs: {name}")
-    return PriorQuality(
-        build_frechet_features(bench.config.perceptual),
-        material.photographs,
-        settings.frechet_images,
-        bench.config.seed,
-        bench.accelerator.device,
-        name,
-    )
-
-
-def _lpips(bench: Bench, weight: float, say: Callable[[str], None]) -> LPIPS | None:
-    """L_per of a stage, named in the log; None where its weight is zero."""
-    if weight == 0:
-        return None
-    say(f"Perceptual loss: {describe(bench.config.perceptual).lpips}")
-    return build_lpips(bench.config.perceptual).to(bench.accelerator.device)
-
-
 def _install(model: UGPNet, name: StageName, states: Mapping[str, Mapping[str, Tensor]]) -> None:
     """Put a finished stage's weights into the model."""
     networks: Mapping[StageName, nn.Module] = {
@@ -328,32 +252,3 @@ def _install(model: UGPNet, name: StageName, states: Mapping[str, Mapping[str, T
     }
     networks[name].load_state_dict(states["network"])
     networks[name].eval()
-
-
-def _write_model(bench: Bench, say: Callable[[str], None]) -> Path:
-    config = bench.config
-    names = describe(config.perceptual)
-    record = {
-        "name": config.name,
-        "settings": config.model_dump(mode="json", exclude={"output", "data", "perceptual"}),
-        "data": config.data.model_dump(mode="json", exclude={"train", "validation"}),
-        "perceptual": {"lpips": names.lpips, "contextual": names.contextual},
-        "stages": {
-            name: read_result(result_path(config.output, name))[2] for name in planned(config)
-        },
-        "versions": {name: version(name) for name in ("ugpnet-core", "torch", "accelerate")},
-    }
-    path = config.output / f"{config.name}.safetensors"
-    if bench.accelerator.is_main_process:
-        try:
-            save_model(
-                bench.model,
-                path,
-                dtype=DTYPES[config.model_dtype],
-                record=record,
-                licence=config.licence,
-            )
-        except OSError as error:
-            raise refused(path, error) from error
-        say(f"The model is finished: {path}")
-    return path

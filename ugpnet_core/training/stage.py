@@ -16,7 +16,6 @@ from torch.optim import AdamW, Optimizer
 from ugpnet_core.config import StageConfig, TrainConfig
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.networks.ugpnet import UGPNet
-from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.batch_norm import synchronise_batch_norm
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.processes import begin_alike, descend, shares
@@ -26,13 +25,13 @@ Losses = dict[str, float]
 
 @dataclass(frozen=True)
 class Bench:
-    """What all stages work with: the settings, the model under training, the device, and the
-    weights that its prior began with, where these came from a file."""
+    """What all stages work with: the settings, the model under training, the device, and the state
+    dict of the discriminator that came with the prior's weights, where one did."""
 
     config: TrainConfig
     model: UGPNet
     accelerator: Accelerator
-    pretrained: PriorWeights | None = None
+    discriminator: Mapping[str, Tensor] | None = None
 
     def to_device(self, pair: Pair) -> Pair:
         """Bring a batch to the device and into the memory format of the networks."""
@@ -85,6 +84,10 @@ class Stage(ABC):
         """Rows of sample pictures, each (N, 3, r, r), besides the degraded and clean ones."""
         restored = self.restored(network, pair)
         return [] if restored is None else [restored]
+
+    def send(self, network: nn.Module, pair: Pair) -> None:
+        """Send a batch of training through the network, as it will be used once it is trained."""
+        self.restored(network, pair)
 
     def measure(self, network: nn.Module, done: int) -> Mapping[str, float]:
         """Figures, by name, of these weights after ``done`` iterations; often there are none."""

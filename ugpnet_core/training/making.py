@@ -1,0 +1,88 @@
+"""Make the stages: each with the networks that its losses are measured with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ugpnet_core.config import PriorStageConfig
+from ugpnet_core.errors import ConfigError
+from ugpnet_core.losses.contextual import PatchContextualLoss
+from ugpnet_core.losses.perceptual import (
+    LPIPS,
+    build_contextual_features,
+    build_frechet_features,
+    build_lpips,
+)
+from ugpnet_core.losses.perceptual_weights import describe
+from ugpnet_core.training.checkpoint import read_result, result_path
+from ugpnet_core.training.fusion import FusionStage
+from ugpnet_core.training.material import Material
+from ugpnet_core.training.plan import StageName
+from ugpnet_core.training.prior import PriorStage
+from ugpnet_core.training.prior_quality import PriorQuality
+from ugpnet_core.training.restoration import RestorationStage
+from ugpnet_core.training.stage import Bench, Stage
+from ugpnet_core.training.synthesis import SynthesisStage
+
+
+def make_stage(
+    name: StageName, bench: Bench, material: Material, say: Callable[[str], None]
+) -> Stage:
+    """Make a stage with its losses, and say where the networks of these come from.
+
+    Raises:
+        ConfigError: the prior stage has no settings.
+        WeightsError: the weights of a perceptual network are missing, or a discriminator does not
+            fit.
+    """
+    config, device = bench.config, bench.accelerator.device
+    if name == "prior":
+        if config.prior is None:
+            raise ConfigError("The configuration has no section 'prior'; add one.")
+        quality = _quality(bench, config.prior, material, say)
+        return PriorStage(bench, config.prior, quality)
+    if name == "restoration":
+        return RestorationStage(bench, config.restoration)
+    if name == "synthesis":
+        lpips = _lpips(bench, config.synthesis.perceptual_weight, say)
+        discriminator = bench.discriminator
+        if config.prior is not None:
+            discriminator = read_result(result_path(config.output, "prior"))[0]["discriminator"]
+        return SynthesisStage(bench, config.synthesis, lpips, discriminator)
+    lpips = _lpips(bench, config.fusion.perceptual_weight, say)
+    contextual = None
+    if config.fusion.contextual_weight > 0:
+        contextual = PatchContextualLoss(
+            build_contextual_features(config.perceptual).to(device),
+            config.fusion.contextual_patch,
+            config.fusion.contextual_bandwidth,
+            config.fusion.contextual_weighted,
+        )
+        say(f"Contextual loss: {describe(config.perceptual).contextual}")
+    return FusionStage(bench, config.fusion, lpips, contextual)
+
+
+def _quality(
+    bench: Bench, settings: PriorStageConfig, material: Material, say: Callable[[str], None]
+) -> PriorQuality | None:
+    """What measures the prior, named in the log; None where that is not asked for."""
+    if settings.frechet_every is None:
+        return None
+    name = describe(bench.config.perceptual).frechet
+    say(f"Fréchet distance to the training photographs: {name}")
+    return PriorQuality(
+        build_frechet_features(bench.config.perceptual),
+        material.photographs,
+        settings.frechet_images,
+        bench.config.seed,
+        bench.accelerator.device,
+        name,
+    )
+
+
+def _lpips(bench: Bench, weight: float, say: Callable[[str], None]) -> LPIPS | None:
+    """L_per of a stage, named in the log; None where its weight is zero."""
+    if weight == 0:
+        return None
+    say(f"Perceptual loss: {describe(bench.config.perceptual).lpips}")
+    return build_lpips(bench.config.perceptual).to(bench.accelerator.device)
