@@ -6,6 +6,7 @@ and i. A training that is resumed at step t therefore sees what an uninterrupted
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
@@ -20,6 +21,10 @@ from ugpnet_core.training.prefetching import ahead
 
 # Batches that are ready before they are needed: enough for a slow sample or two.
 AHEAD = 4
+# Images that each worker makes ahead, where batches are small, and batches where they are not: a
+# fast GPU takes many while one of them is late, but all have to lie in shared memory.
+IMAGES_AHEAD = 64
+BATCHES_AHEAD = 2
 
 
 class Pair(NamedTuple):
@@ -121,7 +126,10 @@ def training_batches(
         batch_size=batch_size,
         sampler=UpdateSamples(first, last, batch_size, accumulate, rank, world),
         num_workers=workers,
-        persistent_workers=False,
+        prefetch_factor=max(BATCHES_AHEAD, IMAGES_AHEAD // batch_size) if workers else None,
+        # From pinned memory a copy to a GPU goes on beside what is computed there.
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_begin_worker,
         # Workers must not draw their seeds from the global generator, which training resets.
         generator=torch.Generator(),
     )
@@ -146,6 +154,11 @@ def validation_batches(
         Pair(torch.stack(clean[i : i + batch_size]), torch.stack(degraded[i : i + batch_size]))
         for i in range(0, len(clean), batch_size)
     ]
+
+
+def _begin_worker(_number: int) -> None:
+    """Leave interruptions to the process that trains, which ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:

@@ -88,6 +88,7 @@ def run_stage(
     images_per_step = settings.batch_size * settings.accumulate * accelerator.num_processes
     started, since, since_step = time.monotonic() - seconds, time.monotonic(), done
     sums: Losses = {}
+    waited = 0.0  # for data, in seconds
     with (
         closing(batches),
         Display(
@@ -97,7 +98,10 @@ def run_stage(
         for step in range(done, settings.iterations):
             _seed_step(stage, step)
             _set_learning_rates(stage, step)
-            drawn = [stage.bench.to_device(next(batches)) for _ in range(settings.accumulate)]
+            asked = time.monotonic()
+            pairs_of_step = [next(batches) for _ in range(settings.accumulate)]
+            waited += time.monotonic() - asked
+            drawn = [stage.bench.to_device(pair) for pair in pairs_of_step]
             losses = mean_losses(accelerator, stage.update(drawn, step))
             if averaged is not None:
                 averaged.update_parameters(stage.trained)
@@ -114,12 +118,14 @@ def run_stage(
                 count = done - since_step
                 means = {name: value / count for name, value in sums.items()}
                 rate = count * images_per_step / (now - since)
-                display.figures(done, means, rate)
+                waiting = waited / (now - since)
+                display.figures(done, means, rate, waiting)
+                speed = {"images_per_s": rate, "waiting_for_data": waiting}
                 accelerator.log(
-                    {f"{stage.name}/{k}": v for k, v in {**means, "images_per_s": rate}.items()},
+                    {f"{stage.name}/{k}": v for k, v in {**means, **speed}.items()},
                     step=before + done,
                 )
-                sums, since, since_step = {}, now, done
+                sums, since, since_step, waited = {}, now, done, 0.0
             last = done == settings.iterations
             chosen = averaged.module if averaged is not None else stage.trained
             validated = False
