@@ -14,11 +14,12 @@ from examples.faces.bad_photographs import spoil
 from examples.faces.scenes import Scenery, cover, draw_scene, similarity, warp
 from examples.faces.sources import Pixels, Random
 from ugpnet_core.faces.face import Face
-from ugpnet_core.faces.finder import detect_at_one_scale
+from ugpnet_core.faces.finder import detect_at_one_scale, separate
 from ugpnet_core.faces.network import CROP, CROP_REACH, FaceDetector, FaceRefiner, Networks
 
-FRESH, AGAIN, MEMORY = 48, 80, 40000
-"""Crops of a batch that are new, that are seen again, and how many are kept for that."""
+FRESH, AGAIN, ALARMS, MEMORY = 48, 60, 20, 40000
+"""Crops of a batch that are new, that are seen again, that the detector took for faces, and how
+many are kept to be seen again."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +40,22 @@ def train_refiner(
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    memory = [alarm for _ in range(mined) for alarm in false_alarms(scenery, detector, rng)]
-    print(f"refiner: {len(memory)} false alarms of the detector")
-    alarms = len(memory)
+    alarms = [alarm for _ in range(mined) for alarm in false_alarms(scenery, detector, rng)]
+    print(f"refiner: {len(alarms)} false alarms of the detector")
+    memory: list[Example] = []
     network = FaceRefiner().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, iterations, pct_start=0.1)
     sums = np.zeros(4)
     for step in range(1, iterations + 1):
         batch = [new_example(scenery, rng) for _ in range(FRESH)]
-        again = rng.integers(alarms, max(len(memory), alarms + 1), size=AGAIN) % len(memory)
-        again[: AGAIN // 5] = rng.integers(0, max(alarms, 1), size=AGAIN // 5)
-        batch += [memory[i] for i in again]
+        for kept, count in ((memory, AGAIN), (alarms, ALARMS)):
+            batch += [kept[i] for i in rng.integers(len(kept), size=count)] if kept else []
         for example in batch[:FRESH]:
             if len(memory) < MEMORY:
                 memory.append(example)
             else:
-                memory[rng.integers(alarms, MEMORY)] = example
+                memory[rng.integers(MEMORY)] = example
         crops = torch.from_numpy(np.stack([example.crop for example in batch]))
         truth = torch.from_numpy(np.stack([example.answer for example in batch]))
         with torch.autocast("cpu", torch.bfloat16, enabled=step < 0.7 * iterations):
@@ -163,8 +163,8 @@ def false_alarms(scenery: Scenery, detector: FaceDetector, rng: Random) -> list[
         scene = spoil(scene, rng)
         level = torch.from_numpy(scene).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode():
-            guesses = detect_at_one_scale(Networks(detector, FaceRefiner()), level, 0.1)
-        for guess in guesses:
+            guesses = detect_at_one_scale(Networks(detector, FaceRefiner()), level, 0.15)
+        for guess in separate(guesses)[:15]:
             if any(
                 np.hypot(guess.x - face.x, guess.y - face.y) < 0.5 * max(guess.side, face.side)
                 and 0.4 < guess.side / face.side < 2.5

@@ -100,8 +100,8 @@ def draw_mask(rng: Random) -> Pixels:
         inset = rng.normal(0, 0.06, 4)
         cv2.rectangle(mask, place(inset[0], inset[1]), place(1 + inset[2], 1 + inset[3]), 1.0, -1)
     elif kind < 0.85:
-        reach = rng.uniform(-0.05, 0.5, 4)
-        cv2.rectangle(mask, place(-reach[0], -reach[1]), place(1 + reach[2], 1 + reach[3]), 1.0, -1)
+        more = rng.uniform(-0.05, 0.5, 4)
+        cv2.rectangle(mask, place(-more[0], -more[1]), place(1 + more[2], 1 + more[3]), 1.0, -1)
     else:
         ellipse(0.5, rng.uniform(0.5, 0.7), rng.uniform(0.5, 1.0), rng.uniform(0.5, 1.0))
     softness = rng.choice([0.0, 1.0, 2.5, 5.0])

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ugpnet_core.errors import SizeError
 from ugpnet_core.faces.face import Face
 from ugpnet_core.faces.finder import NetworkFaceFinder, find_faces
 
@@ -158,7 +159,7 @@ def test_image_is_left_as_it_was() -> None:
 
 
 def test_wrong_shape_says_what_to_do() -> None:
-    with pytest.raises(ValueError, match="repeat a grey image three times"):
+    with pytest.raises(SizeError, match="repeat a grey image three times"):
         find_faces(torch.zeros(1, 32, 32))
 
 

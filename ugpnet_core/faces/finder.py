@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ugpnet_core.errors import SizeError
 from ugpnet_core.faces.face import Face
 from ugpnet_core.faces.network import STRIDE, TYPICAL_SIDE, WEIGHTS, Networks, load_networks
 from ugpnet_core.faces.pyramid import Pyramid
@@ -51,7 +52,7 @@ class NetworkFaceFinder:
     def __call__(self, image: Tensor) -> list[Face]:
         """Find the faces of RGB (3, H, W), float32 in [0, 1], the surest first."""
         if image.ndim != 3 or image.shape[0] != 3 or image.numel() == 0:
-            raise ValueError(
+            raise SizeError(
                 f"Faces are sought in RGB (3, H, W), not in {tuple(image.shape)}; "
                 "repeat a grey image three times."
             )
