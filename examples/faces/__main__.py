@@ -47,9 +47,11 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--detector-steps", type=int, default=2000)
-    parser.add_argument("--refiner-steps", type=int, default=1500)
     parser.add_argument(
-        "--mined", type=int, default=80, help="batches of scenes searched for false alarms"
+        "--refiner-steps", type=int, nargs="+", default=[1200, 800], help="of each turn"
+    )
+    parser.add_argument(
+        "--mined", type=int, default=60, help="batches of scenes searched for false alarms"
     )
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,13 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from examples.faces.bad_photographs import spoil
-from examples.faces.scenes import Scenery, cover, draw_scene, similarity, warp
+from examples.faces.scenes import Scenery, cover, draw_scene
 from examples.faces.sources import Pixels, Random
 from ugpnet_core.faces.face import Face
-from ugpnet_core.faces.finder import detect_at_one_scale, separate
+from ugpnet_core.faces.finder import detect_at_one_scale, refine, separate
 from ugpnet_core.faces.network import CROP, CROP_REACH, FaceDetector, FaceRefiner, Networks
+from ugpnet_core.faces.pyramid import Pyramid
 
-FRESH, AGAIN, ALARMS, MEMORY = 48, 60, 20, 40000
+FRESH, AGAIN, ALARMS, MEMORY = 48, 56, 24, 40000
 """Crops of a batch that are new, that are seen again, that the detector took for faces, and how
 many are kept to be seen again."""
 
@@ -31,19 +33,44 @@ class Example:
 
 
 def train_refiner(
-    scenery: Scenery, detector: FaceDetector, iterations: int, mined: int = 80, seed: int = 1
+    scenery: Scenery,
+    detector: FaceDetector,
+    iterations: Sequence[int],
+    mined: int = 60,
+    seed: int = 1,
+    start: FaceRefiner | None = None,
 ) -> FaceRefiner:
-    """Train for some iterations, about 0.25 seconds each on one core.
+    """Train in turns, about 0.3 seconds an iteration on one core.
 
     Args:
-        mined: batches of scenes in which the detector's false alarms are collected beforehand.
+        iterations: of each turn. Before the first, false alarms of the detector are collected,
+            before each other one those of detector and refiner together.
+        mined: batches of scenes in which they are collected.
+        start: continue with this one, which has had its first turn.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    alarms = [alarm for _ in range(mined) for alarm in false_alarms(scenery, detector, rng)]
-    print(f"refiner: {len(alarms)} false alarms of the detector")
+    network = start or FaceRefiner()
+    network.to(memory_format=torch.channels_last)
+    trained = start is not None
+    for turn in iterations:
+        networks = Networks(detector, network.eval())
+        alarms = [
+            alarm
+            for _ in range(mined)
+            for alarm in false_alarms(scenery, networks, rng, refined=trained)
+        ]
+        print(f"refiner: {len(alarms)} false alarms")
+        fit_refiner(network.train(), scenery, alarms, turn, rng)
+        trained = True
+    return network.eval()
+
+
+def fit_refiner(
+    network: FaceRefiner, scenery: Scenery, alarms: list[Example], iterations: int, rng: Random
+) -> None:
+    """One turn."""
     memory: list[Example] = []
-    network = FaceRefiner().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, iterations, pct_start=0.1)
     sums = np.zeros(4)
@@ -62,7 +89,7 @@ def train_refiner(
             answer = network(crops.permute(0, 3, 1, 2).float() / 255)
         verdict, alignment = refiner_losses(answer.float(), truth)
         optimizer.zero_grad()
-        (0.1 * verdict + alignment).backward()
+        (0.2 * verdict + alignment).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         schedule.step()
@@ -72,7 +99,6 @@ def train_refiner(
             verdicts, alignments, rights = sums[1:] / sums[0]
             print(f"refiner {step}: {verdicts:.4f}, {alignments:.4f}, right {rights:.4f}")
             sums[:] = 0
-    return network.eval()
 
 
 def refiner_losses(answer: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,29 +181,37 @@ def continue_border(scene: Pixels, rng: Random) -> None:
         scene[size - cut :] = scene[size - cut - 1 : size - cut]
 
 
-def false_alarms(scenery: Scenery, detector: FaceDetector, rng: Random) -> list[Example]:
-    """Crops around what the detector takes for faces in 16 scenes, and what are none."""
+def false_alarms(
+    scenery: Scenery, networks: Networks, rng: Random, *, refined: bool
+) -> list[Example]:
+    """Crops around what the detector takes for faces in 16 scenes, and what are none.
+
+    Args:
+        refined: only those that the refiner does not reject, also after it has moved them.
+    """
     found = []
-    for _ in range(16):
-        scene, faces = draw_scene(scenery, 192, rng)
-        scene = spoil(scene, rng)
-        level = torch.from_numpy(scene).permute(2, 0, 1)[None].float() / 255
+    for i in range(16):
+        scene, faces = scenery.draw_background(192, rng), []
+        if i % 2:
+            scene, faces = draw_scene(scenery, 192, rng)
+        level = torch.from_numpy(spoil(scene, rng)).permute(2, 0, 1).float() / 255
         with torch.inference_mode():
-            guesses = detect_at_one_scale(Networks(detector, FaceRefiner()), level, 0.15)
-        for guess in separate(guesses)[:15]:
-            if any(
-                np.hypot(guess.x - face.x, guess.y - face.y) < 0.5 * max(guess.side, face.side)
-                and 0.4 < guess.side / face.side < 2.5
-                for face in faces
-            ):
-                continue
-            matrix = similarity(
-                np.array([guess.x, guess.y]),
-                np.full(2, CROP / 2),
-                CROP / CROP_REACH / guess.side,
-                -guess.angle,
-            )
-            # `similarity` turns about its source, so the guess becomes upright in the middle.
-            crop = warp(scene, matrix, CROP, cv2.BORDER_REPLICATE)
-            found.append(Example(crop, np.zeros(5, np.float32)))
+            pyramid = Pyramid(level)
+            guesses = separate(detect_at_one_scale(networks, level[None], 0.15))[:15]
+            if refined:
+                certain = [replace(guess, score=1.0) for guess in guesses]
+                moved = refine(networks, pyramid, certain)
+                kept = [(a, b) for a, b in zip(guesses, moved, strict=True) if b.score > 0.05]
+                guesses = [guess for pair in kept for guess in pair]
+            for guess in guesses:
+                if not any(is_part(guess, face) for face in faces):
+                    crop = (255 * pyramid.crop(guess)[0] + 0.5).to(torch.uint8)
+                    pixels = crop.permute(1, 2, 0).contiguous().numpy()
+                    found.append(Example(pixels, np.zeros(5, np.float32)))
     return found
+
+
+def is_part(guess: Face, face: Face) -> bool:
+    """Whether a guess is so near a face that it is no false alarm."""
+    near = np.hypot(guess.x - face.x, guess.y - face.y) < 0.5 * max(guess.side, face.side)
+    return bool(near) and 0.4 < guess.side / face.side < 2.5

@@ -59,7 +59,7 @@ class NetworkFaceFinder:
         networks = networks_from(self.weights)
         with torch.inference_mode():
             pyramid = Pyramid(image.detach().to("cpu", torch.float32))
-            faces = detect(networks, pyramid, self.longest)[:CANDIDATES]
+            faces = detect(networks, pyramid, self.longest, self.sure)[:CANDIDATES]
             for _ in range(ROUNDS):
                 faces = refine(networks, pyramid, faces)
         return separate([face for face in faces if face.score >= self.sure])
@@ -71,7 +71,7 @@ def networks_from(weights: Path) -> Networks:
     return load_networks(weights)
 
 
-def detect(networks: Networks, pyramid: Pyramid, longest: int, sure: float = 0.15) -> list[Face]:
+def detect(networks: Networks, pyramid: Pyramid, longest: int, sure: float) -> list[Face]:
     """First guesses, the surest first, one for each face."""
     found: list[Face] = []
     for level, across, down in pyramid.levels(longest):
@@ -90,12 +90,14 @@ def detect_at_one_scale(networks: Networks, level: Tensor, sure: float) -> list[
     score = answer[0].sigmoid()
     rows, columns = torch.nonzero(score >= sure, as_tuple=True)
     faces = []
-    for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-        _, dx, dy, size, sin, cos = answer[:, row, column].tolist()
+    answer[0] = score
+    values = answer[:, rows, columns].T.tolist()
+    for row, column, value in zip(rows.tolist(), columns.tolist(), values, strict=True):
+        likely, dx, dy, size, sin, cos = value
         x = (column + 0.5) * STRIDE - MARGIN + 16 * dx
         y = (row + 0.5) * STRIDE - MARGIN + 16 * dy
         side = TYPICAL_SIDE * math.exp(min(max(size, -1.0), 1.0))
-        faces.append(Face(x, y, side, math.atan2(sin, cos), score[row, column].item()))
+        faces.append(Face(x, y, side, math.atan2(sin, cos), likely))
     return faces
 
 
@@ -113,7 +115,10 @@ def refine(networks: Networks, pyramid: Pyramid, faces: Sequence[Face]) -> list[
 
 
 def moved(face: Face, logit: float, dx: float, dy: float, size: float, angle: float) -> Face:
-    """The square after the refiner's answer, no further than it was trained to move one."""
+    """The square after the refiner's answer, no further than it was trained to move one.
+
+    The score is multiplied: a face is what every look takes for one.
+    """
     dx, dy, size = (min(max(value, -0.5), 0.5) for value in (dx, dy, size))
     cos, sin = face.side * math.cos(face.angle), face.side * math.sin(face.angle)
     return Face(
@@ -121,7 +126,7 @@ def moved(face: Face, logit: float, dx: float, dy: float, size: float, angle: fl
         face.y + sin * dx + cos * dy,
         face.side * math.exp(size),
         face.angle + angle,
-        1 / (1 + math.exp(-logit)),
+        face.score / (1 + math.exp(-max(logit, -30.0))),
     )
 
 
