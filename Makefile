@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser lint bench train-portraits reproduce clean
+.PHONY: help setup demo test browser lint bench train-portraits gpu-pack gpu-unpack reproduce clean
 
 help:
 	@echo "make demo             restore a degraded portrait and show where the pictures are"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint             check style and types"
 	@echo "make bench            measure speed and memory"
 	@echo "make train-portraits  train the shipped model from its recipe (hours)"
+	@echo "make gpu-pack         pack trainings for a GPU that is there for some minutes (docs/gpu.md)"
 	@echo "make reproduce        train and measure all of docs/results.md (about two hours)"
 	@echo "make setup            only make the virtual environment in .venv"
 	@echo "make clean            delete .venv and what the tools left behind"
@@ -73,6 +74,17 @@ train-portraits: $(STAMP)
 	@$(BIN)/ugpnet train examples/configs/portraits-denoise.yaml --resume \
 		"data.train=[$(DATA)/train]" "data.validation=[$(DATA)/val]" \
 		"perceptual.weights=$(PERCEPTUAL)"
+
+# CONFIGS are trained in slices; PRESENT is what 'pip list' says on the other machine.
+CONFIGS ?= examples/configs/portraits/portraits.yaml
+PACK ?= pack
+SLICE ?= slice
+gpu-pack: $(STAMP)
+	@$(BIN)/python -m examples.gpu_slice pack $(CONFIGS) -o "$(PACK)" \
+		$(if $(PRESENT),--present "$(PRESENT)") -O "perceptual.weights=$(PERCEPTUAL)"
+
+gpu-unpack: $(STAMP)
+	@$(BIN)/python -m examples.gpu_slice unpack "$(SLICE)"
 
 # NATURAL holds photographs of other things than DATA (Fig. 7).
 RUNS ?= runs/reproduce

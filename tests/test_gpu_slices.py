@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,8 +105,14 @@ def test_a_training_goes_on_from_slice_to_slice(
     # The second one takes the checkpoint along, and finishes.
     again = ["pack", str(home / "tiny.yaml"), "-o", str(home / "pack"), "--no-own"]
     assert main(again) == 0
-    run(*slice_command(home, "--minutes=5", "--benchmark=0"), cwd=ROOT, PIP_NO_INDEX="1")
+    run(*slice_command(home, "--minutes=5", "--benchmark=3"), cwd=ROOT, PIP_NO_INDEX="1")
     check_limits(home)
+    report = json.loads((home / "slice" / "slice.json").read_text())
+    measured = {row["stage"]: row for row in report["benchmarks"]}
+    assert list(measured) == ["restoration", "synthesis", "fusion"]
+    for row in measured.values():
+        assert row["images_per_second"] > 0
+        assert 0 <= row["waiting"] < 1
     assert main(["unpack", str(home / "slice")]) == 0
     assert not kept.exists()
     (home / "tiny" / "tiny.safetensors").unlink()
@@ -203,3 +211,12 @@ def test_the_driver_needs_nothing_but_python(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_the_document_names_options_that_exist() -> None:
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<!-)--[a-z-]+", text))
+    assert len(named) > 10
+    source = (ROOT / "examples" / "gpu_slice" / "__main__.py").read_text(encoding="utf-8")
+    others = {"--resume", "--seconds", "--json"}  # of ugpnet train and the benchmark
+    assert {name for name in named if f'"{name}"' not in source} == others
