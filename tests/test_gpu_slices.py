@@ -23,6 +23,7 @@ from examples.gpu_slice.__main__ import main
 from examples.gpu_slice.archive import MIB, Item, Limits, SliceError, read_slice, write_slice
 from examples.gpu_slice.installing import install
 from examples.gpu_slice.moved import steps_done
+from examples.gpu_slice.planes import grow, shrink
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.training.run import train
@@ -160,9 +161,20 @@ def test_what_matters_most_comes_back_first(tmp_path: Path) -> None:
     assert [item.name for item in left] == ["checkpoint"]
     report = read_slice(tmp_path / "out", tmp_path / "in")
     assert (report["a"], report["left out"]) == (1, ["checkpoint"])
-    assert len(report["parts"]) == 3
+    assert len(report["parts"]) == 2
     for name in ("result", "log"):
         assert (tmp_path / "in" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 3, 4, 4001])
+def test_numbers_come_back_as_they_were(size: int) -> None:
+    data = torch.randn(1001).numpy().tobytes()[:size].ljust(size, b"x")
+    assert grow(shrink(data)) == data
+
+
+def test_numbers_become_smaller() -> None:
+    data = (0.02 * torch.randn(100_000)).numpy().tobytes()
+    assert len(shrink(data)) < 0.9 * len(data)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])

@@ -178,7 +178,7 @@ def _benchmark(one: Slice) -> None:
         table.parent.mkdir(exist_ok=True)
         command = [
             *(sys.executable, "-m", "benchmarks.training_speed", training["config"]),
-            *(f"--seconds={seconds / len(trainings):.1f}", f"--json={table}", *_overrides(one)),
+            *(*_overrides(one), f"--seconds={seconds / len(trainings):.1f}", f"--json={table}"),
         ]
         _run(one, command, f"{name}-benchmark", end, False)
         if table.is_file():
