@@ -214,7 +214,7 @@ def here() -> torch.device:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 rather than imitate it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return any(ask is not None and bool(ask()) for ask in (asked, amx))
