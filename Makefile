@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser lint bench train-portraits reproduce clean
+.PHONY: help setup demo test browser lint bench train-portraits gpu-pack gpu-unpack reproduce clean
 
 help:
 	@echo "make demo             restore a degraded photograph and show where the pictures are"
@@ -24,6 +24,7 @@ help:
 	@echo "make lint             check style and types"
 	@echo "make bench            measure speed and memory"
 	@echo "make train-portraits  train the model portraits from its recipe (hours)"
+	@echo "make gpu-pack         pack trainings for a GPU that is there for some minutes (docs/gpu.md)"
 	@echo "make reproduce        train and measure all of docs/results.md (about two hours)"
 	@echo "make setup            only make the virtual environment in .venv"
 	@echo "make clean            delete .venv and what the tools left behind"
@@ -76,6 +77,17 @@ train-portraits: $(STAMP)
 		"data.train=[$(DATA)/train]" "data.validation=[$(DATA)/val]" \
 		"data.crops=[{path: $(DATA)/train, share: 0.55}, {path: $(PHOTOS), share: 0.45, scales: [1, 0.6, 0.35], turn: true}]" \
 		"perceptual.weights=$(PERCEPTUAL)"
+
+# CONFIGS are trained in slices; PRESENT is what 'pip list' says on the other machine.
+CONFIGS ?= examples/configs/portraits/portraits.yaml
+PACK ?= pack
+SLICE ?= slice
+gpu-pack: $(STAMP)
+	@$(BIN)/python -m examples.gpu_slice pack $(CONFIGS) -o "$(PACK)" \
+		$(if $(PRESENT),--present "$(PRESENT)") -O "perceptual.weights=$(PERCEPTUAL)"
+
+gpu-unpack: $(STAMP)
+	@$(BIN)/python -m examples.gpu_slice unpack "$(SLICE)"
 
 # NATURAL holds photographs of other things than DATA (Fig. 7).
 RUNS ?= runs/reproduce

@@ -22,14 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 import yaml
 from accelerate import Accelerator
 
-from benchmarks.training_speed import RECIPE, images_per_second
+from benchmarks.training_speed import RECIPE, images_per_second, invent_photographs
 from ugpnet_core.config import TaskConfig, TrainConfig
 from ugpnet_core.factory import create_task_at
-from ugpnet_core.image import write_image
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.photographs import Photographs, read_photographs
@@ -41,6 +39,7 @@ TASKS: dict[str, Any] = {
     "deblur": {"name": "deblur"},
     "sr8": {"name": "sr8"},
     "blind": {"name": "blind"},
+    "photo": {"name": "photo"},
     "composition": [
         "motion_blur",
         {"downsample": {"factor": [1, 4]}},
@@ -62,15 +61,6 @@ def restoration_stage(size: int, task: Any) -> tuple[RestorationStage, TrainConf
     config = TrainConfig.model_validate(content)
     model = build_model(config.model).to(memory_format=torch.channels_last)
     return RestorationStage(Bench(config, model, Accelerator(cpu=True)), config.restoration), config
-
-
-def write_pictures(folder: Path, size: int) -> None:
-    """Some pictures with detail at several scales."""
-    rng = torch.Generator().manual_seed(0)
-    for index in range(16):
-        scales = [torch.rand(1, 3, side, side, generator=rng) for side in (4, 16, 64)]
-        layers = [F.interpolate(scale, size, mode="bilinear") for scale in scales]
-        write_image(folder / f"{index}.png", torch.stack(layers).mean(0)[0])
 
 
 def batches(
@@ -127,7 +117,7 @@ def main() -> None:
     print("size task         loader/s: thread, 2 processes  training/s  ratio   fed  waits")
     for size in arguments.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            write_pictures(Path(folder), size)
+            invent_photographs(Path(folder), size)
             photographs = read_photographs([Path(folder)], size)
         training = images_per_second(*restoration_stage(size, TASKS["denoise"]), 3)
         for name, task in TASKS.items():

@@ -54,7 +54,7 @@ RECIPES = Path(__file__).parents[1] / "examples" / "configs"
 RECIPE = RECIPES / "portraits-denoise.yaml"
 SHIPPED = RECIPES / "portraits" / "portraits.yaml"
 SIDE = 192  # of invented photographs, at least
-INVENTED = 12
+INVENTED = 16
 
 
 class Speed(NamedTuple):
@@ -214,7 +214,7 @@ def here() -> torch.device:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 rather than imitate it."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return any(ask is not None and bool(ask()) for ask in (asked, amx))
@@ -232,6 +232,8 @@ def table(config: TrainConfig, precisions: Sequence[str], seconds: float) -> lis
         rate = convolution_rate(getattr(torch, precision), device)
         print(f"{precision}: convolution at {rate / 1e9:.0f} GFLOP/s", flush=True)
         for stage in stages(now):
+            if now.compile:
+                stage.trained.compile()
             speed = measure(stage, now, each)
             pairs = training_pairs(stage, now)
             fed, waits = waiting(stage, pairs, each, now.data.workers)
@@ -270,7 +272,7 @@ def main() -> None:
     parser.add_argument("--bfloat16", action="store_true", help="measure bfloat16 in any case")
     parser.add_argument("--seconds", type=float, default=100.0, help="of all measurements")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     content = read_sections(given.config or SHIPPED)
     for override in given.overrides:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from examples.gpu_slice.__main__ import main
 from examples.gpu_slice.archive import MIB, Item, Limits, SliceError, read_slice, write_slice
 from examples.gpu_slice.installing import install
 from examples.gpu_slice.moved import steps_done
+from examples.gpu_slice.planes import grow, shrink
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.training.run import train
@@ -103,8 +106,14 @@ def test_a_training_goes_on_from_slice_to_slice(
     # The second one takes the checkpoint along, and finishes.
     again = ["pack", str(home / "tiny.yaml"), "-o", str(home / "pack"), "--no-own"]
     assert main(again) == 0
-    run(*slice_command(home, "--minutes=5", "--benchmark=0"), cwd=ROOT, PIP_NO_INDEX="1")
+    run(*slice_command(home, "--minutes=5", "--benchmark=3"), cwd=ROOT, PIP_NO_INDEX="1")
     check_limits(home)
+    report = json.loads((home / "slice" / "slice.json").read_text())
+    measured = {row["stage"]: row for row in report["benchmarks"]}
+    assert list(measured) == ["restoration", "synthesis", "fusion"]
+    for row in measured.values():
+        assert row["images_per_second"] > 0
+        assert 0 <= row["waiting"] < 1
     assert main(["unpack", str(home / "slice")]) == 0
     assert not kept.exists()
     (home / "tiny" / "tiny.safetensors").unlink()
@@ -152,9 +161,20 @@ def test_what_matters_most_comes_back_first(tmp_path: Path) -> None:
     assert [item.name for item in left] == ["checkpoint"]
     report = read_slice(tmp_path / "out", tmp_path / "in")
     assert (report["a"], report["left out"]) == (1, ["checkpoint"])
-    assert len(report["parts"]) == 3
+    assert len(report["parts"]) == 2
     for name in ("result", "log"):
         assert (tmp_path / "in" / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+@pytest.mark.parametrize("size", [0, 3, 4, 4001])
+def test_numbers_come_back_as_they_were(size: int) -> None:
+    data = torch.randn(1001).numpy().tobytes()[:size].ljust(size, b"x")
+    assert grow(shrink(data)) == data
+
+
+def test_numbers_become_smaller() -> None:
+    data = (0.02 * torch.randn(100_000)).numpy().tobytes()
+    assert len(shrink(data)) < 0.9 * len(data)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"other")])
@@ -203,3 +223,12 @@ def test_the_driver_needs_nothing_but_python(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_the_document_names_options_that_exist() -> None:
+    text = (ROOT / "docs" / "gpu.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<!-)--[a-z][a-z-]*", text))
+    assert len(named) > 10
+    source = (ROOT / "examples" / "gpu_slice" / "__main__.py").read_text(encoding="utf-8")
+    others = {"--resume", "--seconds", "--json"}  # of ugpnet train and the benchmark
+    assert {name for name in named if f'"{name}"' not in source} == others

@@ -30,13 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m examples.gpu_slice",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    pack = verbs.add_parser("pack", help="put all that trainings need into one file")
+    verb = parser.add_subparsers(dest="verb", required=True)
+    pack = verb.add_parser("pack", help="put all that trainings need into one file")
     pack.add_argument("configs", type=Path, nargs="+", help="as ugpnet train takes them")
     pack.add_argument("-o", "--out", type=Path, default=Path("pack"), help="default: pack")
     pack.add_argument("-O", "--override", action="append", default=[], metavar="KEY=VALUE")
@@ -57,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         "--longest", type=int, default=1536, help="side of whole photographs (default: 1536)"
     )
     pack.add_argument("--threads", type=int, default=2, help="that read photographs")
-    train = verbs.add_parser("train", help="train for some minutes")
+    train = verb.add_parser("train", help="train for some minutes")
     train.add_argument("pack", type=Path)
     train.add_argument("overrides", nargs="*", help="settings to change: data.workers=4")
     train.add_argument("--minutes", type=float, required=True, help="of the whole slice")
@@ -70,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--files", type=int, default=8, help="that may come back (default: 8)")
     train.add_argument("--each", type=float, default=16, help="MiB of each (default: 16)")
     train.add_argument("--total", type=float, default=64, help="MiB of all (default: 64)")
-    unpack = verbs.add_parser("unpack", help="put results and checkpoints where they belong")
+    unpack = verb.add_parser("unpack", help="put results and checkpoints where they belong")
     unpack.add_argument("slice", type=Path, help="what train --out wrote")
     unpack.add_argument("runs", type=Path, nargs="?", help="into RUNS/NAME (default: as packed)")
     return parser

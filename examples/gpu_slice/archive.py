@@ -17,7 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from examples.gpu_slice.planes import grow, shrink
+
 MIB = 2**20
+NUMBERS = (".pt", ".safetensors")
+SHRUNK = ".planes"
 REPORT = "slice.json"
 PART = "slice.tar.{number:02d}"
 BLOCK = 512  # of tar files: a header, and what content is filled up to
@@ -140,15 +144,16 @@ def read_slice(folder: Path, into: Path) -> dict[str, Any]:
 
 
 def write_tar(path: Path, items: Iterable[Item], extra: Mapping[str, bytes] | None = None) -> None:
-    """Write files, after some given as bytes, into a tar file without compression: photographs
-    and weights are as small as they get."""
+    """Write files, after some given as bytes, into a tar file. Photographs are as small as
+    they get, so only files of numbers are compressed."""
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
         for name, data in (extra or {}).items():
             tar.addfile(_entry(name, len(data)), io.BytesIO(data))
         for item in items:
-            with item.path.open("rb") as file:
-                # Of a log that is still being written, as much as there was.
-                tar.addfile(_entry(item.name, item.path.stat().st_size), file)
+            data, name = item.path.read_bytes(), item.name
+            if name.endswith(NUMBERS):
+                data, name = shrink(data), name + SHRUNK
+            tar.addfile(_entry(name, len(data)), io.BytesIO(data))
 
 
 def extract(path: Path, into: Path) -> None:
@@ -166,9 +171,11 @@ def extract(path: Path, into: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 source = tar.extractfile(entry)
                 assert source is not None
-                with target.open("wb") as file:
-                    shutil.copyfileobj(source, file, MIB)
-    except (tarfile.TarError, OSError) as error:
+                data = source.read()
+                if target.name.endswith(SHRUNK):
+                    data, target = grow(data), target.with_name(target.name[: -len(SHRUNK)])
+                target.write_bytes(data)
+    except (tarfile.TarError, OSError, ValueError) as error:
         raise SliceError(f"{path} cannot be unpacked: {error}.") from error
 
 

@@ -20,10 +20,11 @@ from examples.gpu_slice.installing import install
 Say = Callable[[str], None]
 
 ROOT = Path(__file__).parents[2]
-UNFINISHED = 3  # exit status of ugpnet train --minutes
+UNFINISHED = 3  # exit status of ugpnet train that was stopped with a checkpoint
 STOPPED = (UNFINISHED, 130, -signal.SIGINT, -signal.SIGTERM)
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 20.0  # for a training that was asked to stop
+START_SECONDS = 60.0  # in which a benchmark has to have started
 CHECKPOINT_SECONDS = 45.0  # between checkpoints, where a training can be told when to stop
 PICTURES = 1  # of each stage's sample sheets, so many come back
 
@@ -65,6 +66,9 @@ class Slice:
     trained: list[dict[str, Any]] = field(default_factory=list)
     benchmarks: list[dict[str, Any]] = field(default_factory=list)
     child: subprocess.Popen[bytes] | None = None
+    can_stop: bool = (
+        False  # whether 'ugpnet train' here writes a checkpoint when it is told to stop
+    )
     is_asked_to_stop: bool = False
     saved: float = field(default_factory=time.monotonic)
 
@@ -95,13 +99,13 @@ def train(pack: Path, out: Path, work: Path, options: Options, say: Say) -> int:
         extract(pack, work)
         one.manifest = json.loads((work / "manifest.json").read_text(encoding="utf-8"))
         install(sorted((work / "wheels").glob("*.whl")), work / "site")
-        can_stop = "--minutes" in _help(one)
+        one.can_stop = "--minutes" in _help(one)
         if options.benchmark:
             _benchmark(one)
         for training in one.manifest["trainings"]:
             if one.left() <= 0 or one.is_asked_to_stop:
                 break
-            _train(one, training, can_stop)
+            _train(one, training)
         left = _save(one)
     finally:
         for number, handler in before.items():
@@ -117,7 +121,13 @@ def train(pack: Path, out: Path, work: Path, options: Options, say: Say) -> int:
 def _stop(one: Slice) -> None:
     one.is_asked_to_stop = True
     if one.child is not None:
-        one.child.send_signal(signal.SIGINT)
+        one.child.send_signal(_signals(one)[0])
+
+
+def _signals(one: Slice) -> tuple[signal.Signals, ...]:
+    """What a process that is to end is sent, one after the other."""
+    gently = (signal.SIGTERM, signal.SIGINT) if one.can_stop else (signal.SIGINT, signal.SIGTERM)
+    return (*gently, signal.SIGKILL)
 
 
 def environment(place: Path) -> dict[str, str]:
@@ -161,31 +171,31 @@ def _benchmark(one: Slice) -> None:
         return
     trainings = one.manifest["trainings"]
     seconds = min(one.options.benchmark, one.left() / 4)
-    end = time.monotonic() + seconds
+    end = time.monotonic() + min(seconds + START_SECONDS, one.left() / 2)
     for training in trainings:
         name = training["name"]
         table = one.place / "logs" / f"{name}-benchmark.json"
         table.parent.mkdir(exist_ok=True)
         command = [
             *(sys.executable, "-m", "benchmarks.training_speed", training["config"]),
-            *(f"--seconds={seconds / len(trainings):.1f}", f"--json={table}", *_overrides(one)),
+            *(*_overrides(one), f"--seconds={seconds / len(trainings):.1f}", f"--json={table}"),
         ]
-        _run(one, command, f"{name}-benchmark", end + PATIENCE_SECONDS, False)
+        _run(one, command, f"{name}-benchmark", end, False)
         if table.is_file():
             one.benchmarks += json.loads(table.read_text(encoding="utf-8"))["stages"]
 
 
-def _train(one: Slice, training: Mapping[str, Any], can_stop: bool) -> None:
+def _train(one: Slice, training: Mapping[str, Any]) -> None:
     name, seconds = training["name"], one.left()
     one.say(f"== {name}: at most {seconds / 60:.1f} minutes")
     command = [sys.executable, "-m", "ugpnet_core.cli", "train", training["config"]]
     command += [*_overrides(one), "--resume"]
-    if can_stop:
+    if one.can_stop:
         command += ["--minutes", f"{seconds / 60:.3f}"]
         command += _rarer_checkpoints(one, name)
     started = time.monotonic()
     # One that stops by itself is only reminded.
-    end = started + seconds + (PATIENCE_SECONDS / 2 if can_stop else 0)
+    end = started + seconds + (PATIENCE_SECONDS / 2 if one.can_stop else 0)
     status = _run(one, command, name, end, True)
     used = round(time.monotonic() - started, 1)
     one.trained.append({"name": name, "status": status, "seconds": used})
@@ -217,7 +227,7 @@ def _run(one: Slice, command: Sequence[str], name: str, end: float, is_saved: bo
         while child.poll() is None:
             now = time.monotonic()
             if now >= end + asked * PATIENCE_SECONDS:
-                child.send_signal((signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[min(asked, 2)])
+                child.send_signal(_signals(one)[min(asked, 2)])
                 asked += 1
             if is_saved and now - one.saved > one.options.save_every:
                 _save(one)

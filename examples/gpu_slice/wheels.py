@@ -49,9 +49,9 @@ def missing(own: Iterable[str], present: set[str], more: Iterable[str] = ()) -> 
         SliceError: something that is needed is not installed here, so its version is not known.
     """
     mine = {canonicalize_name(name) for name in own}
-    waiting = [*mine, *map(canonicalize_name, more)]
+    waiting: list[str] = [*mine, *map(canonicalize_name, more)]
     met: set[str] = set()
-    found = []
+    found: list[str] = []
     while waiting:
         name = waiting.pop()
         if name in met or (name not in mine and _is_there(name, present)):

@@ -117,6 +117,9 @@ class Stage(ABC):
             # One kernel for each parameter, or for all of them, instead of a dozen.
             fused=_can_fuse(accelerator.device) or None,
         )
+        if accelerator.device.type == "cuda":
+            # Batches of a stage have one size, so it pays to try which convolution is the fastest.
+            torch.backends.cudnn.benchmark = True
         synchronise_batch_norm(network, accelerator)
         # No wrapper of several processes: `descend` averages the gradients. A wrapper allows one
         # backward pass for each forward pass, and the turns of G and D have others.
