@@ -51,7 +51,7 @@ def folder(
 
 def test_following_the_document(folder: Path) -> None:
     lines = [line for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         words = shlex.split(line)
         assert words[0] == "ugpnet"

@@ -6,6 +6,7 @@ and i. A training that is resumed at step t therefore sees what an uninterrupted
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from ugpnet_core.degradations import rng_for
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.photographs import Photographs
 from ugpnet_core.training.prefetching import ahead
+from ugpnet_core.training.stopping import SIGNALS
 
 # Batches that are ready before they are needed: enough for a slow sample or two.
 AHEAD = 4
@@ -124,12 +126,20 @@ def training_batches(
         persistent_workers=False,
         # Workers must not draw their seeds from the global generator, which training resets.
         generator=torch.Generator(),
+        worker_init_fn=_leave_signals_alone,
     )
     if workers:
         yield from loader
     else:
         with ahead(loader, AHEAD) as batches:
             yield from batches
+
+
+def _leave_signals_alone(worker: int) -> None:
+    """What stops a training may be sent to all of its processes; who trains decides then how long
+    the workers are needed, and they end with it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def validation_batches(

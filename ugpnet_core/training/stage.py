@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -89,8 +89,16 @@ class Stage(ABC):
         """Send a batch of training through the network, as it will be used once it is trained."""
         self.restored(network, pair)
 
-    def measure(self, network: nn.Module, done: int) -> Mapping[str, float]:
-        """Figures, by name, of these weights after ``done`` iterations; often there are none."""
+    def is_measured(self, done: int) -> bool:
+        """Whether :meth:`measure` has figures after ``done`` iterations."""
+        return False
+
+    def measure(self, network: nn.Module, check: Callable[[], None]) -> Mapping[str, float]:
+        """Figures, by name, of these weights; in the main process only.
+
+        Args:
+            check: to be called now and then; it raises where there is no time to go on.
+        """
         return {}
 
     def memory(self) -> Mapping[str, Tensor]:
