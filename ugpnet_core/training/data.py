@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,18 @@ class Pair(NamedTuple):
 
     clean: Tensor
     degraded: Tensor
+
+
+class MixedPair(NamedTuple):
+    """Clean images x_gt (N, 3, r, r); degraded ones, each at the upper left of (N, 3, r, r); and
+    which of several tasks degraded them (N,)."""
+
+    clean: Tensor
+    degraded: Tensor
+    source: Tensor
+
+
+P = TypeVar("P", Pair, MixedPair)
 
 
 class Pairs(Dataset[Pair]):
@@ -103,7 +115,7 @@ class UpdateSamples(Sampler[int]):
 
 
 def training_batches(
-    pairs: Dataset[Pair],
+    pairs: Dataset[P],
     *,
     first: int,
     last: int,
@@ -112,7 +124,7 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
-) -> Generator[Pair]:
+) -> Generator[P]:
     """The batches of one process for the updates ``first`` to ``last`` - 1, ``accumulate`` each.
 
     They are made ahead of their use: by ``workers`` processes, or without any by a thread, which

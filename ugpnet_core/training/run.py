@@ -9,11 +9,9 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from ugpnet_core.config import StageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError
-from ugpnet_core.factory import create_task_at
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import (
@@ -22,13 +20,12 @@ from ugpnet_core.training.checkpoint import (
     result_path,
     write_result,
 )
-from ugpnet_core.training.crops import CropPairs
-from ugpnet_core.training.data import Pair, Pairs
-from ugpnet_core.training.fingerprint import DEPENDS_ON, Fingerprint, compare, fingerprint
+from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
-from ugpnet_core.training.making import make_stage
+from ugpnet_core.training.making import make_pairs, make_stage
 from ugpnet_core.training.material import Material, read_material
-from ugpnet_core.training.plan import StageName, check, inputs, planned, task_files
+from ugpnet_core.training.mixture import read_restorations
+from ugpnet_core.training.plan import StageName, check, inputs, planned, stage_files
 from ugpnet_core.training.pretrained import keeps_weights, load_pretrained, read_pretrained_prior
 from ugpnet_core.training.processes import any_process, make_accelerator
 from ugpnet_core.training.products import prior_file_path, write_model, write_trained_prior
@@ -78,7 +75,10 @@ def train(
         say = logger.debug
     model = _build(config, wanted, pretrained, say).to(accelerator.device)
     discriminator = pretrained.discriminator if pretrained is not None else None
-    bench = Bench(config, model, accelerator, discriminator)
+    others = read_restorations(config) if "synthesis" in wanted else []
+    for one in others:
+        one.module.to(accelerator.device)
+    bench = Bench(config, model, accelerator, discriminator, others)
     material = read_material(config, say, quiet=not accelerator.is_main_process)
     if config.trackers:
         accelerator.init_trackers("scalars")
@@ -112,6 +112,7 @@ def rehearse(config: TrainConfig) -> UGPNet:
     wanted = planned(config)
     check(config, wanted, resume=True)
     config, pretrained = read_pretrained_prior(config)
+    read_restorations(config)
     return _build(config, wanted, pretrained, logger.debug)
 
 
@@ -153,14 +154,8 @@ def _run(
     """Train a stage, or take its finished weights; either way install them in the model."""
     config, accelerator, output = bench.config, bench.accelerator, bench.config.output
     settings: StageConfig = getattr(config, name)
-    sources: dict[str, Path] = {other: result_path(output, other) for other in inputs(config, name)}
-    weights: Path | None = getattr(settings, "weights", None)
-    if weights is not None:
-        sources["weights"] = weights
-    if "task" in DEPENDS_ON[name]:
-        sources |= task_files(config.model.task.options)
     images, listings = len(material.photographs), material.listings
-    made_by = fingerprint(config, name, settings, sources, images, listings)
+    made_by = fingerprint(config, name, settings, stage_files(config, name), images, listings)
     path = result_path(output, name)
     if accelerator.is_main_process and not path.exists():
         take_over(name, output, made_by, reuse, say)
@@ -213,15 +208,7 @@ def _train(
     stage = make_stage(name, bench, material, say)
     if config.compile:
         stage.trained.compile()
-    task = create_task_at(config.model.task, config.data.resolution)
-    crop = config.data.crop if name == "restoration" else None
-    pairs: Dataset[Pair]
-    if material.crops is not None and crop is not None:
-        pairs = CropPairs(material.crops, task, config.seed, name, crop=crop, flip=config.data.flip)
-    else:
-        pairs = Pairs(
-            material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop
-        )
+    pairs = make_pairs(name, bench, material)
     finished = run_stage(stage, pairs, material.validation, made_by, stop)
     stage.release()
     return finished
