@@ -52,7 +52,7 @@ def folder(
 
 def test_following_the_document(folder: Path) -> None:
     lines = [line for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
-    assert len(lines) == 9
+    assert len(lines) == 13
     for line in lines:
         words = shlex.split(line)
         assert words[0] == "ugpnet"
@@ -65,6 +65,12 @@ def test_following_the_document(folder: Path) -> None:
     assert second[2]["iterations"] == 0
     for key, value in first[0]["network"].items():
         assert torch.equal(second[0]["network"][key], value), key
+    shared, sr8 = (
+        read_result(folder / "runs" / run / "synthesis.safetensors") for run in ("shared", "sr8")
+    )
+    assert shared[2]["tasks"] == "denoise, sr8"
+    for key, value in shared[0]["network"].items():
+        assert torch.equal(sr8[0]["network"][key], value), key
     for name in ("shards", "pairs", "crops", "forms"):
         record = read_result(folder / "runs" / name / "restoration.safetensors")[2]
         assert record["iterations"] == 2

@@ -313,6 +313,12 @@ class SynthesisStageConfig(StartedStageConfig):
         description="a model file or the synthesis.safetensors of another training (encoder and "
         "prior, and the discriminator where there is one), or a file of the prior alone",
     )
+    restorations: list[Path] = Field(
+        default=[],
+        description="model files or restoration.safetensors of other trainings: learn from what "
+        "their restoration modules make of their tasks, too, so that their models can share this "
+        "synthesis module",
+    )
 
 
 class FusionStageConfig(StartedStageConfig):

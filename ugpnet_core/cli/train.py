@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ugpnet_core.training.stopping import Stop, Stopped
 
 
 class StageChoice(str, Enum):
@@ -43,6 +46,14 @@ def train(
             "and inputs are the same; repeatable.",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Stop before N minutes are over, with a checkpoint and exit status 3.",
+        ),
+    ] = None,
 ) -> None:
     """Train a UGPNet on photographs: restoration, synthesis, fusion (paper 3.4).
 
@@ -50,7 +61,8 @@ def train(
     pairs of folders, clean and degraded. Everything is written to the output folder of the
     configuration: checkpoints, sample pictures, TensorBoard scalars, and at the end one model
     file. Stop it at any moment and start it again with --resume: the result is the same. A
-    finished stage is skipped.
+    finished stage is skipped. SIGTERM and SIGUSR1, which batch queues send, end the current step,
+    write a checkpoint and exit with status 3, as --minutes does in time.
 
     Several GPUs: accelerate launch --multi_gpu --num_processes 8 -m ugpnet_core.cli train CONFIG,
     or torchrun --nproc_per_node 8 -m ugpnet_core.cli train CONFIG; on CPUs the same (--multi_gpu
@@ -58,26 +70,44 @@ def train(
 
     Example: ugpnet train examples/configs/portraits-denoise.yaml output=runs/mine --resume
     """
-    from ugpnet_core.training.settings import read_config
-
-    settings = read_config(config, overrides or [])
-    from ugpnet_core.training.run import train as run
-
+    stop = Stop(minutes)  # first of all: the minutes count, and signals come at any time
     try:
-        run(
-            settings,
-            stage.value,
-            resume=resume,
-            reuse=reuse or (),
-            say=lambda text: typer.echo(text, err=True),
-        )
-    except KeyboardInterrupt:
+        with stop.listening():
+            _train(config, overrides or [], stage, resume, reuse or [], stop)
+    except KeyboardInterrupt as end:
         words = ["ugpnet", "train", str(config), *(overrides or []), "--resume"]
         if stage is not StageChoice.all:
             words += ["--stage", stage.value]
         words += [f"--reuse={folder}" for folder in reuse or ()]
-        typer.echo(f"Stopped. Go on with: {shlex.join(words)}", err=True)
-        raise typer.Exit(130) from None
+        if minutes is not None:
+            words.append(f"--minutes={minutes:g}")
+        what, status = (f"Unfinished: {end}", 3) if isinstance(end, Stopped) else ("Stopped", 130)
+        if os.environ.get("RANK", "0") == "0":
+            typer.echo(f"{what}. Go on with: {shlex.join(words)}", err=True)
+        raise typer.Exit(status) from None
+
+
+def _train(
+    config: Path,
+    overrides: list[str],
+    stage: StageChoice,
+    resume: bool,
+    reuse: list[Path],
+    stop: Stop,
+) -> None:
+    from ugpnet_core.training.settings import read_config
+
+    settings = read_config(config, overrides)
+    from ugpnet_core.training.run import train as run
+
+    run(
+        settings,
+        stage.value,
+        resume=resume,
+        reuse=reuse,
+        stop=stop,
+        say=lambda text: typer.echo(text, err=True),
+    )
 
 
 def config_schema() -> None:

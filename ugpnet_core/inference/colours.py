@@ -70,7 +70,8 @@ def fast(image: Tensor, sigma: float) -> Tensor:
 
 
 def _cell(image: Tensor, sigma: float) -> int:
-    return max(1, min(CELL, int(sigma / 2), *image.shape[-2:]))
+    height, width = image.shape[-2:]
+    return max(1, min(CELL, int(sigma / 2), int(height), int(width)))
 
 
 def _enlarged(cells: Tensor, image: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Generator, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.photographs import Photographs
 from ugpnet_core.training.prefetching import ahead
+from ugpnet_core.training.stopping import SIGNALS
 
 # Batches that are ready before they are needed: enough for a slow sample or two.
 AHEAD = 4
@@ -33,6 +34,18 @@ class Pair(NamedTuple):
 
     clean: Tensor
     degraded: Tensor
+
+
+class MixedPair(NamedTuple):
+    """Clean images x_gt (N, 3, r, r); degraded ones, each at the upper left of (N, 3, r, r); and
+    which of several tasks degraded them (N,)."""
+
+    clean: Tensor
+    degraded: Tensor
+    source: Tensor
+
+
+P = TypeVar("P", Pair, MixedPair)
 
 
 class Pairs(Dataset[Pair]):
@@ -107,7 +120,7 @@ class UpdateSamples(Sampler[int]):
 
 
 def training_batches(
-    pairs: Dataset[Pair],
+    pairs: Dataset[P],
     *,
     first: int,
     last: int,
@@ -116,7 +129,7 @@ def training_batches(
     rank: int = 0,
     world: int = 1,
     workers: int = 0,
-) -> Generator[Pair]:
+) -> Generator[P]:
     """The batches of one process for the updates ``first`` to ``last`` - 1, ``accumulate`` each.
 
     They are made ahead of their use: by ``workers`` processes, or without any by a thread, which
@@ -130,15 +143,22 @@ def training_batches(
         prefetch_factor=max(BATCHES_AHEAD, IMAGES_AHEAD // batch_size) if workers else None,
         # From pinned memory a copy to a GPU goes on beside what is computed there.
         pin_memory=torch.cuda.is_available(),
-        worker_init_fn=_begin_worker,
         # Workers must not draw their seeds from the global generator, which training resets.
         generator=torch.Generator(),
+        worker_init_fn=_leave_signals_alone,
     )
     if workers:
         yield from loader
     else:
         with ahead(loader, AHEAD) as batches:
             yield from batches
+
+
+def _leave_signals_alone(worker: int) -> None:
+    """What stops a training may be sent to all of its processes; who trains decides then how long
+    the workers are needed, and they end with it."""
+    for number in (*SIGNALS, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def validation_batches(
@@ -155,11 +175,6 @@ def validation_batches(
         Pair(torch.stack(clean[i : i + batch_size]), torch.stack(degraded[i : i + batch_size]))
         for i in range(0, len(clean), batch_size)
     ]
-
-
-def _begin_worker(_number: int) -> None:
-    """Leave interruptions to the process that trains, which ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:

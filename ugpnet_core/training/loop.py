@@ -4,48 +4,31 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import TrainingError
-from ugpnet_core.image import resize, write_image
 from ugpnet_core.training.batch_statistics import estimate_statistics, following
-from ugpnet_core.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
 from ugpnet_core.training.data import Pair, training_batches
 from ugpnet_core.training.display import Display
-from ugpnet_core.training.fingerprint import Fingerprint, compare
+from ugpnet_core.training.fingerprint import Fingerprint
 from ugpnet_core.training.plan import steps_before
 from ugpnet_core.training.processes import mean_losses
+from ugpnet_core.training.progress import Best, Progress, begun
 from ugpnet_core.training.stage import Losses, Stage
+from ugpnet_core.training.stopping import Stop, Stopped
+from ugpnet_core.training.validation import validate, write_samples
+from ugpnet_core.training.watch import Interrupted, Watch
 
-PICTURED = 6
 STATISTICS_IMAGES = 1024
-
-
-@dataclass
-class Best:
-    """The best validation so far."""
-
-    psnr: float = -math.inf
-    step: int = 0
-    state: Mapping[str, Tensor] | None = None
-
-
-@dataclass
-class Checkpoint:
-    """Where the last checkpoint is, and after how many iterations it was written, if ever."""
-
-    path: Path
-    step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,140 +40,242 @@ class Finished:
 
 
 def run_stage(
-    stage: Stage, pairs: Dataset[Pair], validation: Sequence[Pair], made_by: Fingerprint
+    stage: Stage,
+    pairs: Dataset[Pair],
+    validation: Sequence[Pair],
+    made_by: Fingerprint,
+    stop: Stop | None = None,
 ) -> Finished:
     """Train a stage to its end, from its checkpoint where there is one.
 
     Each step draws from generators that belong to (seed, stage, step), so a run that was killed
     and resumed makes the same numbers as one that was not.
 
+    Args:
+        stop: knows when to stop earlier, with a checkpoint.
+
     Raises:
         TrainingError: the checkpoint belongs to other settings, or a loss is no number.
+        Stopped: it was time to.
     """
-    config, settings = stage.bench.config, stage.settings
-    accelerator = stage.bench.accelerator
+    accelerator, total = stage.bench.accelerator, stage.settings.iterations
+    stop = stop or Stop()
     if accelerator.num_processes > 1:
         made_by = {**made_by, "number of processes": str(accelerator.num_processes)}
-    path = checkpoint_path(config.output, stage.name)
-    averaged = (
-        AveragedModel(stage.trained, multi_avg_fn=_average(settings.ema)) if settings.ema else None
-    )
-    best, done, seconds = Best(), 0, 0.0
-    before = steps_before(config, stage.name)  # trackers want steps that never fall
-    checkpoint = Checkpoint(path)
-    if path.exists():
-        state = read_checkpoint(path)
-        compare(stage.name, state["fingerprint"], made_by, path)
-        best = _restore(stage, averaged, state)
-        done, seconds = state["step"], state["seconds"]
-        checkpoint.step = done
-    batches = _batches(stage, pairs, done, settings.iterations)
-    images_per_step = settings.batch_size * settings.accumulate * accelerator.num_processes
-    started, since, since_step = time.monotonic() - seconds, time.monotonic(), done
-    sums: Losses = {}
-    waited = 0.0  # for data, in seconds
-    with (
-        closing(batches),
-        Display(
-            stage.name, settings.iterations, done, quiet=not accelerator.is_main_process
-        ) as display,
-    ):
-        for step in range(done, settings.iterations):
-            _seed_step(stage, step)
-            _set_learning_rates(stage, step)
-            asked = time.monotonic()
-            pairs_of_step = [next(batches) for _ in range(settings.accumulate)]
-            waited += time.monotonic() - asked
-            drawn = [stage.bench.to_device(pair) for pair in pairs_of_step]
-            losses = mean_losses(accelerator, stage.update(drawn, step))
-            if averaged is not None:
-                averaged.update_parameters(stage.trained)
-            for name, value in losses.items():
-                if not math.isfinite(value):
-                    what = f"The {name} loss of stage {stage.name} is {value} at step {step}"
-                    raise _diverged(stage.name, what, checkpoint)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value
-            done = step + 1
-            display.step(done)
-            if done % config.log_every == 0:
-                now = time.monotonic()
-                count = done - since_step
-                means = {name: value / count for name, value in sums.items()}
-                rate = count * images_per_step / (now - since)
-                waiting = waited / (now - since)
-                display.figures(done, means, rate, waiting)
-                speed = {"images_per_s": rate, "waiting_for_data": waiting}
-                accelerator.log(
-                    {f"{stage.name}/{k}": v for k, v in {**means, **speed}.items()},
-                    step=before + done,
+    progress = begun(stage, made_by)
+    watch = Watch(stop, accelerator, progress.size)
+    quiet = not accelerator.is_main_process
+    with stop.patience(), Display(stage.name, total, progress.done, quiet=quiet) as display:
+        run = _Run(progress, validation, watch, display)
+        try:
+            run.train(pairs)
+            return run.finish(pairs)
+        except Interrupted:
+            run.save_unless_saved()
+            raise Stopped(
+                f"stage {stage.name} stopped after {progress.done} of {total} iterations "
+                f"({stop.reason or 'another process'})"
+            ) from None
+
+
+class _Run:
+    """A stage from where it is to its end."""
+
+    def __init__(
+        self, progress: Progress, validation: Sequence[Pair], watch: Watch, display: Display
+    ) -> None:
+        self.progress = progress
+        self.validation = validation
+        self.watch = watch
+        self.display = display
+        self.stage = progress.stage
+        self.config = self.stage.bench.config
+        self.settings = self.stage.settings
+        self.accelerator = self.stage.bench.accelerator
+        self.images_per_step: int = (
+            self.settings.batch_size * self.settings.accumulate * self.accelerator.num_processes
+        )
+        self.before = steps_before(self.config, self.stage.name)  # trackers' steps never fall
+        self.sums: Losses = {}
+        self.since, self.since_step = time.monotonic(), progress.done
+        self.waited = 0.0  # for data, in seconds
+
+    def train(self, pairs: Dataset[Pair]) -> None:
+        """Make all steps that are missing."""
+        progress, last = self.progress, self.settings.iterations
+        self.watch.check()
+        if not progress.is_looked_at:
+            self._look()
+        with closing(self._batches(pairs, progress.done, last)) as batches:
+            while progress.done < last:
+                self._step(batches)
+                self.watch.check()
+                self._look()
+
+    def finish(self, pairs: Dataset[Pair]) -> Finished:
+        """Choose the weights, and make their statistics of batch normalisation their own."""
+        stage, best, chosen = self.stage, self.progress.best, self.progress.chosen
+        keep_best = stage.keeps == "best" and best.state is not None
+        states = {name: _copy(network.state_dict()) for name, network in stage.networks.items()}
+        if keep_best and best.state is not None:
+            chosen.load_state_dict(best.state)
+        psnr = best.psnr if best.state is not None else None
+        estimated = self._estimate_statistics(pairs)
+        if estimated:
+            psnr = validate(stage, chosen, self.validation, self.watch.check)
+        states["network"] = _copy(chosen.state_dict())
+        record = {
+            "iterations": self.settings.iterations,
+            "images": self.settings.iterations * self.images_per_step,
+            "minutes": round((time.monotonic() - self.progress.began) / 60, 1),
+            "kept": f"iteration {best.step}" if keep_best else "last",
+            **({"validation_psnr": round(psnr, 3)} if psnr is not None else {}),
+            **({"batch_statistics": f"of {estimated} images"} if estimated else {}),
+            **stage.describe(),
+        }
+        return Finished(states, record)
+
+    def save_unless_saved(self) -> None:
+        """Write a checkpoint where the last one is older.
+
+        Raises:
+            TrainingError: the weights are no numbers, or the disk refuses.
+        """
+        if self.progress.done != (self.progress.saved or 0):
+            self._check_weights()
+            self._save()
+
+    def _step(self, batches: Iterator[Pair]) -> None:
+        stage, progress = self.stage, self.progress
+        step = progress.done
+        _seed(stage, "step", step)
+        _set_learning_rates(stage, step)
+        asked = time.monotonic()
+        pairs = [next(batches) for _ in range(self.settings.accumulate)]
+        self.waited += time.monotonic() - asked
+        drawn = [stage.bench.to_device(pair) for pair in pairs]
+        losses = mean_losses(self.accelerator, stage.update(drawn, step))
+        if progress.averaged is not None:
+            progress.averaged.update_parameters(stage.trained)
+        for name, value in losses.items():
+            if not math.isfinite(value):
+                raise self._diverged(
+                    f"The {name} loss of stage {stage.name} is {value} at step {step}"
                 )
-                sums, since, since_step, waited = {}, now, done, 0.0
-            last = done == settings.iterations
-            chosen = averaged.module if averaged is not None else stage.trained
-            validated = False
-            to_validate = done % config.validate_every == 0 or last
-            if to_validate or done % config.checkpoint_every == 0:
-                _check_weights(stage, chosen, done, checkpoint)
-            figures = stage.measure(chosen, done) if accelerator.is_main_process else {}
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        progress.done, progress.is_looked_at = step + 1, False
+        self.display.step(progress.done)
+        if progress.done % self.config.log_every == 0:
+            self._show_losses()
+
+    def _show_losses(self) -> None:
+        now, done = time.monotonic(), self.progress.done
+        count = done - self.since_step
+        means = {name: value / count for name, value in self.sums.items()}
+        rate = count * self.images_per_step / (now - self.since)
+        waiting = self.waited / (now - self.since)
+        self.display.figures(done, means, rate, waiting)
+        self._log({**means, "images_per_s": rate, "waiting_for_data": waiting})
+        self.sums, self.since, self.since_step, self.waited = {}, now, done, 0.0
+
+    def _look(self) -> None:
+        """Validate, measure, draw samples and write a checkpoint, each where it is time to."""
+        stage, config, progress, say = self.stage, self.config, self.progress, self.display.say
+        done, chosen = progress.done, progress.chosen
+        last = done == self.settings.iterations
+        to_validate = done % config.validate_every == 0 or last
+        to_save = done % config.checkpoint_every == 0 or last
+        _seed(stage, "look", done)
+        if to_validate or to_save:
+            self._check_weights()
+        if stage.is_measured(done):
+            figures = self.watch.alone(partial(stage.measure, chosen, self.watch.check_alone)) or {}
             for name, value in figures.items():
-                display.say(f"{stage.name} {done}: {name} {value:.4g}")
-            if figures:
-                accelerator.log(
-                    {f"{stage.name}/{k}": v for k, v in figures.items()}, step=before + done
-                )
-            if to_validate:
-                psnr = _validate(stage, chosen, validation)
-                if psnr is not None:
-                    validated = True
-                    display.say(f"{stage.name} {done}: PSNR {psnr:.2f} dB on the validation set")
-                    accelerator.log({f"{stage.name}/psnr": psnr}, step=before + done)
-                    if psnr > best.psnr:
-                        best = Best(psnr, done, _copy(chosen.state_dict()))
-            if accelerator.is_main_process and (done % config.sample_every == 0 or last):
-                _write_samples(stage, chosen, validation, done)
-            if done % config.checkpoint_every == 0 or validated or last:
-                if accelerator.is_main_process:
-                    elapsed = time.monotonic() - started
-                    write_checkpoint(path, _state(stage, averaged, best, done, elapsed, made_by))
-                checkpoint.step = done
-                accelerator.wait_for_everyone()
-    chosen = averaged.module if averaged is not None else stage.trained
-    keep_best = stage.keeps == "best" and best.state is not None
-    states = {name: _copy(network.state_dict()) for name, network in stage.networks.items()}
-    if keep_best and best.state is not None:
-        chosen.load_state_dict(best.state)
-    psnr = best.psnr if best.state is not None else None
-    estimated = _estimate_statistics(stage, chosen, pairs)
-    if estimated:
-        psnr = _validate(stage, chosen, validation)
-    states["network"] = _copy(chosen.state_dict())
-    record = {
-        "iterations": settings.iterations,
-        "images": settings.iterations * images_per_step,
-        "minutes": round((time.monotonic() - started) / 60, 1),
-        "kept": f"iteration {best.step}" if keep_best else "last",
-        **({"validation_psnr": round(psnr, 3)} if psnr is not None else {}),
-        **({"batch_statistics": f"of {estimated} images"} if estimated else {}),
-        **stage.describe(),
-    }
-    return Finished(states, record)
+                say(f"{stage.name} {done}: {name} {value:.4g}")
+            self._log(figures)
+        psnr = validate(stage, chosen, self.validation, self.watch.check) if to_validate else None
+        if psnr is not None:
+            say(f"{stage.name} {done}: PSNR {psnr:.2f} dB on the validation set")
+            self._log({"psnr": psnr})
+            if psnr > progress.best.psnr:
+                progress.best = Best(psnr, done, _copy(chosen.state_dict()))
+        if done % config.sample_every == 0 or last:
+            self.watch.alone(partial(write_samples, stage, chosen, self.validation, done))
+        progress.is_looked_at = True
+        if to_save or psnr is not None:
+            self._save()
+
+    def _save(self) -> None:
+        with self.watch.writing():
+            if self.accelerator.is_main_process:
+                self.progress.save()
+            self.progress.saved = self.progress.done
+            self.accelerator.wait_for_everyone()
+
+    def _estimate_statistics(self, pairs: Dataset[Pair]) -> int:
+        """Estimate the statistics of batch normalisation anew, over the first images that the stage
+        learned from; returns how many these were, 0 where there are no such statistics."""
+        stage, chosen = self.stage, self.progress.chosen
+        if not following(chosen):
+            return 0
+        updates = min(max(STATISTICS_IMAGES // self.images_per_step, 1), self.settings.iterations)
+        _seed(stage, "statistics", self.accelerator.process_index)
+
+        def send(pair: Pair) -> None:
+            with self.accelerator.autocast():
+                stage.send(chosen, stage.bench.to_device(pair))
+            self.watch.check()
+
+        with closing(self._batches(pairs, 0, updates)) as batches:
+            estimate_statistics(chosen, send, batches)
+        return updates * self.images_per_step
+
+    def _batches(self, pairs: Dataset[Pair], first: int, last: int) -> Generator[Pair]:
+        return training_batches(
+            pairs,
+            first=first,
+            last=last,
+            batch_size=self.settings.batch_size,
+            accumulate=self.settings.accumulate,
+            rank=self.accelerator.process_index,
+            world=self.accelerator.num_processes,
+            workers=self.config.data.workers,
+        )
+
+    def _log(self, figures: Mapping[str, float]) -> None:
+        named = {f"{self.stage.name}/{name}": value for name, value in figures.items()}
+        self.accelerator.log(named, step=self.before + self.progress.done)
+
+    def _check_weights(self) -> None:
+        """Refuse to keep weights that are no numbers: a gradient can be none where no loss was.
+
+        Raises:
+            TrainingError: the message names one of them.
+        """
+        stage = self.stage
+        for name, network in {**stage.networks, "average": self.progress.chosen}.items():
+            for key, value in network.state_dict().items():
+                if not bool(value.isfinite().all()):
+                    raise self._diverged(
+                        f"{key} of the {name} of stage {stage.name} has values that are no finite "
+                        f"numbers after {self.progress.done} iterations"
+                    )
+
+    def _diverged(self, what: str) -> TrainingError:
+        stage, path, saved = self.stage.name, self.progress.path, self.progress.saved
+        other = f"set a lower {stage}.learning_rate or a {stage}.clip_gradient"
+        if saved is None:
+            return TrainingError(f"{what}, before the first checkpoint; {other}.")
+        return TrainingError(
+            f"{what}; the last good checkpoint is {path}, after {saved} iterations: go on from "
+            f"there with --resume, or delete it and {other}."
+        )
 
 
-def _average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """Exponential averaging that forgets the first steps faster: decay rises from 0.1."""
-
-    @torch.no_grad()
-    def update(averages: Any, current: Any, count: Any) -> None:
-        updates = float(count)
-        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + updates) / (10 + updates)))
-
-    return update
-
-
-def _seed_step(stage: Stage, step: int) -> None:
-    """Let what a step draws depend on the step alone."""
-    rng = rng_for(stage.bench.config.seed, stage.name, "step", step)
+def _seed(stage: Stage, what: str, number: int) -> None:
+    """Let what is drawn depend on the seed, the stage, and the number of a step alone."""
+    rng = rng_for(stage.bench.config.seed, stage.name, what, number)
     torch.manual_seed(int(rng.integers(2**62)))
 
 
@@ -199,130 +284,6 @@ def _set_learning_rates(stage: Stage, step: int) -> None:
     for optimizer, rate in stage.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = rate * factor
-
-
-def _check_weights(stage: Stage, chosen: nn.Module, done: int, checkpoint: Checkpoint) -> None:
-    """Refuse to keep weights that are no numbers: a gradient can be none where no loss was.
-
-    Raises:
-        TrainingError: the message names one of them.
-    """
-    for name, network in {**stage.networks, "average": chosen}.items():
-        for key, value in network.state_dict().items():
-            if not bool(value.isfinite().all()):
-                what = (
-                    f"{key} of the {name} of stage {stage.name} has values that are no finite "
-                    f"numbers after {done} iterations"
-                )
-                raise _diverged(stage.name, what, checkpoint)
-
-
-def _diverged(stage: str, what: str, checkpoint: Checkpoint) -> TrainingError:
-    other = f"set a lower {stage}.learning_rate or a {stage}.clip_gradient"
-    if checkpoint.step is None:
-        return TrainingError(f"{what}, before the first checkpoint; {other}.")
-    return TrainingError(
-        f"{what}; the last good checkpoint is {checkpoint.path}, after {checkpoint.step} "
-        f"iterations: go on from there with --resume, or delete it and {other}."
-    )
-
-
-@torch.no_grad()
-def _validate(stage: Stage, network: nn.Module, validation: Sequence[Pair]) -> float | None:
-    """Mean PSNR in dB over the validation set, of images clamped to [0, 1]."""
-    network.eval()
-    values = []
-    for pair in validation:
-        moved = stage.bench.to_device(pair)
-        with stage.bench.accelerator.autocast():
-            restored = stage.restored(network, moved)
-        if restored is None:
-            return None
-        error = (restored.float().clamp(0, 1) - moved.clean).square().mean(dim=(1, 2, 3))
-        values.append(-10 * error.clamp_min(1e-10).log10())
-    return float(torch.cat(values).mean())
-
-
-def _estimate_statistics(stage: Stage, network: nn.Module, pairs: Dataset[Pair]) -> int:
-    """Estimate the statistics of batch normalisation anew, over the first images that the stage
-    learned from; returns how many these were, 0 where the network has no such statistics."""
-    if not following(network):
-        return 0
-    bench, settings = stage.bench, stage.settings
-    accelerator = bench.accelerator
-    each: int = settings.batch_size * settings.accumulate * accelerator.num_processes
-    updates = min(max(STATISTICS_IMAGES // each, 1), settings.iterations)
-    rng = rng_for(bench.config.seed, stage.name, "statistics", accelerator.process_index)
-    torch.manual_seed(int(rng.integers(2**62)))
-
-    def send(pair: Pair) -> None:
-        with accelerator.autocast():
-            stage.send(network, bench.to_device(pair))
-
-    with closing(_batches(stage, pairs, 0, updates)) as batches:
-        estimate_statistics(network, send, batches)
-    return updates * each
-
-
-def _batches(stage: Stage, pairs: Dataset[Pair], first: int, last: int) -> Generator[Pair]:
-    """The batches of this process for the updates ``first`` to ``last`` - 1."""
-    accelerator = stage.bench.accelerator
-    return training_batches(
-        pairs,
-        first=first,
-        last=last,
-        batch_size=stage.settings.batch_size,
-        accumulate=stage.settings.accumulate,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        workers=stage.bench.config.data.workers,
-    )
-
-
-@torch.no_grad()
-def _write_samples(stage: Stage, network: nn.Module, validation: Sequence[Pair], done: int) -> None:
-    """One row each: degraded, what the stage makes, clean."""
-    network.eval()
-    first = Pair(*(image[:PICTURED] for image in validation[0]))
-    moved = stage.bench.to_device(first)
-    with stage.bench.accelerator.autocast():
-        made = stage.pictures(network, moved)
-    size = list(moved.clean.shape[-2:])
-    rows = [resize(moved.degraded.clamp(0, 1), size), *made, moved.clean]
-    sheet = torch.cat([torch.cat(list(row.float().clamp(0, 1).cpu()), dim=-1) for row in rows], -2)
-    folder: Path = stage.bench.config.output / "samples"
-    write_image(folder / f"{stage.name}-{done:06d}.png", sheet)
-
-
-def _state(
-    stage: Stage,
-    averaged: AveragedModel | None,
-    best: Best,
-    done: int,
-    seconds: float,
-    made_by: Fingerprint,
-) -> dict[str, Any]:
-    return {
-        "step": done,
-        "seconds": seconds,
-        "fingerprint": made_by,
-        "networks": {name: network.state_dict() for name, network in stage.networks.items()},
-        "optimizers": {name: opt.state_dict() for name, (opt, _) in stage.optimizers.items()},
-        "averaged": averaged.state_dict() if averaged is not None else None,
-        "memory": dict(stage.memory()),
-        "best": {"psnr": best.psnr, "step": best.step, "state": best.state},
-    }
-
-
-def _restore(stage: Stage, averaged: AveragedModel | None, state: Mapping[str, Any]) -> Best:
-    for name, network in stage.networks.items():
-        network.load_state_dict(state["networks"][name])
-    for name, (optimizer, _) in stage.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
-    if averaged is not None:
-        averaged.load_state_dict(state["averaged"])
-    stage.recall(state["memory"])
-    return Best(**state["best"])
 
 
 def _copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from torch.utils.data import Dataset
 
 from ugpnet_core.config import PriorStageConfig
 from ugpnet_core.errors import ConfigError
+from ugpnet_core.factory import create_task_at
 from ugpnet_core.losses.contextual import PatchContextualLoss
 from ugpnet_core.losses.perceptual import (
     LPIPS,
@@ -14,9 +18,13 @@ from ugpnet_core.losses.perceptual import (
     build_lpips,
 )
 from ugpnet_core.losses.perceptual_weights import describe
+from ugpnet_core.protocols import Task
 from ugpnet_core.training.checkpoint import read_result, result_path
+from ugpnet_core.training.crops import CropPairs
+from ugpnet_core.training.data import Pairs
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.material import Material
+from ugpnet_core.training.mixture import MixedPairs
 from ugpnet_core.training.plan import StageName
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.prior_quality import PriorQuality
@@ -60,6 +68,22 @@ def make_stage(
         )
         say(f"Contextual loss: {describe(config.perceptual).contextual}")
     return FusionStage(bench, config.fusion, lpips, contextual)
+
+
+def make_pairs(name: StageName, bench: Bench, material: Material) -> Dataset[Any]:
+    """What a stage learns from: pairs, or mixed ones where several restoration modules are."""
+    config = bench.config
+    data, own = config.data, create_task_at(config.model.task, config.data.resolution)
+    crop = data.crop if name == "restoration" else None
+    if material.crops is not None and crop is not None:
+        return CropPairs(material.crops, own, config.seed, name, crop=crop, flip=data.flip)
+
+    def degraded_by(task: Task) -> Pairs:
+        return Pairs(material.photographs, task, config.seed, name, flip=data.flip, crop=crop)
+
+    if name == "synthesis" and bench.others:
+        return MixedPairs([degraded_by(task) for task in (own, *(o.task for o in bench.others))])
+    return degraded_by(own)
 
 
 def _quality(

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from ugpnet_core.config import TrainConfig
+from ugpnet_core.config import PairedFolders, TrainConfig
 from ugpnet_core.errors import ConfigError, DependencyError, TrainingError
 from ugpnet_core.losses.perceptual_weights import check_perceptual
 from ugpnet_core.training.checkpoint import checkpoint_path, result_path
+from ugpnet_core.training.fingerprint import DEPENDS_ON
+from ugpnet_core.training.own_modules import read_own_module
 
 StageName = Literal["prior", "restoration", "synthesis", "fusion"]
 ORDER: tuple[StageName, ...] = ("prior", "restoration", "synthesis", "fusion")
@@ -67,6 +69,28 @@ def _kernel_files(options: object) -> Iterator[Path]:
             yield from _kernel_files(value)
 
 
+def stage_files(config: TrainConfig, stage: StageName) -> dict[str, Path]:
+    """The files whose content a stage starts from: earlier stages, weights, what a task names.
+
+    Raises:
+        WeightsError: a file of ``synthesis.restorations`` is missing or damaged.
+    """
+    found: dict[str, Path] = {}
+    for other in inputs(config, stage):
+        found[other] = result_path(config.output, other)
+    weights: Path | None = getattr(getattr(config, stage), "weights", None)
+    if weights is not None:
+        found["weights"] = weights
+    if "task" in DEPENDS_ON[stage]:
+        found |= task_files(config.model.task.options)
+    for index, path in enumerate(config.synthesis.restorations if stage == "synthesis" else ()):
+        found[f"restorations.{index}"] = path
+        own = read_own_module(path, "restoration")
+        if own is not None:
+            found |= task_files(own.config.task.options, f"restorations.{index}.task")
+    return found
+
+
 def check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:
     """Find what would fail later, without writing anything.
 
@@ -116,6 +140,12 @@ def _check_settings(config: TrainConfig, wanted: Sequence[StageName]) -> None:
                 raise ConfigError(
                     f"There is no file {path} with kernels; make one with ugpnet kernels."
                 )
+    pairs = [one for one in config.data.train if isinstance(one, PairedFolders)]
+    if config.synthesis.restorations and pairs:
+        raise ConfigError(
+            f"synthesis.restorations needs photographs that each task can degrade, and "
+            f"{pairs[0].clean} comes with degraded ones; give data.train without pairs."
+        )
     # The model file lies beside the results of the stages.
     if config.name in ORDER or config.name.startswith(".") or Path(config.name).name != config.name:
         raise ConfigError(

@@ -8,7 +8,7 @@ regularisation, style mixing, averaged weights. Against small data sets, what D 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Literal, cast
 
 import torch
@@ -199,14 +199,16 @@ class PriorStage(Stage):
         )
         return [truncated.image, network(codes).image]
 
-    def measure(self, network: nn.Module, done: int) -> Mapping[str, float]:
-        """The Fréchet distance to the training photographs, at its intervals."""
+    def is_measured(self, done: int) -> bool:
+        """At the intervals that were asked for, and at the end."""
         every = self.options.frechet_every
         if self.quality is None or every is None:
-            return {}
-        if done % every and done != self.options.iterations:
-            return {}
-        return {"frechet": self.quality.distance(network)}
+            return False
+        return done % every == 0 or done == self.options.iterations
+
+    def measure(self, network: nn.Module, check: Callable[[], None]) -> Mapping[str, float]:
+        """The Fréchet distance to the training photographs."""
+        return {} if self.quality is None else {"frechet": self.quality.distance(network, check)}
 
     def memory(self) -> Mapping[str, Tensor]:
         """The augmentation's probability and the mean path length."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -50,8 +51,12 @@ class PriorQuality:
             self._add(self.real, torch.stack([photographs[i] for i in chosen[start:][:BATCH]]))
 
     @torch.no_grad()
-    def distance(self, network: nn.Module) -> float:
-        """The distance of what a generator makes, without truncation."""
+    def distance(self, network: nn.Module, check: Callable[[], None]) -> float:
+        """The distance of what a generator makes, without truncation.
+
+        Args:
+            check: called after each batch.
+        """
         network.eval()
         style_dim = cast(TrainablePrior, network).style_dim
         made = FeatureStatistics(FEATURES)
@@ -61,6 +66,7 @@ class PriorQuality:
             size = min(BATCH, self.count - start)
             codes = torch.randn(size, style_dim, generator=rng).to(self.device)
             self._add(made, network(codes).image)
+            check()
         return made.distance(self.real)
 
     def _add(self, statistics: FeatureStatistics, images: Tensor) -> None:

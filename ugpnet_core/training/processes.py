@@ -8,6 +8,7 @@ then those of one large batch, where the batch size is a multiple of the group's
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
@@ -16,8 +17,45 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from ugpnet_core.config import TrainConfig
+from ugpnet_core.errors import TrainingError
+
 # Gradients are exchanged in parts of about this many numbers, so that a copy of few is needed.
 EXCHANGED = 2**23
+
+
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """What this process shares with the others of the training, where there are any.
+
+    Raises:
+        TrainingError: the precision cannot be had, or the processes do not know of each other.
+    """
+    try:
+        accelerator = Accelerator(
+            mixed_precision="bf16" if config.precision == "bfloat16" else "no",
+            log_with=list(config.trackers) or None,
+            project_dir=str(config.output),
+        )
+    except ValueError as error:
+        raise TrainingError(
+            f"accelerate refuses the precision {config.precision}: {error}"
+        ) from error
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started != accelerator.num_processes:
+        # They would all train the same and write over each other.
+        raise TrainingError(
+            f"{started} processes were started and each believes to be one of "
+            f"{accelerator.num_processes}; without a GPU for each, set ACCELERATE_USE_CPU=true."
+        )
+    return accelerator
+
+
+def any_process(accelerator: Accelerator, flag: bool) -> bool:
+    """Whether it is so in any process; all of them ask together."""
+    if accelerator.num_processes == 1:
+        return flag
+    count = accelerator.reduce(torch.tensor(float(flag), device=accelerator.device), "sum")
+    return float(cast(Tensor, count)) > 0
 
 
 def shares(drawn: Tensor, batches: int, accelerator: Accelerator) -> list[Tensor]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from ugpnet_core.config import StageConfig, TrainConfig
-from ugpnet_core.errors import ConfigError, TrainingError
-from ugpnet_core.factory import create_task_at
+from ugpnet_core.errors import ConfigError
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import (
@@ -24,17 +20,18 @@ from ugpnet_core.training.checkpoint import (
     result_path,
     write_result,
 )
-from ugpnet_core.training.crops import CropPairs
-from ugpnet_core.training.data import Pair, Pairs
-from ugpnet_core.training.fingerprint import DEPENDS_ON, Fingerprint, compare, fingerprint
+from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
-from ugpnet_core.training.making import make_stage
+from ugpnet_core.training.making import make_pairs, make_stage
 from ugpnet_core.training.material import Material, read_material
-from ugpnet_core.training.plan import StageName, check, inputs, planned, task_files
+from ugpnet_core.training.mixture import read_restorations
+from ugpnet_core.training.plan import StageName, check, inputs, planned, stage_files
 from ugpnet_core.training.pretrained import keeps_weights, load_pretrained, read_pretrained_prior
+from ugpnet_core.training.processes import any_process, make_accelerator
 from ugpnet_core.training.products import prior_file_path, write_model, write_trained_prior
 from ugpnet_core.training.reuse import take_over
 from ugpnet_core.training.stage import Bench
+from ugpnet_core.training.stopping import Stop, Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +42,7 @@ def train(
     *,
     resume: bool = False,
     reuse: Sequence[Path] = (),
+    stop: Stop | None = None,
     say: Callable[[str], None] = logger.info,
 ) -> Path | None:
     """Run one stage or all of them, and write the model file once all are finished.
@@ -54,6 +52,7 @@ def train(
     Args:
         reuse: outputs of other trainings; a stage that is finished there and was made by the
             same settings and inputs is taken over instead of trained.
+        stop: knows when to stop before the end, in a state that ``resume`` goes on from.
 
     Returns:
         The model file, or None while stages are missing.
@@ -63,18 +62,23 @@ def train(
         WeightsError: perceptual or pretrained weights are missing; found before anything starts.
         TrainingError: no images, a state of other settings, a loss that is no number, or a disk
             that refuses.
+        Stopped: it was time to.
     """
+    stop = stop or Stop()
     wanted = planned(config) if stage == "all" else (stage,)
     check(config, wanted, resume)
     config, pretrained = read_pretrained_prior(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    accelerator = _accelerator(config)
+    accelerator = make_accelerator(config)
     if not accelerator.is_main_process:
         say = logger.debug
     model = _build(config, wanted, pretrained, say).to(accelerator.device)
     discriminator = pretrained.discriminator if pretrained is not None else None
-    bench = Bench(config, model, accelerator, discriminator)
+    others = read_restorations(config) if "synthesis" in wanted else []
+    for one in others:
+        one.module.to(accelerator.device)
+    bench = Bench(config, model, accelerator, discriminator, others)
     restoring = "restoration" in wanted and not result_path(config.output, "restoration").exists()
     quiet = not accelerator.is_main_process
     material = read_material(config, say, quiet, restoring=restoring)
@@ -83,7 +87,7 @@ def train(
     try:
         for name in planned(config):
             if name in wanted or _is_finished(config, name):
-                _run(name, bench, material, reuse, say)
+                _run(name, bench, material, reuse, stop, say)
     finally:
         # An interrupted training keeps its scalars, too.
         for tracker in accelerator.trackers:
@@ -110,28 +114,8 @@ def rehearse(config: TrainConfig) -> UGPNet:
     wanted = planned(config)
     check(config, wanted, resume=True)
     config, pretrained = read_pretrained_prior(config)
+    read_restorations(config)
     return _build(config, wanted, pretrained, logger.debug)
-
-
-def _accelerator(config: TrainConfig) -> Accelerator:
-    try:
-        accelerator = Accelerator(
-            mixed_precision="bf16" if config.precision == "bfloat16" else "no",
-            log_with=list(config.trackers) or None,
-            project_dir=str(config.output),
-        )
-    except ValueError as error:
-        raise TrainingError(
-            f"accelerate refuses the precision {config.precision}: {error}"
-        ) from error
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    if started != accelerator.num_processes:
-        # They would all train the same and write over each other.
-        raise TrainingError(
-            f"{started} processes were started and each believes to be one of "
-            f"{accelerator.num_processes}; without a GPU for each, set ACCELERATE_USE_CPU=true."
-        )
-    return accelerator
 
 
 def _build(
@@ -166,19 +150,14 @@ def _run(
     bench: Bench,
     material: Material,
     reuse: Sequence[Path],
+    stop: Stop,
     say: Callable[[str], None],
 ) -> None:
     """Train a stage, or take its finished weights; either way install them in the model."""
     config, accelerator, output = bench.config, bench.accelerator, bench.config.output
     settings: StageConfig = getattr(config, name)
-    sources: dict[str, Path] = {other: result_path(output, other) for other in inputs(config, name)}
-    weights: Path | None = getattr(settings, "weights", None)
-    if weights is not None:
-        sources["weights"] = weights
-    if "task" in DEPENDS_ON[name]:
-        sources |= task_files(config.model.task.options)
     images, listings = len(material.photographs), material.listings
-    made_by = fingerprint(config, name, settings, sources, images, listings)
+    made_by = fingerprint(config, name, settings, stage_files(config, name), images, listings)
     path = result_path(output, name)
     if accelerator.is_main_process and not path.exists():
         take_over(name, output, made_by, reuse, say)
@@ -189,7 +168,7 @@ def _run(
     if is_finished:
         compare(name, read_result(path)[1], made_by, path)
     else:
-        finished = _train(name, bench, material, made_by, say)
+        finished = _train(name, bench, material, made_by, stop, say)
         if accelerator.is_main_process:
             write_result(path, finished.states, made_by, finished.record)
         accelerator.wait_for_everyone()
@@ -214,9 +193,12 @@ def _train(
     bench: Bench,
     material: Material,
     made_by: Fingerprint,
+    stop: Stop,
     say: Callable[[str], None],
 ) -> Finished:
     config = bench.config
+    if any_process(bench.accelerator, stop.is_due(stop.piece)):
+        raise Stopped(f"stopped before stage {name} ({stop.reason or 'another process'})")
     if keeps_weights(name, bench.model, config):
         kept = getattr(config, name).weights
         say(f"Stage {name} has nothing to train: it keeps the weights of {kept}.")
@@ -228,16 +210,8 @@ def _train(
     stage = make_stage(name, bench, material, say)
     if config.compile:
         stage.trained.compile()
-    task = create_task_at(config.model.task, config.data.resolution)
-    crop = config.data.crop if name == "restoration" else None
-    pairs: Dataset[Pair]
-    if material.crops is not None and crop is not None:
-        pairs = CropPairs(material.crops, task, config.seed, name, crop=crop, flip=config.data.flip)
-    else:
-        pairs = Pairs(
-            material.photographs, task, config.seed, name, flip=config.data.flip, crop=crop
-        )
-    finished = run_stage(stage, pairs, material.validation, made_by)
+    pairs = make_pairs(name, bench, material)
+    finished = run_stage(stage, pairs, material.validation, made_by, stop)
     stage.release()
     return finished
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -17,7 +17,8 @@ from ugpnet_core.config import StageConfig, TrainConfig
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.batch_norm import synchronise_batch_norm
-from ugpnet_core.training.data import Pair
+from ugpnet_core.training.data import P, Pair
+from ugpnet_core.training.mixture import Restoration
 from ugpnet_core.training.processes import begin_alike, descend, shares
 
 Losses = dict[str, float]
@@ -26,21 +27,27 @@ Losses = dict[str, float]
 @dataclass(frozen=True)
 class Bench:
     """What all stages work with: the settings, the model under training, the device, and the state
-    dict of the discriminator that came with the prior's weights, where one did."""
+    dict of the discriminator that came with the prior's weights, where one did.
+
+    Attributes:
+        others: restoration modules of other models, which the synthesis stage learns from, too.
+    """
 
     config: TrainConfig
     model: UGPNet
     accelerator: Accelerator
     discriminator: Mapping[str, Tensor] | None = None
+    others: Sequence[Restoration] = ()
 
-    def to_device(self, pair: Pair) -> Pair:
+    def to_device(self, pair: P) -> P:
         """Bring a batch to the device and into the memory format of the networks."""
-        layout = torch.channels_last if self.config.channels_last else torch.contiguous_format
-        clean, degraded = (
-            image.to(self.accelerator.device, non_blocking=True).contiguous(memory_format=layout)
-            for image in pair
-        )
-        return Pair(clean, degraded)
+        return type(pair)(*map(self._moved, pair))
+
+    def _moved(self, x: Tensor) -> Tensor:
+        moved = x.to(self.accelerator.device, non_blocking=True)
+        is_image = self.config.channels_last and x.dim() == 4
+        layout = torch.channels_last if is_image else torch.contiguous_format
+        return moved.contiguous(memory_format=layout)
 
 
 class Stage(ABC):
@@ -89,8 +96,16 @@ class Stage(ABC):
         """Send a batch of training through the network, as it will be used once it is trained."""
         self.restored(network, pair)
 
-    def measure(self, network: nn.Module, done: int) -> Mapping[str, float]:
-        """Figures, by name, of these weights after ``done`` iterations; often there are none."""
+    def is_measured(self, done: int) -> bool:
+        """Whether :meth:`measure` has figures after ``done`` iterations."""
+        return False
+
+    def measure(self, network: nn.Module, check: Callable[[], None]) -> Mapping[str, float]:
+        """Figures, by name, of these weights; in the main process only.
+
+        Args:
+            check: to be called now and then; it raises where there is no time to go on.
+        """
         return {}
 
     def memory(self) -> Mapping[str, Tensor]:

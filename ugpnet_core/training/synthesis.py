@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.config import SynthesisStageConfig
-from ugpnet_core.factory import create_discriminator
+from ugpnet_core.factory import create_discriminator, create_task_at
 from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.losses.pixel import l1_loss
 from ugpnet_core.training.augmentation import draw_movements, move_together
-from ugpnet_core.training.data import Pair
+from ugpnet_core.training.data import MixedPair, Pair
+from ugpnet_core.training.mixture import Restoration, regress
 from ugpnet_core.training.processes import descend
 from ugpnet_core.training.stage import Bench, Losses, Stage
 from ugpnet_core.weights import fit
@@ -43,6 +44,8 @@ class SynthesisStage(Stage):
         model = bench.model
         model.synthesis.requires_grad_(True)
         model.restoration.requires_grad_(False).eval()
+        task = create_task_at(model.config.task, model.resolution)
+        self.restorations = [Restoration(model.restoration, task), *bench.others]
         rate = settings.learning_rate
         self.synthesis, optimizer = self.prepare(model.synthesis, rate)
         self.networks = {"network": self.synthesis}
@@ -124,10 +127,21 @@ class SynthesisStage(Stage):
             for pair, one in zip(batches, movements, strict=True)
         )
 
-    def _regression(self, pair: Pair) -> Tensor:
+    def _regression(self, pair: Pair | MixedPair) -> Tensor:
         with torch.no_grad(), self.bench.accelerator.autocast():
+            if isinstance(pair, MixedPair):
+                return regress(self.restorations, pair)
             image: Tensor = self.bench.model.restoration(pair.degraded).image.float()
         return image
+
+    def send(self, network: nn.Module, pair: Pair | MixedPair) -> None:
+        """Make x_syn of the x_reg that the stage learns from."""
+        network(self._regression(pair))
+
+    def describe(self) -> Mapping[str, str]:
+        """The tasks whose restoration modules were learned from, where these were several."""
+        tasks = [self.bench.model.config.task.name, *(one.task.name for one in self.bench.others)]
+        return {"tasks": ", ".join(tasks)} if self.bench.others else {}
 
     def restored(self, network: nn.Module, pair: Pair) -> Tensor:
         """x_syn."""

@@ -1,0 +1,126 @@
+"""How far a stage is: what its checkpoint holds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from ugpnet_core.training.checkpoint import checkpoint_path, read_checkpoint, write_checkpoint
+from ugpnet_core.training.fingerprint import Fingerprint, compare
+from ugpnet_core.training.stage import Stage
+
+
+@dataclass
+class Best:
+    """The best validation so far."""
+
+    psnr: float = -math.inf
+    step: int = 0
+    state: Mapping[str, Tensor] | None = None
+
+
+@dataclass
+class Progress:
+    """A stage under way.
+
+    Attributes:
+        path: of the checkpoint.
+        done: iterations.
+        is_looked_at: whether what comes after these iterations (validation, samples) was made, too.
+        saved: after how many iterations the checkpoint was written, if ever.
+        began: when the stage would have begun, had it never been interrupted.
+    """
+
+    stage: Stage
+    made_by: Fingerprint
+    path: Path
+    averaged: AveragedModel | None
+    done: int = 0
+    is_looked_at: bool = True
+    saved: int | None = None
+    best: Best = field(default_factory=Best)
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def chosen(self) -> nn.Module:
+        """The network that is validated and kept: the averaged one, where there is one."""
+        return self.stage.trained if self.averaged is None else self.averaged.module
+
+    @property
+    def size(self) -> int:
+        """How many bytes a checkpoint has, about: weights, Adam's two moments of them, the average
+        and the best ones."""
+        numbers = [p for network in self.stage.networks.values() for p in network.parameters()]
+        return 5 * sum(p.numel() * p.element_size() for p in numbers)
+
+    def save(self) -> None:
+        """Write the checkpoint.
+
+        Raises:
+            TrainingError: the disk refuses; what was there before is untouched.
+        """
+        stage, networks = self.stage, self.stage.networks
+        state = {
+            "step": self.done,
+            "is_looked_at": self.is_looked_at,
+            "seconds": time.monotonic() - self.began,
+            "fingerprint": self.made_by,
+            "networks": {name: network.state_dict() for name, network in networks.items()},
+            "optimizers": {name: opt.state_dict() for name, (opt, _) in stage.optimizers.items()},
+            "averaged": self.averaged.state_dict() if self.averaged is not None else None,
+            "memory": dict(stage.memory()),
+            "best": {"psnr": self.best.psnr, "step": self.best.step, "state": self.best.state},
+        }
+        write_checkpoint(self.path, state)
+
+
+def begun(stage: Stage, made_by: Fingerprint) -> Progress:
+    """A stage at its beginning, or where its checkpoint has it.
+
+    Raises:
+        TrainingError: the checkpoint is damaged or belongs to other settings.
+    """
+    ema = stage.settings.ema
+    averaged = AveragedModel(stage.trained, multi_avg_fn=_average(ema)) if ema else None
+    path = checkpoint_path(stage.bench.config.output, stage.name)
+    progress = Progress(stage, made_by, path, averaged)
+    if path.exists():
+        state = read_checkpoint(path)
+        compare(stage.name, state["fingerprint"], made_by, path)
+        _restore(progress, state)
+    return progress
+
+
+def _restore(progress: Progress, state: Mapping[str, Any]) -> None:
+    stage = progress.stage
+    for name, network in stage.networks.items():
+        network.load_state_dict(state["networks"][name])
+    for name, (optimizer, _) in stage.optimizers.items():
+        optimizer.load_state_dict(state["optimizers"][name])
+    if progress.averaged is not None:
+        progress.averaged.load_state_dict(state["averaged"])
+    stage.recall(state["memory"])
+    progress.best = Best(**state["best"])
+    progress.done = progress.saved = state["step"]
+    # Older code wrote a checkpoint only after it had looked.
+    progress.is_looked_at = state.get("is_looked_at", True)
+    progress.began -= state["seconds"]
+
+
+def _average(decay: float) -> Callable[[Any, Any, Any], None]:
+    """Exponential averaging that forgets the first steps faster: decay rises from 0.1."""
+
+    @torch.no_grad()
+    def update(averages: Any, current: Any, count: Any) -> None:
+        updates = float(count)
+        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + updates) / (10 + updates)))
+
+    return update
