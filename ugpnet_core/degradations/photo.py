@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ugpnet_core.degradations.composition import made_steps
+from ugpnet_core.degradations.composition import made_steps, taken
 from ugpnet_core.degradations.steps import Step, happens
 
 
@@ -62,12 +62,13 @@ class Photo:
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         """Degrade float32 (3, H, W) in [0, 1]; the result has the same size."""
+        return self.pair(image, rng)[1]
+
+    def pair(self, image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """x_gt, grey where x was made of a grey image, and x."""
         if happens(self.untouched, rng):
-            return image
-        x = image
-        for step in self._steps:
-            x = step(x, rng, (image.shape[-2], image.shape[-1]))
-        return x.contiguous()
+            return image, image
+        return taken(self._steps, image, rng)
 
 
 # Lens, focus and hand.

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ugpnet_core.config import CropSource
 from ugpnet_core.degradations import rng_for
+from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.errors import ImageError, TrainingError
 from ugpnet_core.image import resize
 from ugpnet_core.protocols import Task
@@ -92,7 +93,7 @@ class CropPairs(Dataset[Pair]):
         if collection.turn:
             clean = torch.rot90(clean, int(rng.integers(4)), (-2, -1))
         clean = clean.contiguous()
-        return Pair(clean, self.task(clean, rng))
+        return Pair(*pair(self.task, clean, rng))
 
 
 def crops_listing(sources: Sequence[CropSource]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ugpnet_core.degradations import rng_for
+from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.photographs import Photographs
 from ugpnet_core.training.prefetching import ahead
@@ -75,7 +76,7 @@ class Pairs(Dataset[Pair]):
             if degraded is not None:
                 degraded = _cut(degraded, top, left, self.crop // grid)
         if degraded is None:
-            return Pair(clean.contiguous(), self.task(clean, rng))
+            return Pair(*pair(self.task, clean.contiguous(), rng))
         return Pair(clean.contiguous(), degraded.contiguous())
 
 
@@ -145,11 +146,11 @@ def validation_batches(
 ) -> list[Pair]:
     """The fixed validation set: the same images, degraded in the same way, at every call."""
     both = [photographs.pair(index) for index in range(len(photographs))]
-    clean = [image for image, _ in both]
-    degraded = [
-        task(image, rng_for(seed, "validation", index)) if given is None else given
+    made = [
+        pair(task, image, rng_for(seed, "validation", index)) if given is None else (image, given)
         for index, (image, given) in enumerate(both)
     ]
+    clean, degraded = [image for image, _ in made], [image for _, image in made]
     return [
         Pair(torch.stack(clean[i : i + batch_size]), torch.stack(degraded[i : i + batch_size]))
         for i in range(0, len(clean), batch_size)
