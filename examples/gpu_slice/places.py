@@ -14,7 +14,8 @@ from examples.gpu_slice.photographs import Need, joined
 from ugpnet_core.config import PairedFolders, Source, TrainConfig
 from ugpnet_core.training.fingerprint import LISTING, Fingerprint, fingerprint
 from ugpnet_core.training.plan import StageName, planned
-from ugpnet_core.training.pretrained import prior_file_path, read_pretrained_prior
+from ugpnet_core.training.pretrained import read_pretrained_prior
+from ugpnet_core.training.products import prior_file_path
 from ugpnet_core.training.sources import find_photographs
 
 RUNS = "runs"

@@ -16,6 +16,7 @@ from ugpnet_core.degradations.photo import Photo
 from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
+from ugpnet_core.protocols import PairingTask
 
 NOTHING: dict[str, Any] = dict.fromkeys(("grey", "blur", "rescale", "noise", "jpeg"), 0.0)
 
@@ -99,6 +100,20 @@ def test_it_draws_from_its_generator_alone() -> None:
     assert torch.equal(ug.degrade(image, "photo", 3), ug.degrade(image, "photo", 3))
 
 
+def test_what_comes_grey_is_wanted_back_grey() -> None:
+    image = photograph(12, 12)
+    luma = (image * torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(0).expand_as(image)
+    grey = 0
+    task = Photo(grey=0.5)
+    for seed in range(300):
+        clean, x = task.pair(image, rng_for(seed))
+        assert torch.equal(x, task(image, rng_for(seed)))
+        is_grey = torch.allclose(clean, luma, atol=1e-6)
+        assert is_grey or torch.equal(clean, image)
+        grey += is_grey
+    assert within(grey, 300, 0.9 * 0.5)
+
+
 def test_its_steps_are_a_composition() -> None:
     image = photograph(33, 40)
     task = Photo(noise=0.8, jpeg=0.5, blur=0.7)
@@ -111,6 +126,7 @@ def test_its_steps_are_a_composition() -> None:
         rng = rng_for(seed)
         untouched = rng.random() < 0.1
         expected = image if untouched else composed(image, rng)
+        assert isinstance(composed, PairingTask)
         assert torch.equal(task(image, rng_for(seed)), expected)
 
 

@@ -159,6 +159,13 @@ def test_a_task_that_makes_images_smaller_gets_crops_too() -> None:
     assert source[0].degraded.shape == (3, 2, 2)
 
 
+def test_the_clean_crop_is_what_the_task_wants_back() -> None:
+    collection = Collection([[places(9, 13, kind=90)]], 1.0, False)
+    task = create_task("photo", grey=1, untouched=0)
+    clean = crop_pairs(collection, task=task)[0].clean
+    assert torch.equal(clean[0], clean[2])
+
+
 # What is read
 
 
