@@ -18,12 +18,12 @@ unexport PYTHONPATH PYTHONHOME
 .PHONY: help setup demo test browser lint bench train-portraits reproduce clean
 
 help:
-	@echo "make demo             restore a degraded portrait and show where the pictures are"
+	@echo "make demo             restore a degraded photograph and show where the pictures are"
 	@echo "make test             run the tests"
 	@echo "make browser          install Chromium, in which tests open HTML reports"
 	@echo "make lint             check style and types"
 	@echo "make bench            measure speed and memory"
-	@echo "make train-portraits  train the shipped model from its recipe (hours)"
+	@echo "make train-portraits  train the model portraits from its recipe (hours)"
 	@echo "make reproduce        train and measure all of docs/results.md (about two hours)"
 	@echo "make setup            only make the virtual environment in .venv"
 	@echo "make clean            delete .venv and what the tools left behind"
@@ -65,13 +65,16 @@ bench: $(STAMP)
 	@set -e; for script in $(BENCHMARKS); do \
 		echo "== benchmarks.$$script"; $(BIN)/python -m "benchmarks.$$script"; done
 
-# DATA holds the folders train and val; PERCEPTUAL is a SqueezeNet 1.1 in torchvision's layout.
+# DATA holds the folders train and val, PHOTOS photographs of other things; PERCEPTUAL is a
+# SqueezeNet 1.1 in torchvision's layout.
 DATA ?= data/portraits
+PHOTOS ?= data/photos
 PERCEPTUAL ?= squeezenet1_1_features.safetensors
 train-portraits: $(STAMP)
-	@echo "== Training portraits-denoise (goes on where it was stopped)"
-	@$(BIN)/ugpnet train examples/configs/portraits-denoise.yaml --resume \
+	@echo "== Training portraits (goes on where it was stopped)"
+	@$(BIN)/ugpnet train examples/configs/portraits/portraits.yaml --resume \
 		"data.train=[$(DATA)/train]" "data.validation=[$(DATA)/val]" \
+		"data.crops=[{path: $(DATA)/train, share: 0.55}, {path: $(PHOTOS), share: 0.45, scales: [1, 0.6, 0.35], turn: true}]" \
 		"perceptual.weights=$(PERCEPTUAL)"
 
 # NATURAL holds photographs of other things than DATA (Fig. 7).

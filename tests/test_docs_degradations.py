@@ -15,8 +15,9 @@ import torch
 import yaml
 
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.degradations.entries import ugpnet_tasks
+from ugpnet_core.degradations.entries import PhotoOptions, ugpnet_tasks
 from ugpnet_core.degradations.motion import Deblur
+from ugpnet_core.degradations.photo import Photo
 from ugpnet_core.degradations.step_options import STEP_OPTIONS
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import read_image, write_image
@@ -71,14 +72,19 @@ def test_following_the_document(folder: Path, fresh_environment: Callable[[], En
                 assert words[0] == "ugpnet", line
                 waiting.append(line)
     flush()
-    for made in ("noisy", "blurred", "small", "shaken", "old", "faded"):
+    for made in (
+        *("noisy", "blurred", "small", "everyday"),
+        *("shaken", "old", "film", "either", "faded"),
+    ):
         assert {path.name for path in (folder / made).iterdir()} == {"anna.png", "ben.png"}
     assert read_image(folder / "small" / "ben.png").pixels.shape == (3, 14, 12)
     assert read_image(folder / "old" / "ben.png").pixels.shape == (3, 20, 18)
     assert (folder / "shakes.png").read_bytes() == (folder / "again.png").read_bytes()
     clean, faded = (read_image(folder / name / "anna.png").pixels for name in ("photos", "faded"))
     assert faded.std() < 0.95 * clean.std()
-    for trained in ("churches", "old-photos", "plain", "faded"):
+    film = read_image(folder / "film" / "anna.png").pixels - clean
+    assert film.std() > 0.01
+    for trained in ("churches", "as-photo", "darker", "old-photos", "plain", "faded"):
         assert any((folder / "runs" / trained).rglob("*.safetensors")), trained
 
 
@@ -92,6 +98,18 @@ def test_the_kernels_of_churches_are_the_papers() -> None:
     assert isinstance(task, Deblur)
     assert task.count() == 2000
     assert task.kernel(1999).shape == (51, 51)
+
+
+def test_the_steps_of_photo_are_those_of_the_code() -> None:
+    options = configuration("as-photo.yaml").model.task.options
+    assert options == {"resolution": 512, "steps": Photo().steps()}
+    rows = table("option of `photo`")
+    defaults = PhotoOptions().model_dump()
+    assert list(rows) == list(defaults)
+    for name, often in defaults.items():
+        assert rows[name].split("|")[2].strip() == as_documented(often), name
+    twice = 1 - (1 - defaults["jpeg"]) ** 2
+    assert f"{100 * twice:.0f} of 100" in rows["jpeg"]
 
 
 # Completeness: what is not in the document does not exist for its reader.
@@ -121,8 +139,13 @@ def test_every_option_of_every_step_is_documented_with_its_default() -> None:
     rows = table("step")
     assert list(rows) == list(STEP_OPTIONS)
     for name, options in STEP_OPTIONS.items():
-        for option, default in options().model_dump().items():
-            assert f"`{option}` {as_documented(default)}" in rows[name], (name, option)
+        own = {key: field for key, field in options.model_fields.items() if key != "probability"}
+        for option, field in own.items():
+            default = "required" if field.is_required() else as_documented(field.default)
+            assert f"`{option}` {default}" in rows[name], (name, option)
+        assert own or rows[name].startswith(f"| `{name}` | none: ")
+        probability = options.model_fields["probability"].default
+        assert f"Every step also takes `probability` {as_documented(probability)}: " in TEXT
 
 
 def test_every_field_is_documented() -> None:

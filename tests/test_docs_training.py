@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 import yaml
 
 from ugpnet_core import cli
-from ugpnet_core.config import DataConfig
+from ugpnet_core.config import CropSource, DataConfig, ModelConfig, RestorationStageConfig
 from ugpnet_core.image import write_image
+from ugpnet_core.model_file import load_model
 from ugpnet_core.training.checkpoint import read_result
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +52,7 @@ def folder(
 
 def test_following_the_document(folder: Path) -> None:
     lines = [line for language, text in BLOCKS if language == "bash" for line in text.splitlines()]
-    assert len(lines) == 11
+    assert len(lines) == 13
     for line in lines:
         words = shlex.split(line)
         assert words[0] == "ugpnet"
@@ -70,15 +71,42 @@ def test_following_the_document(folder: Path) -> None:
     assert shared[2]["tasks"] == "denoise, sr8"
     for key, value in shared[0]["network"].items():
         assert torch.equal(sr8[0]["network"][key], value), key
-    for name in ("shards", "pairs"):
+    for name in ("shards", "pairs", "crops", "forms"):
         record = read_result(folder / "runs" / name / "restoration.safetensors")[2]
         assert record["iterations"] == 2
+    config = load_model(folder / "runs" / "forms" / "tiny.safetensors").config
+    assert (config.adapter, config.fusion_output, config.encoder_norm) == (
+        "skip",
+        "correction",
+        "group",
+    )
 
 
-def test_the_data_section_is_valid() -> None:
-    (text,) = (text for language, text in BLOCKS if language == "yaml")
-    data = DataConfig.model_validate(yaml.safe_load(text)["data"])
-    assert len(data.train) == 3
+def test_the_data_sections_are_valid() -> None:
+    sources, crops = (
+        DataConfig.model_validate(yaml.safe_load(text)["data"])
+        for language, text in BLOCKS
+        if language == "yaml"
+    )
+    assert len(sources.train) == 3
+    assert [source.share for source in crops.crops] == [0.55, 0.45]
+    for setting in CropSource.model_fields:
+        assert f"`{setting}`" in TEXT or f"{setting}: " in TEXT, setting
+
+
+def test_every_form_of_the_networks_is_named_with_the_default_first() -> None:
+    (rows,) = re.findall(r"^\| setting \| default .*\n\|-.*\n((?:\|.*\n)+)", TEXT, flags=re.M)
+    named = {}
+    for row in rows.splitlines():
+        setting, default, others = row.strip("|").split(" | ", 2)
+        named[setting.strip(" `")] = re.findall(r"`(\w+)`(?=[:.])", f"{default} {others}")
+    for setting in ("adapter", "fusion_output", "encoder_norm"):
+        field = ModelConfig.model_fields[setting]
+        forms = named[f"model.{setting}"]
+        assert set(forms) == set(get_args(field.annotation)), setting
+        assert forms[0] == field.default
+    floor = RestorationStageConfig.model_fields["psnr_floor"].default
+    assert f"| `restoration.psnr_floor` | {floor:g} |" in rows
 
 
 def test_the_errors_are_those_of_the_code() -> None:
@@ -87,5 +115,5 @@ def test_the_errors_are_those_of_the_code() -> None:
     code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
     table = TEXT[TEXT.index("## What errors mean") :]
     messages = re.findall(r"^\| `(.+?)` \|", table, flags=re.M)
-    assert len(messages) == 12
+    assert len(messages) == 13
     assert [message for message in messages if message not in code] == []

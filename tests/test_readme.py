@@ -121,7 +121,7 @@ def test_python_block_for_users(place: Path, monkeypatch: pytest.MonkeyPatch) ->
     names: dict[str, object] = {}
     exec(blocks("python")[0], names)
     restored = names["restored"]
-    assert isinstance(restored, ug.UGPNetOutput)
+    assert isinstance(restored, ug.Restored)
     assert restored.image.shape == (3, 50, 40)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from ugpnet_core.factory import create_backbone, create_prior, create_task
+    from ugpnet_core.inference.restored import Restored
     from ugpnet_core.inference.restorer import Restorer
     from ugpnet_core.model_file import load_model, save_model
     from ugpnet_core.networks.ugpnet import build_model
@@ -40,6 +41,7 @@ __all__ = [
     "ImageError",
     "ModelConfig",
     "PluginError",
+    "Restored",
     "Restorer",
     "SizeError",
     "TaskConfig",
@@ -79,6 +81,7 @@ _HOMES = {
         "WeightsError",
     ),
     "ugpnet_core.factory": ("create_backbone", "create_prior", "create_task"),
+    "ugpnet_core.inference.restored": ("Restored",),
     "ugpnet_core.inference.restorer": ("Restorer",),
     "ugpnet_core.model_file": ("load_model", "save_model"),
     "ugpnet_core.networks.ugpnet": ("build_model",),

@@ -84,6 +84,11 @@ class ModelConfig(Strict):
         default="features",
         description="what the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3 b)",
     )
+    domain: Literal["", "faces"] = Field(
+        default="",
+        description="what the prior knows: faces aligned as FFHQ's are, or anything; how "
+        "photographs are restored depends on it, and no weights do",
+    )
     fusion_output: Literal["image", "correction"] = Field(
         default="image",
         description="what the fusion module makes: x_hat as in the paper, or what to add to x_reg",
@@ -104,7 +109,12 @@ class CropSource(Strict):
     """Photographs of any size and content, out of which random crops are learned from."""
 
     path: Path = Field(description="folder of photographs, read recursively")
-    share: float = Field(default=1.0, gt=0, description="how often, against the other sources")
+    share: float = Field(
+        default=1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="how often, against the other sources",
+    )
     scales: list[float] = Field(
         default=[1.0],
         min_length=1,
@@ -113,9 +123,13 @@ class CropSource(Strict):
     turn: bool = Field(default=False, description="turn by quarter turns, too")
 
     @model_validator(mode="after")
-    def _scales_shrink(self) -> CropSource:
+    def _a_folder_that_shrinks(self) -> CropSource:
+        if self.path.suffix == ".tar":
+            raise ValueError(f"crops are cut from folders, and {self.path} is a shard; unpack it")
         if not all(0 < scale <= 1 for scale in self.scales):
-            raise ValueError("scales must lie in (0, 1]: enlarged photographs teach blur")
+            raise ValueError(
+                "give scales above 0 and up to 1, as enlarged photographs would teach blur"
+            )
         return self
 
 
@@ -153,7 +167,7 @@ class DataConfig(Strict):
     @model_validator(mode="after")
     def _crops_need_a_size(self) -> DataConfig:
         if self.crops and self.crop is None:
-            raise ValueError("crops needs crop, their side in pixels")
+            raise ValueError("crops are cut to a size; set data.crop to their side in pixels")
         return self
 
 
@@ -270,6 +284,7 @@ class RestorationStageConfig(StartedStageConfig):
     psnr_floor: float = Field(
         default=80.0,
         gt=0,
+        le=300,
         description="PSNR in dB that the psnr loss asks for at most; lower ones keep images that "
         "come nearly clean from outweighing the others",
     )

@@ -120,6 +120,14 @@ def find_model_file(source: str | PathLike[str], *, download: bool = True) -> Pa
     return find_weights(find(ModelEntry, text), download=download)
 
 
+def domain_of(source: str | PathLike[str] | UGPNet, config: ModelConfig) -> str:
+    """What the prior of a model knows ("faces", or "" for anything): as the entry of its name says,
+    or else its configuration."""
+    installed = registry().models.get(str(source)) if isinstance(source, str) else None
+    declared = None if installed is None else installed.entry.domain
+    return config.domain if declared is None else declared
+
+
 def _is_card(metadata: Mapping[str, str]) -> bool:
     # Other programs write a "format" too, such as "pt".
     return metadata.get("format", "").startswith(FORMAT.rstrip("0123456789"))

@@ -150,3 +150,12 @@ class Task(Protocol):
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         """Degrade one image, float32 RGB (3, H, W) in [0, 1], drawing from ``rng`` only;
         returns float32 (3, ceil(H / scale), ceil(W / scale)) in [0, 1]."""
+
+
+@runtime_checkable
+class PairingTask(Task, Protocol):
+    """A task that also decides what is wanted back, where that is not the image as it is: of a
+    photograph that was grey before it was degraded, the grey one."""
+
+    def pair(self, image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """x_gt (3, H, W) and x of one image; x is what a call with an equal ``rng`` gives."""

@@ -138,10 +138,26 @@ def fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     Buffers that the constructor computes (batch counters) may be left out.
 
     Raises:
-        WeightsError: they do not fit; the message says what they look like instead.
+        WeightsError: they do not fit, and the message says what they look like instead; or they
+            hold values that are no finite numbers.
     """
     check_fit(network, tensors, source)
+    check_finite(tensors, source)
     network.load_state_dict(dict(tensors), strict=False)
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are no numbers: everything they make is none either.
+
+    Raises:
+        WeightsError: the message names one of them.
+    """
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise WeightsError(
+                f"{key!r} in {source} has values that are no finite numbers, so nothing can be "
+                "restored with it; get the file again, or an earlier one."
+            )
 
 
 def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:

@@ -258,7 +258,8 @@ def test_the_card_of_a_model(show: Show, cards: Cards) -> None:
     shown = show("portraits-denoise")
     for said in (
         "portraits-denoise (model)",
-        "task denoise resolution 128 backbone nafnet width=16",
+        "task denoise resolution 128 domain faces, aligned as FFHQ's",
+        "backbone nafnet width=16",
         "prior stylegan2 resolution=128",
         "SHA-256 as declared",
         "trained: fusion iterations=2200",

@@ -15,9 +15,10 @@ from torch import Tensor
 import ugpnet_core as ug
 from ugpnet_core.cli import main
 from ugpnet_core.config import ModelConfig, TaskConfig, TrainConfig
+from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError
-from ugpnet_core.factory import create_task_at
+from ugpnet_core.factory import create_task, create_task_at
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.model_file import load_model, save_model
 from ugpnet_core.networks.ugpnet import build_model
@@ -124,8 +125,11 @@ def test_pixels_scale_with_the_resolution_and_factors_do_not() -> None:
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
-        ("[]", "needs steps; valid: blur, motion_blur, downsample, noise, jpeg, upsample"),
-        ("[nose]", "no step 'nose'; did you mean 'noise'[?] Valid: blur, motion_blur"),
+        (
+            "[]",
+            "needs steps; valid: blur, defocus, motion_blur, downsample, noise, jpeg, upsample, ",
+        ),
+        ("[nose]", "no step 'nose'; did you mean 'noise'[?] Valid: blur, defocus"),
         ("[{blur: {sigmo: 1}}]", "'sigmo' of step 'blur'; did you mean 'sigma'.*isotropic"),
         ("[{blur: {sigma: [3, 1]}}]", "'sigma' of step 'blur'.*3 is larger than 1"),
         ("[{blur: {sigma: 0}}]", "'sigma.0' of step 'blur'.*greater than 0"),
@@ -179,4 +183,25 @@ def test_degrade_takes_a_composition(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([*command, "--set", "steps=[{downsample: {factor: 3}}, noise]"]) == 0
     assert read_image(tmp_path / "x.png").pixels.shape == (3, 8, 8)
     assert main([*command, "--set", "steps=[downsize]"]) == 2
-    assert "did you mean 'downsample'? Valid: blur, motion_blur" in capsys.readouterr().err
+    assert "did you mean 'downsample'? Valid: blur, defocus" in capsys.readouterr().err
+
+
+def test_what_was_grey_before_it_was_degraded_is_wanted_back_grey() -> None:
+    image = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0))
+    first = create_task("composition", steps=["grey", {"noise": {"sigma": 0.1}}])
+    later = create_task("composition", steps=[{"noise": {"sigma": 0.1}}, "grey"])
+    clean, x = pair(first, image, rng_for(0))
+    assert torch.equal(clean[0], clean[1])
+    assert not torch.equal(x[0], x[1])
+    assert torch.equal(x, first(image, rng_for(0)))
+    assert torch.equal(pair(later, image, rng_for(0))[0], image)
+    greys = 0
+    photo = create_task("photo", grey=0.3)
+    for seed in range(60):
+        clean, x = pair(photo, image, rng_for(seed))
+        assert torch.equal(x, photo(image, rng_for(seed)))
+        greys += torch.equal(clean[0], clean[1])
+        assert torch.equal(clean, image) or torch.equal(clean[0], clean[1])
+    assert 6 < greys < 30
+    denoise = create_task("denoise")
+    assert torch.equal(pair(denoise, image, rng_for(1))[0], image)

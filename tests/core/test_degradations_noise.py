@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ugpnet_core.degradations.noise import poisson, poisson_gaussian
+from ugpnet_core.degradations.noise import field_noise, poisson, poisson_gaussian
 from ugpnet_core.degradations.seeding import rng_for
 
 
@@ -124,3 +124,72 @@ def test_noise_of_channels_and_pixels_is_independent() -> None:
     x = poisson_gaussian(torch.full((3, 100, 100), 0.5), rng_for(0), 0.1, 100.0) - 0.5
     assert abs(np.corrcoef(x[0].flatten(), x[1].flatten())[0, 1]) < 0.05
     assert abs(np.corrcoef(x[0, :, :-1].flatten(), x[0, :, 1:].flatten())[0, 1]) < 0.05
+
+
+# Noise that is the same in all channels, or coarse-grained
+
+
+@pytest.mark.parametrize("grain", [0.0, 0.4, 1.2])
+@pytest.mark.parametrize(("sigma", "k"), [(0.05, None), (0.0, 400.0), (0.05, 400.0)])
+@pytest.mark.parametrize("level", [0.3, 0.6])
+def test_field_noise_has_the_moments_of_its_formula(
+    level: float, sigma: float, k: float | None, grain: float
+) -> None:
+    # Five standard deviations from black and white, so that nothing is clipped.
+    x = field_noise(torch.full((3, 400, 400), level), rng_for(2), sigma, k, grain=grain).double()
+    variance = sigma**2 + (level / k if k else 0)
+    # Neighbours are correlated: so many pixels count as independent ones.
+    independent = x.numel() / max(1.0, 4 * math.pi * grain**2)
+    assert float(x.mean()) == pytest.approx(level, abs=5 * math.sqrt(variance / independent))
+    assert float(x.var()) == pytest.approx(variance, rel=5 * math.sqrt(2 / independent))
+
+
+@pytest.mark.parametrize("grain", [0.4, 0.7, 1.2])
+def test_grains_are_as_large_as_they_are_said_to_be(grain: float) -> None:
+    field = field_noise(torch.full((3, 600, 600), 0.5), rng_for(3), 0.05, grain=grain) - 0.5
+    field = field.double() / 0.05
+    # Of the sampled Gaussian: sum of g(i) g(i + d) over that of g(i)^2.
+    half = math.ceil(3 * grain)
+    density = np.exp(-0.5 * (np.arange(-half, half + 1) / grain) ** 2)
+    for distance in range(4):
+        together = density[: len(density) - distance] * density[distance:]
+        expected = together.sum() / (density**2).sum()
+        if grain >= 0.7:  # where the samples are dense enough to be like the continuous one
+            continuous = math.exp(-(distance**2) / (4 * grain**2))
+            assert expected == pytest.approx(continuous, abs=0.02)
+        width = 600 - distance
+        across = (field[:, :, :width] * field[:, :, distance:]).mean()
+        down = (field[:, :width] * field[:, distance:]).mean()
+        diagonal = (field[:, :width, :width] * field[:, distance:, distance:]).mean()
+        assert float(across) == pytest.approx(expected, abs=0.02)
+        assert float(down) == pytest.approx(expected, abs=0.02)
+        assert float(diagonal) == pytest.approx(expected**2, abs=0.02)
+    # It is as strong at the border as in the middle.
+    assert float(field[:, :, 0].var()) == pytest.approx(1, abs=0.25)
+    channels = np.corrcoef(field.flatten(1).numpy())
+    assert np.abs(channels - np.eye(3)).max() < 0.03
+
+
+@pytest.mark.parametrize("grain", [0.0, 0.9])
+def test_grey_noise_is_the_same_in_all_channels(grain: float) -> None:
+    image = torch.tensor([0.2, 0.5, 0.8]).view(3, 1, 1).expand(3, 60, 60)
+    error = field_noise(image, rng_for(4), 0.02, grain=grain, grey=True) - image
+    assert torch.allclose(error[0], error[1], atol=1e-6)
+    assert torch.allclose(error[0], error[2], atol=1e-6)
+    # With light it grows with the light of each channel, and its sign is the same.
+    error = field_noise(image, rng_for(4), 0.0, 900.0, grain=grain, grey=True) - image
+    scaled = error / image.sqrt()
+    assert torch.allclose(scaled[0], scaled[2], atol=1e-5)
+    coloured = field_noise(image, rng_for(4), 0.02, grain=grain) - image
+    assert abs(np.corrcoef(coloured[0].flatten(), coloured[1].flatten())[0, 1]) < 0.2
+
+
+def test_field_noise_takes_any_size_and_stays_in_range() -> None:
+    for size in ((1, 1), (2, 3), (1, 9)):
+        for value in (0.0, 1.0):
+            x = field_noise(torch.full((3, *size), value), rng_for(5), 0.5, 3.0, grain=1.2)
+            assert x.shape == (3, *size)
+            assert x.min() >= 0
+            assert x.max() <= 1
+    slightly_outside = torch.tensor([-0.01, 0.5, 1.01]).view(3, 1, 1)
+    assert torch.isfinite(field_noise(slightly_outside, rng_for(5), 0.0, 3.0, grey=True)).all()

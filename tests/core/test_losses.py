@@ -67,6 +67,10 @@ def test_pixel_losses_have_their_closed_forms() -> None:
     assert psnr_loss(x, target).item() == pytest.approx((-20 - 40) / 2, abs=1e-3)
     expected = (math.hypot(0.1, 1e-3) + math.hypot(0.01, 1e-3)) / 2
     assert charbonnier_loss(x, target).item() == pytest.approx(expected)
+    assert psnr_loss(x, x, floor=50).item() == pytest.approx(-50, abs=1e-4)
+    # At the floor, the error that there is counts as much as the one that is allowed.
+    x = torch.full((1, 3, 8, 8), 10 ** (-50 / 20))
+    assert psnr_loss(x, 0 * x, floor=50).item() == pytest.approx(-50 + 10 * math.log10(2), abs=1e-3)
     assert list(PIXEL_LOSSES) == ["l1", "psnr", "charbonnier"]
 
 

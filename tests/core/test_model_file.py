@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,39 @@ def test_float32_comes_back_exactly(model: UGPNet, saved: Path) -> None:
     x = torch.rand(2, 3, 16, 16)
     for ours, theirs in zip(loaded(x), model(x), strict=True):
         assert torch.equal(ours, theirs)
+
+
+@torch.no_grad()
+def test_every_form_of_the_networks_comes_back(tmp_path: Path) -> None:
+    x = torch.rand(2, 3, 16, 16)
+    forms: list[dict[str, Any]] = [
+        {"adapter": "skip"},
+        {"adapter": "skip", "fusion_output": "correction", "encoder_norm": "group"},
+        {"fusion_output": "correction", "fusion_inputs": "images", "encoder_norm": "none"},
+    ]
+    for form in forms:
+        config = CONFIG.model_copy(update=form)
+        made = build_model(config).eval()
+        save_model(made, tmp_path / "model.safetensors")
+        loaded = load_model(tmp_path / "model.safetensors")
+        assert loaded.config == config
+        for ours, theirs in zip(loaded(x), made(x), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@torch.no_grad()
+def test_a_file_from_before_there_were_other_forms_is_the_papers(
+    model: UGPNet, saved: Path
+) -> None:
+    with safe_open(saved, framework="pt") as file:
+        config = json.loads(file.metadata()["config"])
+    for setting in ("encoder_norm", "fusion_output", "adapter"):
+        del config[setting]
+    loaded = load_model(rewritten(saved, config=json.dumps(config)))
+    assert loaded.config == CONFIG
+    assert loaded.config.adapter == "merging"
+    x = torch.rand(1, 3, 16, 16)
+    assert torch.equal(loaded(x).image, model(x).image)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from ugpnet_core.networks.restoration import (
     ResidualAdapter,
     restoration_module,
 )
-from ugpnet_core.networks.synthesis import SynthesisModule, encoder_widths
+from ugpnet_core.networks.synthesis import EncoderBlock, SynthesisModule, encoder_widths
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.protocols import Prior, PriorOutput
 
@@ -170,6 +170,38 @@ def test_residual_adapter_adds_in_the_feature_domain(size: tuple[int, int], mult
 
 
 @pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("enlarge", [1, 2])
+@torch.no_grad()
+def test_skip_adapter_adds_the_degraded_image_to_what_is_merged(
+    size: tuple[int, int], enlarge: int
+) -> None:
+    backbone = FakeBackbone("residual", multiple=4)
+    merging = restoration_module(backbone, 6, enlarge)
+    adapter = restoration_module(backbone, 6, enlarge, adapter="skip")
+    assert isinstance(adapter, ResidualAdapter)
+    assert adapter.feature_channels == 6
+    adapter.load_state_dict(merging.state_dict())
+    x = torch.rand(2, 3, *size)
+    out, without = adapter(x), merging(x)
+    assert torch.equal(out.features, without.features)
+    # The paper's ToImage ends in LeakyReLU(0.2), which can be undone; skip has none.
+    made = torch.where(without.image > 0, without.image, without.image / 0.2)
+    large = backbone.seen[..., : size[0] * enlarge, : size[1] * enlarge]
+    assert torch.allclose(out.image, large + made, atol=1e-6)
+    adapter.merging.to_image.weight.zero_()
+    adapter.merging.to_image.bias.zero_()  # type: ignore[union-attr]
+    assert torch.equal(adapter(x).image, large)
+    if enlarge == 1:
+        assert torch.equal(large, x)
+
+
+def test_skip_adapter_leaves_direct_backbones_alone() -> None:
+    assert isinstance(restoration_module(FakeBackbone("direct"), adapter="skip"), DirectAdapter)
+    with pytest.raises(PluginError, match="its scale must be 1"):
+        restoration_module(FakeBackbone("residual", scale=2), adapter="skip")
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_plain_adapter_adds_in_the_image_domain(size: tuple[int, int]) -> None:
     backbone = FakeBackbone("residual", multiple=4)
     adapter = restoration_module(backbone, adapter="plain")
@@ -191,8 +223,11 @@ def test_plain_adapter_leaves_direct_backbones_alone() -> None:
 
 
 @pytest.mark.parametrize("kind", ["direct", "residual"])
-def test_gradients_reach_backbone_and_adapter(kind: Literal["direct", "residual"]) -> None:
-    adapter = restoration_module(FakeBackbone(kind, multiple=4), merging_channels=4)
+@pytest.mark.parametrize("form", ["merging", "skip"])
+def test_gradients_reach_backbone_and_adapter(
+    kind: Literal["direct", "residual"], form: Literal["merging", "skip"]
+) -> None:
+    adapter = restoration_module(FakeBackbone(kind, multiple=4), 4, adapter=form)
     out = adapter(torch.rand(2, 3, 6, 7))
     out.image.square().sum().backward()
     # The residual head is what the merging network replaces.
@@ -368,6 +403,51 @@ def test_encoder_and_map2style_follow_the_table(
     assert close(module(x).features, module.generator.synthesize(base, styles).features)
 
 
+@pytest.mark.parametrize("norm", ["group", "none"])
+@torch.no_grad()
+def test_a_norm_of_single_images_makes_training_like_evaluation(
+    norm: Literal["group", "none"],
+) -> None:
+    def module(norm: Literal["batch", "group", "none"]) -> SynthesisModule:
+        torch.manual_seed(0)
+        return SynthesisModule(FakePrior(32, 8), [3, 16, 4], encoder_norm=norm)
+
+    x = torch.rand(4, 3, 32, 32)
+
+    def depends_on_the_batch(one: SynthesisModule) -> bool:
+        together, alone = one.train().encode(x), one.encode(x[2:3])
+        return not (close(together.base[2:3], alone.base, 1e-4))
+
+    ours = module(norm)
+    assert not depends_on_the_batch(ours)
+    assert depends_on_the_batch(module("batch"))
+    trained = ours.train().encode(x)
+    assert close(trained.base, ours.eval().encode(x).base)
+    assert close(trained.styles, ours.encode(x).styles)
+    assert not list(ours.encoder.buffers())
+
+
+@torch.no_grad()
+def test_group_norm_is_over_groups_of_8_channels_or_over_all() -> None:
+    for channels, groups in ((16, 2), (8, 1), (12, 1), (3, 1)):
+        block = EncoderBlock(5, channels, "group")
+        x = torch.rand(2, 5, 6, 7)
+        first = F.conv2d(x, block.conv[0].weight, block.conv[0].bias, padding=1)  # type: ignore[arg-type]
+        grouped = first.reshape(2, groups, -1)
+        spread = grouped.var(-1, unbiased=False, keepdim=True) + 1e-5
+        expected = (grouped - grouped.mean(-1, keepdim=True)) / spread.sqrt()
+        assert close(block.bn[0](first), expected.reshape_as(first), 1e-4)
+
+
+@pytest.mark.parametrize("norm", ["group", "none"])
+def test_gradients_reach_an_encoder_of_any_norm(norm: Literal["group", "none"]) -> None:
+    module = SynthesisModule(FakePrior(32, 8), encoder_norm=norm)
+    randomised(module)
+    out = module(torch.rand(2, 3, 32, 32))
+    (out.image.square().sum() + out.features.square().sum()).backward()
+    assert unreached(module) == set()
+
+
 def test_map2style_is_as_wide_as_a_style_by_default() -> None:
     assert SynthesisModule(FakePrior(32, 8)).map2style.convs[0].out_channels == 5
     assert SynthesisModule(FakePrior(32, 8), None, 9).map2style.convs[0].out_channels == 9
@@ -420,47 +500,70 @@ def test_fusion_follows_equation_1(size: tuple[int, int], width: int | None) -> 
     for block in range(3):
         y = conv(conv(x, f"body.{block}.body.0").clamp(min=0), f"body.{block}.body.2")
         x = (x + y).clamp(min=0)
-    assert close(module(f_reg, f_syn), conv(x, "last"))
+    x_reg = torch.rand(2, 3, *size)
+    assert close(module(f_reg, f_syn, x_reg), conv(x, "last"))
+    correcting = FusionModule(5, 4, width, blocks=3, correction=True)
+    correcting.load_state_dict(state)
+    assert close(correcting(f_reg, f_syn, x_reg), x_reg + conv(x, "last"))
     assert x.shape[1] == (width or 5)
     assert any(key.startswith("project") for key in state) == (width == 7)
 
 
 @pytest.mark.parametrize("width", [None, 7])
-def test_gradients_reach_the_fusion_module(width: int | None) -> None:
+@pytest.mark.parametrize("correction", [False, True])
+def test_gradients_reach_the_fusion_module(width: int | None, correction: bool) -> None:
     torch.manual_seed(0)
-    module = FusionModule(5, 4, width, blocks=2)
-    module(torch.randn(2, 5, 8, 8), torch.randn(2, 4, 8, 8)).square().sum().backward()
+    module = FusionModule(5, 4, width, blocks=2, correction=correction)
+    x_reg = torch.rand(2, 3, 8, 8, requires_grad=True)
+    fused = module(torch.randn(2, 5, 8, 8), torch.randn(2, 4, 8, 8), x_reg)
+    fused.square().sum().backward()
     assert unreached(module) == set()
+    assert (x_reg.grad is not None) == correction
+
+
+@torch.no_grad()
+def test_a_correction_with_nothing_to_say_leaves_x_reg() -> None:
+    module = FusionModule(5, 4, correction=True)
+    module.last.weight.zero_()
+    module.last.bias.zero_()  # type: ignore[union-attr]
+    x_reg = torch.rand(2, 3, 7, 5)
+    assert torch.equal(module(torch.randn(2, 5, 7, 5), torch.randn(2, 4, 7, 5), x_reg), x_reg)
 
 
 # --- the whole model ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("task", "side"), [("denoise", 32), ("deblur", 32), ("sr8", 4)])
+@pytest.mark.parametrize("settings", [{}, {"adapter": "skip", "fusion_output": "correction"}])
 @torch.no_grad()
-def test_every_task_builds_and_joins_its_modules(task: str, side: int) -> None:
-    model = tiny_model(task)
+def test_every_task_builds_and_joins_its_modules(
+    task: str, side: int, settings: dict[str, Any]
+) -> None:
+    model = tiny_model(task, **settings)
     x = torch.rand(2, 3, side, side)
     out = model(x)
     regression = model.restoration(x)
     synthesis = model.synthesis(regression.image)
     assert torch.equal(out.regression, regression.image)
     assert torch.equal(out.synthesis, synthesis.image)
-    assert torch.equal(out.image, model.fusion(regression.features, synthesis.features))
+    fused = model.fusion(regression.features, synthesis.features, regression.image)
+    assert torch.equal(out.image, fused)
     assert out.image.shape == (2, 3, 32, 32)
     for together, alone in zip(out, model(x[1:]), strict=True):
         assert close(together[1:], alone)
     assert torch.equal(model(x).image, out.image)
 
 
-@pytest.mark.parametrize("adapter", ["merging", "plain"])
+@pytest.mark.parametrize("adapter", ["merging", "skip", "plain"])
 @torch.no_grad()
-def test_fusion_of_images_takes_nothing_else(adapter: Literal["merging", "plain"]) -> None:
+def test_fusion_of_images_takes_nothing_else(
+    adapter: Literal["merging", "skip", "plain"],
+) -> None:
     config = tiny_config().model_copy(update={"fusion_inputs": "images", "adapter": adapter})
     model = build_model(config)
     x = torch.rand(2, 3, 32, 32)
     out = model(x)
-    assert torch.equal(out.image, model.fusion(out.regression, out.synthesis))
+    assert torch.equal(out.image, model.fusion(out.regression, out.synthesis, out.regression))
     # As wide as the network that it stands against.
     assert model.fusion.conv.out_channels == model.restoration.feature_channels
     assert model.fusion.conv.in_channels == 3
@@ -497,9 +600,16 @@ def test_any_size_but_its_own_is_refused(shape: tuple[int, ...]) -> None:
             take(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("fusion_channels", [None, 5])
-def test_gradients_reach_everything_that_learns(fusion_channels: int | None) -> None:
-    model = tiny_model(fusion_channels=fusion_channels)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"fusion_channels": 5},
+        {"adapter": "skip", "fusion_output": "correction", "encoder_norm": "group"},
+    ],
+)
+def test_gradients_reach_everything_that_learns(settings: dict[str, Any]) -> None:
+    model = tiny_model(**settings)
     sum(one.square().sum() for one in model(torch.rand(2, 3, 32, 32))).backward()
     # Not used: the residual head, the mapping network, and what lies below the 8x8 base code.
     generator = "synthesis.generator."

@@ -37,7 +37,7 @@ def test_the_published_model_computes_the_published_numbers(
     restored = model.restoration(expected["input"])
     code = model.synthesis.encode(restored.image)
     synthesised = model.synthesis.generator.synthesize(*code)
-    image = model.fusion(restored.features, synthesised.features)
+    image = model.fusion(restored.features, synthesised.features, restored.image)
     thin = slice(None, None, 16)
     for name, ours in {
         "x_reg": restored.image[..., thin, thin],

@@ -11,7 +11,7 @@ import pytest
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.degradations.kernel_files import save_kernels
 from ugpnet_core.degradations.kernels import kernel_set
-from ugpnet_core.errors import TrainingError
+from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.run import train
 
@@ -52,6 +52,23 @@ def test_a_new_setting_with_another_value_is_refused(
         compare("fusion", before, now, STATE)
 
 
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ({"model__adapter": "skip"}, {"restoration", "synthesis", "fusion"}),
+        ({"model__encoder_norm": "group"}, {"synthesis", "fusion"}),
+        ({"model__fusion_output": "correction"}, {"fusion"}),
+        ({"restoration__psnr_floor": 50}, {"restoration"}),
+    ],
+)
+def test_a_form_of_the_networks_concerns_the_stages_that_use_it(
+    training_config: Callable[..., TrainConfig], change: dict[str, object], stages: set[str]
+) -> None:
+    names = ("prior", "restoration", "synthesis", "fusion")
+    before, now = training_config(), training_config(**change)
+    assert {name for name in names if of(before, name) != of(now, name)} == stages
+
+
 def test_nested_settings_have_defaults_of_their_own(
     training_config: Callable[..., TrainConfig],
 ) -> None:
@@ -90,17 +107,21 @@ def test_a_setting_that_is_gone_and_settings_that_differ_are_refused(
     assert "settings.learning_rate (was 0.5, is 0.001)" in str(caught.value)
 
 
+@pytest.mark.parametrize("nested", [False, True])
 def test_other_content_in_a_file_of_the_task_is_refused(
-    training_config: Callable[..., TrainConfig], tmp_path: Path
+    training_config: Callable[..., TrainConfig], tmp_path: Path, nested: bool
 ) -> None:
     kernels = tmp_path / "shakes.safetensors"
+    options = {"kernels": str(kernels)}
+    steps = [{"one_of": {"steps": ["blur", {"shuffle": {"steps": [{"motion_blur": options}]}}]}}]
+    task = steps if nested else {"name": "deblur", "options": options}
+    config = training_config(model__task=task, prior=None)
+    # It is missed before anything starts, and not when it is first drawn.
+    with pytest.raises(ConfigError, match=r"no file .*shakes\.safetensors with kernels; make one"):
+        train(config, "restoration")
     save_kernels(kernel_set(2, 9, seed=0), kernels)
-    config = training_config(
-        model__task={"name": "deblur", "options": {"kernels": str(kernels)}},
-        prior=None,
-    )
     train(config, "restoration")
     train(config, "restoration")  # finished, and still the same
     save_kernels(kernel_set(2, 9, seed=1), kernels)
-    with pytest.raises(TrainingError, match=r"content of task\.kernels"):
+    with pytest.raises(TrainingError, match=r"content of task\..*kernels"):
         train(config, "restoration")

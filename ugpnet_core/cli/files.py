@@ -45,6 +45,9 @@ def tracked(results: Iterable[Result], total: int, verb: str) -> Iterator[Result
         for result in results:
             if result.error:
                 bar.console.print(f"error: {plain(result.error)}", soft_wrap=True)
+            for notice in result.notices:
+                line = f"note: {result.job.source}: {notice}."
+                bar.console.print(plain(line), soft_wrap=True)
             bar.advance(task)
             yield result
 
@@ -68,6 +71,12 @@ def report(results: Iterable[Result], done: str, out: Path) -> None:
     line = f"{len(every) - len(failed) - skipped} of {len(every)} images {done}: {out}"
     console = output()
     console.print(line + (f" ({skipped} skipped)" if skipped else ""), soft_wrap=True)
+    looked = [result.faces for result in every if result.faces is not None]
+    if looked:
+        without = sum(faces == 0 for faces in looked)
+        line = f"{sum(looked)} faces in {len(looked) - without} of {len(looked)} images"
+        alone = "; the others were restored without the prior" if without else ""
+        console.print(line + alone, soft_wrap=True)
     if failed:
         names = ", ".join(str(result.job.source) for result in failed)
         console.print(f"{len(failed)} failed: {plain(names)}", soft_wrap=True)

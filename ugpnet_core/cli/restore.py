@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from ugpnet_core.cli.default_model import DEFAULT_MODEL
 from ugpnet_core.cli.files import Recursive, SkipExisting, report, require, tracked
+
+
+class FacesChoice(str, Enum):
+    """What ``--faces`` takes."""
+
+    auto = "auto"
+    off = "off"
+
+
+class BackgroundChoice(str, Enum):
+    """What ``--background`` takes."""
+
+    restore = "restore"
+    keep = "keep"
 
 
 def restore(
@@ -17,10 +33,25 @@ def restore(
     ],
     model: Annotated[
         str, typer.Option("-m", "--model", help="Name (see list-models) or model file.")
-    ] = "portraits-denoise",
+    ] = DEFAULT_MODEL,
+    faces: Annotated[
+        FacesChoice,
+        typer.Option(help="auto: faces get believable detail; off: nothing is invented."),
+    ] = FacesChoice.auto,
+    background: Annotated[
+        BackgroundChoice, typer.Option(help="keep: change faces only, leave all else as it came.")
+    ] = BackgroundChoice.restore,
     save_all: Annotated[
         bool,
         typer.Option("--save-all", help="Write NAME_reg.png and NAME_syn.png (x_reg, x_syn), too."),
+    ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Degrade each result again, compare it with its input, and write a heat map of "
+            "where they disagree, NAME_check.png.",
+        ),
     ] = False,
     fidelity: Annotated[
         float,
@@ -29,22 +60,39 @@ def restore(
     tile: Annotated[
         str,
         typer.Option(
-            metavar="auto|N", help="Pixels between tiles; less than the model's size overlaps more."
+            metavar="auto|N",
+            help="Pixels of a side that are computed at once; less needs less memory.",
         ),
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     skip_existing: SkipExisting = False,
     recursive: Recursive = False,
 ) -> None:
-    """Restore photographs, of any size, with a trained model."""
-    from ugpnet_core.inference.batch import REGRESSION, SYNTHESIS, restore_files
+    """Restore photographs, of any size and content, with a trained model.
+
+    The regression network restores the whole photograph; faces are found, and the generative prior
+    adds believable detail to them. What is clean stays as it is, grey stays grey, and colours stay.
+    Where a photograph is not what the model was made for, a note says so and more of it is kept.
+
+    Example: ugpnet restore photos -o restored --background keep
+    """
+    from ugpnet_core.inference.batch import further_results, restore_files
     from ugpnet_core.inference.outputs import plan
     from ugpnet_core.inference.restorer import Restorer
 
-    suffixes = (REGRESSION, SYNTHESIS) if save_all else ()
+    suffixes = further_results(save_all, check)
     jobs = require(plan(inputs, out, recursive=recursive, suffixes=suffixes), inputs)
-    restorer = Restorer(model, device=device, tile=_tile(tile), fidelity=fidelity)
-    results = restore_files(restorer, jobs, save_all=save_all, skip_existing=skip_existing)
+    restorer = Restorer(
+        model,
+        device=device,
+        tile=_tile(tile),
+        fidelity=fidelity,
+        faces=faces.value,
+        background=background.value,
+    )
+    results = restore_files(
+        restorer, jobs, save_all=save_all, check=check, skip_existing=skip_existing
+    )
     report(tracked(results, len(jobs), "Restoring"), "restored", out)
 
 

@@ -144,9 +144,16 @@ def _sizes(facts: Mapping[str, Any]) -> str:
     return "any" if multiple == 1 else f"any, padded to multiples of {multiple}"
 
 
+_DOMAINS = {
+    "faces": "faces, aligned as FFHQ's (eyes and mouth give the crop); found in photographs",
+    "": "none: photographs are restored in tiles",
+}
+
+
 def _model_rows(facts: Mapping[str, Any]) -> Iterator[Row]:
     yield "task", facts["task"]
     yield "resolution", facts["resolution"]
+    yield "domain", _DOMAINS[facts["domain"] or facts.get("config", {}).get("domain", "")]
     if facts["file_problem"]:
         yield "file", facts["file_problem"]
         return

@@ -56,6 +56,9 @@ _BACK = Upsample("bilinear")
 class Composition:
     """x = step_n(... step_1(x_gt)), every strength drawn anew for each image.
 
+    Greys at the beginning belong to x_gt, too: what comes grey shall come back grey. Later ones
+    are undone by colour.
+
     ``scale`` is how many times smaller x is than x_gt, whatever is drawn: see :func:`composition`.
     """
 
@@ -65,11 +68,11 @@ class Composition:
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         """Degrade float32 (3, H, W) in [0, 1]."""
-        size = (image.shape[-2], image.shape[-1])
-        x = image
-        for step in self.steps:
-            x = step(x, rng, size)
-        return x.contiguous()
+        return self.pair(image, rng)[1]
+
+    def pair(self, image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """x_gt and x, see :class:`ugpnet_core.protocols.PairingTask`."""
+        return taken(self.steps, image, rng)
 
 
 def composition(steps: Sequence[Any], resolution: int = 512) -> Composition:
@@ -83,15 +86,32 @@ def composition(steps: Sequence[Any], resolution: int = 512) -> Composition:
     Raises:
         ConfigError: there is no step, one is unknown, or an option of one is.
     """
-    if not steps:
-        raise ConfigError(f"A composition needs steps; valid: {', '.join(STEP_OPTIONS)}.")
     made = made_steps(steps, resolution)
     scale = _scale(made)
     return Composition(made, scale) if scale is not None else Composition((*made, _BACK), 1)
 
 
+def taken(steps: Sequence[Step], image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """x_gt, which is the image after the greys at the beginning, and x, after all steps."""
+    size = (image.shape[-2], image.shape[-1])
+    clean = x = image
+    is_beginning = True
+    for step in steps:
+        x = step(x, rng, size)
+        is_beginning = is_beginning and _greys(step)
+        if is_beginning:
+            clean = x
+    return clean.contiguous(), x.contiguous()
+
+
+def _greys(step: Step) -> bool:
+    return isinstance(step.step if isinstance(step, Sometimes) else step, Grey)
+
+
 def made_steps(steps: Sequence[Any], resolution: int) -> tuple[Step, ...]:
     """The steps that names and options stand for; errors as :func:`composition`."""
+    if not steps:
+        raise ConfigError(f"A composition needs steps; valid: {', '.join(STEP_OPTIONS)}.")
     return tuple(_step(*_named(step), resolution) for step in steps)
 
 
@@ -125,6 +145,10 @@ def _named(step: Any) -> tuple[str, Mapping[str, Any]]:
         ((name, options),) = step.items()
         if options is None or isinstance(options, Mapping):
             return str(name), options or {}
+        if name in ("shuffle", "one_of") and isinstance(options, list):
+            raise ConfigError(
+                f"The steps of {name} are one of its options; write {{{name}: {{steps: [...]}}}}."
+            )
     raise ConfigError(
         f"{step!r} is no step of a composition; write a name, or {{name: {{option: value}}}} with "
         f"one of the names {', '.join(STEP_OPTIONS)}."

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from ugpnet_core.degradations.ranges import Factor, NotNegative, Positive, Quality
-from ugpnet_core.degradations.step_options import STEP_OPTIONS, ShakeOptions
+from ugpnet_core.degradations.step_options import STEP_OPTIONS, ShakeOptions, Steps
 from ugpnet_core.plugins import Options, TaskEntry, hookimpl
 
 _PAPER = "UGPNet, WACV 2024, section 4"
@@ -91,7 +91,7 @@ class PairedOptions(Options):
 class CompositionOptions(Options):
     """The steps in their order; each may have options of its own."""
 
-    steps: tuple[Any, ...] = Field(
+    steps: Steps = Field(
         default=("blur", "downsample", "noise", "jpeg"),
         description="of " + ", ".join(STEP_OPTIONS) + "; or {step: {option: value}}",
     )
@@ -109,6 +109,8 @@ def ugpnet_tasks() -> list[TaskEntry]:
             description="Gaussian (sigma 0.3) and Poisson (k = 30) noise",
             factory="ugpnet_core.degradations.tasks:Denoise",
             options=DenoiseOptions,
+            moves_colours=True,  # noise this strong is clipped
+            repeatable=True,
             paper=_PAPER,
         ),
         TaskEntry(
@@ -124,6 +126,7 @@ def ugpnet_tasks() -> list[TaskEntry]:
             factory="ugpnet_core.degradations.tasks:SuperResolution",
             options=SuperResolutionOptions,
             scale=None,
+            repeatable=True,
             paper=_PAPER,
         ),
         *(
@@ -132,6 +135,7 @@ def ugpnet_tasks() -> list[TaskEntry]:
                 description=f"{word} times smaller, antialiased bicubic",
                 factory=f"ugpnet_core.degradations.tasks:sr{factor}",
                 scale=factor,
+                repeatable=True,
                 paper=_PAPER,
             )
             for factor, word in ((2, "two"), (4, "four"), (8, "eight"), (16, "sixteen"))
@@ -162,5 +166,6 @@ def ugpnet_tasks() -> list[TaskEntry]:
             factory="ugpnet_core.degradations.paired:Paired",
             options=PairedOptions,
             scale=None,
+            moves_colours=True,  # nobody knows
         ),
     ]

@@ -32,6 +32,8 @@ def load_kernels(path: str | PathLike[str]) -> KernelSet:
     Raises:
         WeightsError: the file is missing, damaged, or holds something else.
     """
+    if not Path(path).is_file():
+        raise WeightsError(f"There is no file {path} with kernels; make one with ugpnet kernels.")
     tensors, metadata = read_safetensors(Path(path))
     kernels = tensors.get(_TENSOR)
     if kernels is None:

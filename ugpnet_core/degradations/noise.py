@@ -95,11 +95,10 @@ def field_noise(
     if margin:
         drawn = F.conv2d(F.conv2d(drawn, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
     drawn = drawn[:, 0]
-    variance = sigma**2 + (image / k if k is not None else torch.zeros(()))
+    variance = sigma**2 + (image.clamp(0, 1) / k if k is not None else torch.zeros(()))
     return (image + variance.sqrt() * drawn).clamp(0, 1)
 
 
-@functools.lru_cache(maxsize=64)
 def _grain(sigma: float) -> Tensor:
     """A Gaussian whose squares add up to 1, so that it leaves the variance of white noise."""
     if sigma == 0:

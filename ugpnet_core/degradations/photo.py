@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from ugpnet_core.degradations.composition import made_steps
+from ugpnet_core.degradations.composition import made_steps, taken
 from ugpnet_core.degradations.steps import Step, happens
 
 
@@ -46,27 +47,32 @@ class Photo:
         """The steps as YAML would have them, to start a composition of one's own from."""
         jpeg = {"jpeg": {"probability": self.jpeg, "quality": [25, 95]}}
         rescale = {"rescale": {"probability": self.rescale, "factor": [1, 4]}}
+        blur = {"probability": self.blur, "shares": _BLUR_SHARES, "steps": _BLURS}
+        noise = {"probability": self.noise, "shares": _NOISE_SHARES, "steps": _NOISES}
+        # Each step is copied: the caller may change what it gets.
         return [
-            {"grey": {"probability": self.grey}},
-            {"one_of": {"probability": self.blur, "shares": [0.6, 0.2, 0.2], "steps": _BLURS}},
-            {"shuffle": {"steps": [rescale, self._noise(), jpeg]}},
-            jpeg,
+            copy.deepcopy(step)
+            for step in (
+                {"grey": {"probability": self.grey}},
+                {"one_of": blur},
+                {"shuffle": {"steps": [rescale, {"one_of": noise}, jpeg]}},
+                jpeg,
+            )
         ]
-
-    def _noise(self) -> dict[str, Any]:
-        settings = {"probability": self.noise, "shares": _NOISE_SHARES, "steps": _NOISES}
-        return {"one_of": settings}
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         """Degrade float32 (3, H, W) in [0, 1]; the result has the same size."""
+        return self.pair(image, rng)[1]
+
+    def pair(self, image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """x_gt, grey where x was made of a grey image, and x."""
         if happens(self.untouched, rng):
-            return image
-        x = image
-        for step in self._steps:
-            x = step(x, rng, (image.shape[-2], image.shape[-1]))
-        return x.contiguous()
+            return image, image
+        return taken(self._steps, image, rng)
 
 
+# Lens, focus and hand.
+_BLUR_SHARES = [0.6, 0.2, 0.2]
 _BLURS: list[dict[str, Any]] = [
     {"blur": {"sigma": [0.2, 2.5], "isotropic": 0.6, "kernel_size": 15}},
     {"defocus": {"radius": [0.3, 3.0]}},

@@ -5,6 +5,7 @@ Torch-free, as the options of tasks are.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -13,9 +14,15 @@ Range = tuple[float, float]
 
 
 def _as_pair(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("give a number or [low, high]")
-    return (value, value) if isinstance(value, int | float) else value
+    if isinstance(value, str):
+        # YAML takes 1e-3 for a word.
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return (value, value)
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return value
+    raise ValueError("give a number or [low, high]")
 
 
 Pair = TypeVar("Pair", bound=tuple[float, float])
@@ -30,6 +37,7 @@ def _in_order(value: Pair) -> Pair:
 
 _Zero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Above = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Pixels = Annotated[float, Field(ge=0.01, le=64)]
 _Factor = Annotated[float, Field(ge=0.1, le=64, allow_inf_nan=False)]
 _Quality = Annotated[int, Field(ge=1, le=100)]
 
@@ -50,6 +58,12 @@ Positive = Annotated[
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
     _either(type="number", exclusiveMinimum=0),
+]
+Pixels = Annotated[
+    tuple[_Pixels, _Pixels],
+    BeforeValidator(_as_pair),
+    AfterValidator(_in_order),
+    _either(type="number", minimum=0.01, maximum=64),
 ]
 Factor = Annotated[
     tuple[_Factor, _Factor],

@@ -27,7 +27,7 @@ def downsample(image: Tensor, factor: int, method: Method = "bicubic") -> Tensor
 
 
 def resample(image: Tensor, size: Sequence[int], method: Method) -> Tensor:
-    """Resample (3, H, W) in [0, 1] to (3, *size), clipped to [0, 1].
+    """Resample (3, H, W) in [0, 1] to (3, *size), in [0, 1] but for rounding (1e-6).
 
     ``bicubic`` and ``area`` are antialiased; ``bilinear`` is not, as OpenCV's INTER_LINEAR.
     """

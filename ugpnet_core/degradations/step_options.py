@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from ugpnet_core.degradations.ranges import Factor, NotNegative, Positive, Quality
+from ugpnet_core.degradations.ranges import Factor, NotNegative, Pixels, Positive, Quality
 from ugpnet_core.plugins import Options
 
 Method = Literal["bilinear", "bicubic", "area"]
@@ -34,7 +34,7 @@ class BlurOptions(StepOptions):
 class DefocusOptions(StepOptions):
     """Out of focus: each point becomes a disk."""
 
-    radius: Positive = Field(default=(0.5, 8.0), description="of the disk, pixels at 512")
+    radius: Pixels = Field(default=(0.5, 8.0), description="of the disk, pixels at 512")
 
 
 class ShakeOptions(Options):
@@ -90,7 +90,7 @@ class NoiseOptions(StepOptions):
     coarse: float = Field(
         default=0.0, ge=0, le=1, description="how often it is coarse-grained (correlated)"
     )
-    grain: Positive = Field(
+    grain: Pixels = Field(
         default=(0.4, 1.2), description="standard deviation of coarse grains, pixels at 512"
     )
 
@@ -111,10 +111,19 @@ class GreyOptions(StepOptions):
     """Grey in all three channels: the luma of Rec. 601."""
 
 
+def _listed(steps: Any) -> Any:
+    if not isinstance(steps, list | tuple):
+        raise ValueError(f"give a list of steps, such as [noise, jpeg], not {steps!r}")
+    return steps
+
+
+Steps = Annotated[tuple[Any, ...], BeforeValidator(_listed)]
+
+
 class GroupOptions(StepOptions):
     """Steps inside a step."""
 
-    steps: tuple[Any, ...] = Field(min_length=1, description="as in a composition")
+    steps: Steps = Field(description="as in a composition")
 
 
 class ShuffleOptions(GroupOptions):
@@ -132,8 +141,9 @@ class OneOfOptions(GroupOptions):
     def _shares(self) -> OneOfOptions:
         shares = self.shares
         if shares is not None and len(shares) != len(self.steps):
-            raise ValueError("give shares one number for each of steps")
-        if shares is not None and (min(shares) < 0 or not abs(sum(shares) - 1) < 1e-6):
+            raise ValueError(f"give {len(self.steps)} shares, one for each of steps")
+        # As exactly as numpy asks for.
+        if shares is not None and (min(shares) < 0 or not abs(sum(shares) - 1) < 1e-8):
             raise ValueError("shares must be probabilities of sum 1")
         return self
 

@@ -117,9 +117,10 @@ class Rescale:
     def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
         """Draw a factor and two methods, and resample twice."""
         smaller, back = (_METHODS[int(i)] for i in rng.integers(len(_METHODS), size=2))
-        there = Downsample(self.factor, smaller)(image, rng, size)
+        factor, sides = drawn(self.factor, rng), image.shape[-2:]
+        there = resample(image, [max(1, int(side / factor)) for side in sides], smaller)
         # Enlarging by area repeats pixels, which is what a bad viewer does.
-        return resample(there, image.shape[-2:], back)
+        return resample(there, sides, back)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from ugpnet_core.config import TaskConfig
+from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError, ImageError
 from ugpnet_core.evaluation.metrics import quantised
@@ -107,7 +108,8 @@ class TestSet:
         kernel = None
         if isinstance(task, KnownKernel):
             kernel = task.drawn_kernel(rng_for(self.seed, name))
-        return Sample(name, clean, quantised(task(clean, rng_for(self.seed, name))), kernel)
+        clean, degraded = pair(task, clean, rng_for(self.seed, name))
+        return Sample(name, quantised(clean), quantised(degraded), kernel)
 
     @property
     def degraded_side(self) -> int:

@@ -129,7 +129,8 @@ def write_image(
         exif: block to embed (PNG, JPEG and WebP of 8 bits).
 
     Raises:
-        ImageError: the extension is unknown, the tensor is no image, or the disk refuses.
+        ImageError: the extension is unknown, the tensor is no image or holds values that are no
+            finite numbers, or the disk refuses.
     """
     path = Path(path)
     kind = _FORMATS.get(path.suffix.lower())
@@ -138,11 +139,16 @@ def write_image(
     if pixels.dim() != 3 or pixels.shape[0] != 3:
         raise ImageError(f"{path}: an image is (3, H, W), not {tuple(pixels.shape)}.")
     planes = pixels.detach().cpu().float()
+    if not bool(planes.isfinite().all()):
+        raise ImageError(
+            f"{path} would have pixels that are no finite numbers, and is not written; use another "
+            "model."
+        )
     if alpha is not None and kind in _WITH_ALPHA:
         planes = torch.cat([planes, alpha.detach().cpu().float()])
     deep = bit_depth == 16 and kind in _WITH_16_BITS
     white = 65535 if deep else 255
-    levels = planes.nan_to_num(0.0).clamp(0, 1).mul(white).round()
+    levels = planes.clamp(0, 1).mul(white).round()
     array = levels.permute(1, 2, 0).contiguous().numpy().astype(np.uint16 if deep else np.uint8)
     _replace(path, encode(array, kind, path, icc_profile, exif))
 

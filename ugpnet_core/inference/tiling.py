@@ -26,7 +26,7 @@ def run_tiled(
     network: Network,
     images: Tensor,
     *,
-    tile: int,
+    tile: int | tuple[int, int],
     scale: int = 1,
     stride: int | None = None,
     batch_size: int = 4,
@@ -37,12 +37,12 @@ def run_tiled(
     An image smaller than the tile is padded by reflection, evenly, and cropped afterwards.
 
     Args:
-        network: (n, 3, tile, tile) to any number of outputs (n, 3, tile * scale, tile * scale).
+        network: (n, 3, *tile) to any number of outputs whose sides are ``scale`` times as long.
         images: (N, 3, H, W), float32.
-        tile: side of the tiles, input pixels.
+        tile: side of the tiles, input pixels; or their height and width.
         scale: how many times larger an output is than its input.
-        stride: largest distance between neighbouring tiles, input pixels, at most ``tile``
-            (default: three quarters of it, so that a quarter overlaps).
+        stride: largest distance between neighbouring tiles, input pixels, at most the smaller
+            side of a tile (default: three quarters of that, so that a quarter overlaps).
         batch_size: tiles that are in the network at once.
         device: where the network is.
 
@@ -52,20 +52,24 @@ def run_tiled(
     Raises:
         SizeError: an image without pixels, or a stride that is not in 1 .. tile.
     """
-    step = max(1, tile * 3 // 4) if stride is None else stride
-    if not 1 <= step <= tile:
-        raise SizeError(f"Tiles of {tile} pixels need a stride from 1 to {tile}, not {step}.")
+    rows_high, columns_wide = (tile, tile) if isinstance(tile, int) else tile
+    least = min(rows_high, columns_wide)
+    step = max(1, least * 3 // 4) if stride is None else stride
+    if not 1 <= step <= least:
+        raise SizeError(f"Tiles of {least} pixels need a stride from 1 to {least}, not {step}.")
     count, _, height, width = images.shape
     if not images.numel():
         raise SizeError(f"There are no pixels in images of shape {tuple(images.shape)}.")
-    top, bottom = _margins(height, tile)
-    left, right = _margins(width, tile)
+    top, bottom = _margins(height, rows_high)
+    left, right = _margins(width, columns_wide)
     padded = pad_reflect(images, left, right, top, bottom)
-    rows = _placed(padded.shape[-2], tile, step, scale)
-    columns = _placed(padded.shape[-1], tile, step, scale)
+    rows = _placed(padded.shape[-2], rows_high, step, scale)
+    columns = _placed(padded.shape[-1], columns_wide, step, scale)
     sums: tuple[Tensor, ...] = ()
     for batch in _batches(itertools.product(range(count), rows, columns), batch_size):
-        inputs = [padded[i, :, y : y + tile, x : x + tile] for i, (y, _), (x, _) in batch]
+        inputs = [
+            padded[i, :, y : y + rows_high, x : x + columns_wide] for i, (y, _), (x, _) in batch
+        ]
         outputs = network(torch.stack(inputs).to(device))
         if not sums:
             size = [side * scale for side in padded.shape[-2:]]
@@ -73,7 +77,8 @@ def run_tiled(
         for total, output in zip(sums, outputs, strict=True):
             restored = output.detach().to("cpu", torch.float32)
             for (i, (y, down), (x, across)), one in zip(batch, restored, strict=True):
-                there = total[i, :, y * scale : (y + tile) * scale, x * scale : (x + tile) * scale]
+                there = total[i, :, y * scale :, x * scale :]
+                there = there[:, : rows_high * scale, : columns_wide * scale]
                 there += one * down[:, None] * across[None, :]
     y, x = top * scale, left * scale
     return tuple(total[..., y : y + height * scale, x : x + width * scale] for total in sums)

@@ -132,6 +132,10 @@ class ModelEntry:
     ``file`` is "package.module:relative/path.safetensors" for one inside the distribution,
     "hub:owner/name/path@revision" for one on the Hugging Face Hub, or an absolute path; ``sha256``
     is checked before use. ``size`` in bytes is what is said before a download.
+
+    ``domain`` is what the prior knows: "faces" for squares aligned as FFHQ's are (eyes and mouth
+    give the crop), which are then found in photographs; "" for anything, which is restored in
+    tiles. None leaves it to the file.
     """
 
     name: str
@@ -144,6 +148,7 @@ class ModelEntry:
     prior: str = ""
     parameters: int | None = None
     size: int | None = None
+    domain: Literal["", "faces"] | None = None
     licence: str = ""
 
 
@@ -154,6 +159,11 @@ class TaskEntry:
     ``factory`` is called with the validated options as keyword arguments and returns an object
     that fulfils :class:`ugpnet_core.protocols.Task`. ``scale`` is that object's; None where the
     options decide.
+
+    ``moves_colours`` says that the degradation changes the mean colour of neighbourhoods (noise
+    that is clipped, faded film), so that its restoration has to change it back; where it does not,
+    the colours of the input are kept. ``repeatable`` says that the settings are all there is to
+    know: a result, degraded again, can be compared with the input but for its noise.
     """
 
     name: str
@@ -161,6 +171,8 @@ class TaskEntry:
     factory: str
     options: type[BaseModel] = Options
     scale: int | None = 1
+    moves_colours: bool = False
+    repeatable: bool = False
     paper: str = ""
 
 

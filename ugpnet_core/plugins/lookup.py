@@ -226,7 +226,7 @@ def checked_options(model: type[M], options: Mapping[str, Any], what: str) -> M:
         return model.model_validate(dict(options))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "options"
-        raise ConfigError(
-            f"Option {where!r} of {what}: {first['msg']}; valid options: {valid}."
-        ) from error
+        where = ".".join(str(part) for part in first["loc"])
+        whose = f"Option {where!r} of {what}" if where else f"Options of {what}"
+        said = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{whose}: {said}; valid options: {valid}.") from error

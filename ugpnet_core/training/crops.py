@@ -14,11 +14,13 @@ from torch.utils.data import Dataset
 
 from ugpnet_core.config import CropSource
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.errors import ConfigError, ImageError, TrainingError
+from ugpnet_core.degradations.pairing import pair
+from ugpnet_core.errors import ImageError, TrainingError
 from ugpnet_core.image import resize
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.sources import Original, find_photographs
+from ugpnet_core.training.display import watched
+from ugpnet_core.training.sources import Found, Original, find_photographs
 
 READERS = 8
 
@@ -43,12 +45,10 @@ class CropPhotographs:
 
     Attributes:
         unreadable: for each file that was skipped, a sentence that names it and says why.
-        listing: a digest of names and sizes of the files: another one means other photographs.
     """
 
     collections: Sequence[Collection]
-    unreadable: Sequence[str]
-    listing: str
+    unreadable: Sequence[str] = ()
 
     def __len__(self) -> int:
         return sum(len(one.sizes) for one in self.collections)
@@ -93,24 +93,39 @@ class CropPairs(Dataset[Pair]):
         if collection.turn:
             clean = torch.rot90(clean, int(rng.integers(4)), (-2, -1))
         clean = clean.contiguous()
-        return Pair(clean, self.task(clean, rng))
+        return Pair(*pair(self.task, clean, rng))
 
 
-def read_crop_photographs(sources: Sequence[CropSource], crop: int) -> CropPhotographs:
+def crops_listing(sources: Sequence[CropSource]) -> str:
+    """A digest of names and sizes of all files: another one means other photographs.
+
+    Raises:
+        TrainingError: a source is missing.
+    """
+    listing = hashlib.sha256()
+    for source in sources:
+        listing.update(_found(source).listing.encode())
+    return listing.hexdigest()
+
+
+def read_crop_photographs(
+    sources: Sequence[CropSource], crop: int, *, quiet: bool = True
+) -> CropPhotographs:
     """Read the photographs of all sources into memory, in all their scales.
+
+    Args:
+        quiet: do not show progress.
 
     Raises:
         TrainingError: a source is missing, or has no readable photograph that a crop fits into.
     """
-    collections, unreadable, listing = [], [], hashlib.sha256()
+    collections, unreadable = [], []
     for source in sources:
-        if source.path.suffix == ".tar":
-            raise ConfigError(f"data.crops takes folders, and {source.path} is a shard.")
-        found = find_photographs([source.path])
-        listing.update(found.listing.encode())
-        originals = [photograph.clean for photograph in found.photographs]
+        originals = [photograph.clean for photograph in _found(source).photographs]
         with ThreadPoolExecutor(min(READERS, torch.get_num_threads())) as pool:
-            read = list(pool.map(_Reader(source.scales, crop), originals))
+            reading = pool.map(_Reader(source.scales, crop), originals)
+            what = f"Reading {source.path}"
+            read = list(watched(reading, len(originals), what, quiet))
         unreadable += [one for one in read if isinstance(one, str)]
         sizes = [one for one in read if not isinstance(one, str)]
         if not sizes:
@@ -119,7 +134,13 @@ def read_crop_photographs(sources: Sequence[CropSource], crop: int) -> CropPhoto
                 "give another folder, or a smaller data.crop."
             )
         collections.append(Collection(sizes, source.share, source.turn))
-    return CropPhotographs(collections, unreadable, listing.hexdigest())
+    return CropPhotographs(collections, unreadable)
+
+
+def _found(source: CropSource) -> Found:
+    if not source.path.exists():
+        raise TrainingError(f"There is no folder {source.path}; set data.crops.")
+    return find_photographs([source.path])
 
 
 class _Reader:

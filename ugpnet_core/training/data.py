@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ugpnet_core.degradations import rng_for
+from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.photographs import Photographs
 from ugpnet_core.training.prefetching import ahead
@@ -22,6 +23,10 @@ from ugpnet_core.training.stopping import SIGNALS
 
 # Batches that are ready before they are needed: enough for a slow sample or two.
 AHEAD = 4
+# Images that each worker makes ahead, where batches are small, and batches where they are not: a
+# fast GPU takes many while one of them is late, but all have to lie in shared memory.
+IMAGES_AHEAD = 64
+BATCHES_AHEAD = 2
 
 
 class Pair(NamedTuple):
@@ -84,7 +89,7 @@ class Pairs(Dataset[Pair]):
             if degraded is not None:
                 degraded = _cut(degraded, top, left, self.crop // grid)
         if degraded is None:
-            return Pair(clean.contiguous(), self.task(clean, rng))
+            return Pair(*pair(self.task, clean.contiguous(), rng))
         return Pair(clean.contiguous(), degraded.contiguous())
 
 
@@ -135,10 +140,12 @@ def training_batches(
         batch_size=batch_size,
         sampler=UpdateSamples(first, last, batch_size, accumulate, rank, world),
         num_workers=workers,
-        persistent_workers=False,
+        prefetch_factor=max(BATCHES_AHEAD, IMAGES_AHEAD // batch_size) if workers else None,
+        # From pinned memory a copy to a GPU goes on beside what is computed there.
+        pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_begin_worker,
         # Workers must not draw their seeds from the global generator, which training resets.
         generator=torch.Generator(),
-        worker_init_fn=_leave_signals_alone,
     )
     if workers:
         yield from loader
@@ -147,27 +154,27 @@ def training_batches(
             yield from batches
 
 
-def _leave_signals_alone(worker: int) -> None:
-    """What stops a training may be sent to all of its processes; who trains decides then how long
-    the workers are needed, and they end with it."""
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-
-
 def validation_batches(
     photographs: Photographs, task: Task, seed: int, batch_size: int = 8
 ) -> list[Pair]:
     """The fixed validation set: the same images, degraded in the same way, at every call."""
     both = [photographs.pair(index) for index in range(len(photographs))]
-    clean = [image for image, _ in both]
-    degraded = [
-        task(image, rng_for(seed, "validation", index)) if given is None else given
+    made = [
+        pair(task, image, rng_for(seed, "validation", index)) if given is None else (image, given)
         for index, (image, given) in enumerate(both)
     ]
+    clean, degraded = [image for image, _ in made], [image for _, image in made]
     return [
         Pair(torch.stack(clean[i : i + batch_size]), torch.stack(degraded[i : i + batch_size]))
         for i in range(0, len(clean), batch_size)
     ]
+
+
+def _begin_worker(_number: int) -> None:
+    """Leave interruptions, and what asks a training to stop, to the process that trains: they may
+    be sent to all, and it decides how long it needs its workers, which end with it."""
+    for number in (signal.SIGINT, *SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 2.0
 LINE_EVERY_SECONDS = 15.0
+WORTH_SAYING = 0.02  # of the time
 
 
 class _Bar(Progress):
@@ -64,10 +65,15 @@ class Display:
         """Move the bar."""
         self.progress.update(self.task, completed=done)
 
-    def figures(self, done: int, losses: Mapping[str, float], images_per_second: float) -> None:
-        """Show the losses and the rate."""
+    def figures(
+        self, done: int, losses: Mapping[str, float], images_per_second: float, waiting: float = 0.0
+    ) -> None:
+        """Show the losses, the rate, and which share of the time no batch was ready, where that
+        is worth a word."""
         text = "  ".join(f"{name} {value:.4g}" for name, value in losses.items())
         rate = f"{images_per_second:.1f} images/s"
+        if waiting >= WORTH_SAYING:
+            text += f"  waiting for data {waiting:.0%}"
         self.progress.losses = text
         self.progress.update(self.task, rate=rate)
         if self.progress.disable:

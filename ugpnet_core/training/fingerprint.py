@@ -30,12 +30,15 @@ from ugpnet_core.errors import TrainingError
 
 Fingerprint = dict[str, str]
 
-# What each stage depends on of the model's configuration; the fusion stage on all of it.
+# What each stage depends on of the model's configuration; the fusion stage on all that has to do
+# with weights.
 DEPENDS_ON: Mapping[str, frozenset[str]] = {
     "prior": frozenset({"prior"}),
     "restoration": frozenset({"backbone", "task", "adapter", "merging_channels"}),
-    "synthesis": frozenset(name for name in ModelConfig.model_fields if "fusion" not in name),
-    "fusion": frozenset(ModelConfig.model_fields),
+    "synthesis": frozenset(
+        name for name in ModelConfig.model_fields if "fusion" not in name and name != "domain"
+    ),
+    "fusion": frozenset(name for name in ModelConfig.model_fields if name != "domain"),
 }
 PERCEPTUAL_STAGES = ("synthesis", "fusion")
 LISTING = "names and sizes of the photographs for "

@@ -98,6 +98,7 @@ class _Run:
         self.before = steps_before(self.config, self.stage.name)  # trackers' steps never fall
         self.sums: Losses = {}
         self.since, self.since_step = time.monotonic(), progress.done
+        self.waited = 0.0  # for data, in seconds
 
     def train(self, pairs: Dataset[Pair]) -> None:
         """Make all steps that are missing."""
@@ -149,7 +150,10 @@ class _Run:
         step = progress.done
         _seed(stage, "step", step)
         _set_learning_rates(stage, step)
-        drawn = [stage.bench.to_device(next(batches)) for _ in range(self.settings.accumulate)]
+        asked = time.monotonic()
+        pairs = [next(batches) for _ in range(self.settings.accumulate)]
+        self.waited += time.monotonic() - asked
+        drawn = [stage.bench.to_device(pair) for pair in pairs]
         losses = mean_losses(self.accelerator, stage.update(drawn, step))
         if progress.averaged is not None:
             progress.averaged.update_parameters(stage.trained)
@@ -170,9 +174,10 @@ class _Run:
         count = done - self.since_step
         means = {name: value / count for name, value in self.sums.items()}
         rate = count * self.images_per_step / (now - self.since)
-        self.display.figures(done, means, rate)
-        self._log({**means, "images_per_s": rate})
-        self.sums, self.since, self.since_step = {}, now, done
+        waiting = self.waited / (now - self.since)
+        self.display.figures(done, means, rate, waiting)
+        self._log({**means, "images_per_s": rate, "waiting_for_data": waiting})
+        self.sums, self.since, self.since_step, self.waited = {}, now, done, 0.0
 
     def _look(self) -> None:
         """Validate, measure, draw samples and write a checkpoint, each where it is time to."""

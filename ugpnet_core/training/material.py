@@ -9,7 +9,7 @@ from pathlib import Path
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
-from ugpnet_core.training.crops import CropPhotographs, read_crop_photographs
+from ugpnet_core.training.crops import CropPhotographs, crops_listing, read_crop_photographs
 from ugpnet_core.training.data import Pair, validation_batches
 from ugpnet_core.training.photographs import Photographs, read_photographs
 
@@ -19,7 +19,8 @@ class Material:
     """The photographs to learn from, and the fixed validation set in batches.
 
     Attributes:
-        crops: what the restoration stage learns from instead, where the settings say so.
+        crops: what the restoration stage learns from instead, where the settings say so; None
+            where it learns nothing any more.
         listings: for each, a digest of the names and sizes of the files.
     """
 
@@ -29,8 +30,13 @@ class Material:
     crops: CropPhotographs | None = None
 
 
-def read_material(config: TrainConfig, say: Callable[[str], None], quiet: bool) -> Material:
-    """Read both, and say what was found and what was skipped.
+def read_material(
+    config: TrainConfig, say: Callable[[str], None], quiet: bool, *, restoring: bool = True
+) -> Material:
+    """Read all, and say what was found and what was skipped.
+
+    Args:
+        restoring: the restoration stage is going to learn, and needs the photographs of its crops.
 
     Raises:
         ConfigError: task "paired" has no pairs.
@@ -44,7 +50,13 @@ def read_material(config: TrainConfig, say: Callable[[str], None], quiet: bool) 
             f"Task 'paired' takes images that come degraded, and {alone[0]} holds clean ones only; "
             "give data.train and data.validation as {clean: DIR, degraded: DIR}."
         )
+    if config.model.task.name == "paired" and data.crops:
+        raise ConfigError(
+            "Task 'paired' takes images that come degraded, which those of data.crops do not; "
+            "leave data.crops out, or choose another task."
+        )
     task = create_task_at(config.model.task, data.resolution)
+    listings = {"crops": crops_listing(data.crops)} if data.crops else {}
     photographs = read_photographs(
         data.train, data.resolution, scale=task.scale, cache=data.cache, quiet=quiet
     )
@@ -69,13 +81,11 @@ def read_material(config: TrainConfig, say: Callable[[str], None], quiet: bool) 
             "better."
         )
     crops = None
-    if data.crops and data.crop is not None:
-        crops = read_crop_photographs(data.crops, data.crop)
+    if restoring and data.crops and data.crop is not None:
+        crops = read_crop_photographs(data.crops, data.crop, quiet=quiet)
         for reason in crops.unreadable:
             say(f"Skipped: {reason}")
         say(f"{len(crops)} photographs for crops of {data.crop} pixels.")
-    listings = {"training": photographs.listing, "validation": validation.listing}
-    if crops is not None:
-        listings["crops"] = crops.listing
+    listings |= {"training": photographs.listing, "validation": validation.listing}
     validated = validation_batches(validation, task, config.seed)
     return Material(photographs, validated, listings, crops)

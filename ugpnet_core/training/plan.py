@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -78,6 +78,19 @@ def stage_files(config: TrainConfig, stage: StageName) -> dict[str, Path]:
     return found
 
 
+def _kernel_files(options: object) -> Iterator[Path]:
+    """The sets of kernels that camera shakes are drawn from, at any depth of a task's options."""
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            if name == "kernels" and isinstance(value, str | Path):
+                yield Path(value)
+            else:
+                yield from _kernel_files(value)
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from _kernel_files(value)
+
+
 def check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:
     """Find what would fail later, without writing anything.
 
@@ -126,6 +139,13 @@ def _check_settings(config: TrainConfig, wanted: Sequence[StageName]) -> None:
             f"synthesis.restorations needs photographs that each task can degrade, and "
             f"{pairs[0].clean} comes with degraded ones; give data.train without pairs."
         )
+    # Of one of several steps, a set might be drawn for the first time after hours.
+    if config.model.task.name in ("deblur", "composition"):
+        for path in _kernel_files(config.model.task.options):
+            if not path.is_file():
+                raise ConfigError(
+                    f"There is no file {path} with kernels; make one with ugpnet kernels."
+                )
     # The model file lies beside the results of the stages.
     if config.name in ORDER or config.name.startswith(".") or Path(config.name).name != config.name:
         raise ConfigError(

@@ -79,7 +79,9 @@ def train(
     for one in others:
         one.module.to(accelerator.device)
     bench = Bench(config, model, accelerator, discriminator, others)
-    material = read_material(config, say, quiet=not accelerator.is_main_process)
+    restoring = "restoration" in wanted and not result_path(config.output, "restoration").exists()
+    quiet = not accelerator.is_main_process
+    material = read_material(config, say, quiet, restoring=restoring)
     if config.trackers:
         accelerator.init_trackers("scalars")
     try:

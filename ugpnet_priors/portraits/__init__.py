@@ -18,6 +18,7 @@ def ugpnet_models() -> list[ModelEntry]:
             resolution=128,
             backbone="nafnet",
             prior="stylegan2",
+            domain="faces",
             parameters=4_283_278,
             licence="Apache-2.0",
         )

@@ -1,0 +1,107 @@
+"""Slow colours, the estimate of noise, what a model knows, and the comparison with the input."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from ugpnet_core.degradations import degrade
+from ugpnet_core.factory import create_task
+from ugpnet_core.inference.colours import fast, follow, slow
+from ugpnet_core.inference.noise_level import noise_level
+from ugpnet_core.inference.scope import Scope, relied_on, scope_of
+
+skimage_data = pytest.importorskip("skimage.data", reason="the photographs are scikit-image's")
+
+
+def noise(like: Tensor, sigma: float, seed: int = 0) -> Tensor:
+    return sigma * torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(scope="module", params=["astronaut", "coffee", "chelsea"])
+def photograph(request: pytest.FixtureRequest) -> Tensor:
+    picture = getattr(skimage_data, request.param)()
+    return torch.from_numpy(picture.copy()).permute(2, 0, 1).float() / 255
+
+
+@pytest.mark.parametrize("sigma", [0.02, 0.04, 0.08, 0.15])
+def test_noise_is_estimated(photograph: Tensor, sigma: float) -> None:
+    # Noise at black and white is clipped, and so weaker.
+    noisy = (0.2 + 0.6 * photograph + noise(photograph, sigma)).clamp(0, 1)
+    assert noise_level(noisy) == pytest.approx(sigma, rel=0.15, abs=0.003)
+
+
+def test_there_is_no_noise_in_clean_photographs(photograph: Tensor) -> None:
+    assert noise_level(photograph) < 0.015
+    assert noise_level(torch.full((3, 50, 50), 0.3)) == 0
+    assert noise_level(torch.rand(3, 1, 7)) == 0
+
+
+def test_slow_colours_follow(photograph: Tensor) -> None:
+    tinted = photograph * torch.tensor([0.9, 1.0, 1.05]).view(3, 1, 1) + 0.02
+    before = (tinted - photograph).mean((1, 2)).abs()
+    after = (follow(tinted[None], photograph[None])[0] - photograph).mean((1, 2)).abs()
+    assert (after < 0.25 * before + 0.5 / 255).all()
+    same = follow(photograph[None], photograph[None])[0]
+    assert torch.equal(same, photograph)
+
+
+def test_following_a_noisy_input_adds_no_noise() -> None:
+    clean = torch.full((1, 3, 200, 200), 0.5)
+    for sigma in (0.05, 0.2):
+        followed = follow(clean, (clean + noise(clean, sigma)).clamp(0, 1), sigma)
+        assert (followed - clean).abs().max() < 1 / 255
+
+
+def test_clipped_noise_is_not_followed() -> None:
+    """Noise at black makes its mean brighter, which is not the photograph's doing."""
+    dark = torch.full((1, 3, 200, 200), 0.02)
+    noisy = (dark + noise(dark, 0.2)).clamp(0, 1)
+    assert noisy.mean() > 0.08
+    assert (follow(dark, noisy, 0.2) - dark).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 30), (5, 4), (300, 17)])
+def test_any_size_has_slow_colours(size: tuple[int, int]) -> None:
+    image = torch.rand(2, 3, *size)
+    assert follow(image, image.flip(0)).shape == image.shape
+    assert fast(image, 16.0).mean((2, 3)).abs().max() < 0.25
+    flat = torch.full((1, 3, *size), 0.4)
+    assert (slow(flat, 16.0) - 0.4).abs().max() < 1e-5
+    assert fast(flat, 16.0).abs().max() < 1e-5
+
+
+def test_what_a_model_knows() -> None:
+    denoise, photo, sr = (scope_of(create_task(name)) for name in ("denoise", "photo", "sr4"))
+    assert 0.2 < denoise.weakest < denoise.strongest < 0.35
+    assert photo.weakest < 0.01
+    assert photo.strongest > 0.15
+    assert sr.strongest < 0.01
+    assert denoise.trust(0.0) == denoise.trust(0.08) == 0
+    assert denoise.trust(denoise.weakest) == photo.trust(0.1) == sr.trust(0.01) == 1
+    assert sr.trust(0.1) == 0
+    trusts = [Scope(0.2, 0.3).trust(level / 200) for level in range(200)]
+    steps = [abs(b - a) for a, b in itertools.pairwise(trusts)]
+    assert max(steps) < 0.1  # smoothly
+
+
+def test_the_best_mixture_of_input_and_regression(photograph: Tensor) -> None:
+    clean = photograph[None]
+    x = clean + noise(clean, 0.05, 1)
+    for error in (0.005, 0.05, 0.2):
+        regression = clean + noise(clean, error, 2)
+        share = relied_on(x, regression, 0.05)
+        assert share == pytest.approx(0.05**2 / (0.05**2 + error**2), abs=0.02)
+        mixed = float((torch.lerp(x, regression, share) - clean).square().mean())
+        assert mixed <= 1.02 * min(0.05, error) ** 2
+    assert relied_on(x, x, 0.05) == 1
+
+
+def test_degraded_photographs_stay_in_the_scope_of_their_task(photograph: Tensor) -> None:
+    for name in ("denoise", "photo", "sr4", "blind"):
+        scope = scope_of(create_task(name))
+        for seed in range(3):
+            assert scope.trust(noise_level(degrade(photograph, name, seed))) > 0.9

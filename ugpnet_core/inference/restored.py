@@ -1,0 +1,28 @@
+"""What restoring gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ugpnet_core.faces.face import Face
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A restored image or batch, and what there is to say about it.
+
+    Attributes:
+        image: x_hat, float32 RGB on the CPU in [0, 1], with as many dimensions as the input.
+        regression: x_reg, likewise.
+        synthesis: x_syn, likewise; x_reg where the prior had nothing to do.
+        faces: for each image, those that went through the whole model, in pixels of the input.
+        notices: sentences about what the model was not made for, and what was done about it.
+    """
+
+    image: Tensor
+    regression: Tensor
+    synthesis: Tensor
+    faces: tuple[tuple[Face, ...], ...] = ()
+    notices: tuple[str, ...] = ()

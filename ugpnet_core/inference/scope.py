@@ -1,0 +1,75 @@
+"""What a model was trained for, as far as noise goes, and what to do with a photograph that is
+something else: keep more of what can be relied on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ugpnet_core.degradations.seeding import rng_for
+from ugpnet_core.inference.noise_level import noise_level
+from ugpnet_core.protocols import Task
+
+SAMPLES = 48
+SIDE = 48
+# Below half of the weakest noise that a model knows, or above twice the strongest, it is lost.
+LOST = 2.0
+# Noise that nobody sees, and that the estimate cannot tell from fine texture.
+UNSEEN = 0.02
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The noise that a model knows: standard deviations, white being 1."""
+
+    weakest: float
+    strongest: float
+
+    def trust(self, noise: float) -> float:
+        """How far the model can be relied on for noise of this strength: 1 inside of what it
+        knows, falling smoothly to 0 at half the weakest and at twice the strongest."""
+        low, high = max(self.weakest - UNSEEN, 0.0), self.strongest + UNSEEN
+        if noise < low:
+            return _smooth((noise * LOST - low) / (low * (LOST - 1)))
+        if noise > high:
+            return _smooth((high * LOST - noise) / (high * (LOST - 1)))
+        return 1.0
+
+
+def scope_of(task: Task) -> Scope:
+    """Find out by degrading smooth pictures: the estimate for each is what a photograph degraded
+    by this task would give."""
+    found = []
+    for index in range(SAMPLES):
+        rng = rng_for(0, "scope", index)
+        size = SIDE * task.scale
+        # Slopes of all brightnesses, which have no texture to be taken for noise.
+        ends = torch.from_numpy(rng.random((3, 2, 2), dtype="float32"))
+        clean = torch.nn.functional.interpolate(
+            ends[None], size=[size, size], mode="bilinear", align_corners=True
+        )[0]
+        found.append(noise_level(task(clean, rng)))
+    return Scope(min(found), max(found))
+
+
+def relied_on(x: Tensor, regression: Tensor, noise: float) -> float:
+    """The share of x_reg in the best mixture of x and x_reg for a photograph whose noise is known.
+
+    x errs by its noise, of variance s; x_reg by e, of which ||x - x_reg||^2 - s is an estimate, as
+    the two are independent. The mixture of least error has x_reg with the share s / (s + e).
+
+    Args:
+        x, regression: (N, 3, H, W) of one size.
+        noise: standard deviation of the noise of x.
+    """
+    variance = noise**2
+    distance = float((x - regression).square().mean())
+    error = max(distance - variance, 0.0)
+    return 1.0 if error == 0 else variance / (variance + error)
+
+
+def _smooth(share: float) -> float:
+    share = min(max(share, 0.0), 1.0)
+    return share * share * (3 - 2 * share)

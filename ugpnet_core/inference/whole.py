@@ -1,0 +1,139 @@
+"""The two ways of a whole photograph through a UGPNet.
+
+By faces: the regression network knows no domain and no size, so the restoration module runs over
+the whole photograph; the prior knows faces, so those are aligned and go through the whole model.
+What the model adds to its own x_reg there, x_hat - x_reg, is added to the photograph's: a face that
+is larger than the model keeps all detail of its x_reg, one that is smaller gets what is left of the
+addition at its size.
+
+By tiles: a prior without a domain sees the photograph in tiles of its resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ugpnet_core.faces.alignment import align, paste, scaled
+from ugpnet_core.faces.face import Face
+from ugpnet_core.image import pad_reflect
+from ugpnet_core.inference.colours import fast
+from ugpnet_core.inference.tiling import run_tiled
+from ugpnet_core.networks.ugpnet import UGPNet
+
+# Pixels that are mirrored around an image, so that its border is as good as its inside.
+MARGIN = 32
+# Large enough that a tile's border is a small part of it.
+TILE = 512
+OVERLAP = 64
+FACES_AT_ONCE = 4
+# Slow colours of x_hat - x_reg are those of a Gaussian of the model's resolution over this.
+SLOW = 8
+
+
+class Parts(NamedTuple):
+    """For one photograph, (1, 3, sH, sW) each but the mask.
+
+    Attributes:
+        regression: x_reg.
+        addition: x_hat - x_reg, without its slow colours.
+        synthesis: x_syn - x_reg.
+        mask: (1, 1, sH, sW), where the whole model was.
+    """
+
+    regression: Tensor
+    addition: Tensor
+    synthesis: Tensor
+    mask: Tensor
+
+
+def by_faces(
+    model: UGPNet, x: Tensor, regression: Tensor, faces: Sequence[Face], device: torch.device
+) -> Parts:
+    """Take the faces of x (1, 3, H, W) through the whole model.
+
+    Args:
+        regression: x_reg of the whole photograph, from :func:`regressed`.
+        faces: in pixels of x.
+    """
+    size = model.resolution // model.scale
+    added = []
+    for begin in range(0, len(faces), FACES_AT_ONCE):
+        cut = align(x[0], faces[begin : begin + FACES_AT_ONCE], size)
+        output = model(cut.to(device).contiguous(memory_format=torch.channels_last))
+        image, own, synthesis = (one.float().cpu() for one in output)
+        addition = fast(image - own, model.resolution / SLOW)
+        added += list(torch.cat([addition, synthesis - own], 1))
+    weighted = [one * face.score for one, face in zip(added, faces, strict=True)]
+    places = scaled(faces, model.scale)
+    pasted = paste(regression[0].repeat(2, 1, 1), weighted, places) if faces else None
+    if pasted is None:
+        nothing = torch.zeros_like(regression)
+        return Parts(regression, nothing, nothing, nothing[:, :1])
+    return Parts(regression, pasted[None, :3], pasted[None, 3:6], pasted[None, 6:])
+
+
+def by_tiles(model: UGPNet, x: Tensor, device: torch.device, stride: int) -> Parts:
+    """Restore x (1, 3, H, W) in tiles of the model's resolution, ``stride`` input pixels apart."""
+    size = model.resolution // model.scale
+    margin = min(MARGIN, size // 4)
+    image, regression, synthesis = _with_margin(
+        lambda padded: run_tiled(
+            lambda tiles: model(tiles.contiguous(memory_format=torch.channels_last)),
+            padded,
+            tile=size,
+            scale=model.scale,
+            stride=stride,
+            device=device,
+        ),
+        x,
+        margin,
+        model.scale,
+    )
+    addition = fast(image - regression, model.resolution / SLOW)
+    everywhere = torch.ones_like(regression[:, :1])
+    return Parts(regression, addition, synthesis - regression, everywhere)
+
+
+def regressed(model: UGPNet, x: Tensor, device: torch.device, tile: int = TILE) -> Tensor:
+    """x_reg (1, 3, sH, sW) of a whole photograph x (1, 3, H, W).
+
+    Args:
+        tile: pixels of a side that the restoration module sees at once.
+    """
+    restoration = model.restoration
+    fixed = getattr(restoration.backbone, "fixed_size", None)
+    height, width = (side + 2 * MARGIN for side in x.shape[-2:])
+    # As large as can be, and square only where a network insists.
+    sides = (fixed, fixed) if fixed is not None else (min(height, tile), min(width, tile))
+    step = max(1, min(sides) - OVERLAP)
+    if fixed is not None:
+        step = fixed * 3 // 4
+    (image,) = _with_margin(
+        lambda padded: run_tiled(
+            lambda tiles: (restoration(tiles.contiguous(memory_format=torch.channels_last)).image,),
+            padded,
+            tile=sides,
+            scale=model.scale,
+            stride=step,
+            batch_size=1,
+            device=device,
+        ),
+        x,
+        MARGIN,
+        model.scale,
+    )
+    return image
+
+
+def _with_margin(
+    network: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, margin: int, scale: int
+) -> tuple[Tensor, ...]:
+    """What a network makes of x (1, 3, H, W), mirrored around it by a margin of input pixels."""
+    padded = pad_reflect(x, margin, margin, margin, margin)
+    height, width = (side * scale for side in x.shape[-2:])
+    begin = margin * scale
+    return tuple(one[..., begin : begin + height, begin : begin + width] for one in network(padded))
