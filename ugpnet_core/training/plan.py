@@ -36,6 +36,12 @@ def inputs(config: TrainConfig, stage: StageName) -> tuple[StageName, ...]:
     return tuple(name for name in _INPUTS[stage] if name in planned(config))
 
 
+def is_finished(config: TrainConfig, stage: StageName) -> bool:
+    """Whether a stage and those that it starts from have their results."""
+    needed = (*inputs(config, stage), stage)
+    return all(result_path(config.output, one).exists() for one in needed)
+
+
 def steps_before(config: TrainConfig, stage: str) -> int:
     """How many iterations the stages have that come before a stage."""
     names = list(itertools.takewhile(lambda name: name != stage, planned(config)))
