@@ -129,10 +129,12 @@ def with_paths(
     content["data"]["validation"] = [source(one, True) for one in data.validation]
     for crops, said in zip(data.crops, content["data"]["crops"], strict=True):
         said["path"] = luggage.photographs(packed[Need(crops.path.absolute(), None)])
-    for section in ("perceptual", "restoration", "synthesis"):
+    for section in ("perceptual", "restoration", "synthesis", "fusion"):
         path = getattr(getattr(config, section), "weights", None)
         if path is not None:
             content[section]["weights"] = luggage.file(path)
+    others = config.synthesis.restorations
+    content["synthesis"]["restorations"] = [luggage.file(path) for path in others]
     content["model"] = _files_moved(content["model"], luggage.file)
     return TrainConfig.model_validate(content)
 

@@ -143,22 +143,15 @@ def training_batches(
         prefetch_factor=max(BATCHES_AHEAD, IMAGES_AHEAD // batch_size) if workers else None,
         # From pinned memory a copy to a GPU goes on beside what is computed there.
         pin_memory=torch.cuda.is_available(),
+        worker_init_fn=_begin_worker,
         # Workers must not draw their seeds from the global generator, which training resets.
         generator=torch.Generator(),
-        worker_init_fn=_leave_signals_alone,
     )
     if workers:
         yield from loader
     else:
         with ahead(loader, AHEAD) as batches:
             yield from batches
-
-
-def _leave_signals_alone(worker: int) -> None:
-    """What stops a training may be sent to all of its processes; who trains decides then how long
-    the workers are needed, and they end with it."""
-    for number in (*SIGNALS, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def validation_batches(
@@ -175,6 +168,13 @@ def validation_batches(
         Pair(torch.stack(clean[i : i + batch_size]), torch.stack(degraded[i : i + batch_size]))
         for i in range(0, len(clean), batch_size)
     ]
+
+
+def _begin_worker(_number: int) -> None:
+    """Leave interruptions, and what asks a training to stop, to the process that trains: they may
+    be sent to all, and it decides how long it needs its workers, which end with it."""
+    for number in (signal.SIGINT, *SIGNALS):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _cut(image: Tensor, top: int, left: int, side: int) -> Tensor:

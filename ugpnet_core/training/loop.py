@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.errors import TrainingError
 from ugpnet_core.training.batch_statistics import estimate_statistics, following
 from ugpnet_core.training.data import Pair, training_batches
 from ugpnet_core.training.display import Display
+from ugpnet_core.training.divergence import check_losses, check_weights
 from ugpnet_core.training.fingerprint import Fingerprint
 from ugpnet_core.training.plan import steps_before
 from ugpnet_core.training.processes import mean_losses
@@ -142,7 +141,7 @@ class _Run:
             TrainingError: the weights are no numbers, or the disk refuses.
         """
         if self.progress.done != (self.progress.saved or 0):
-            self._check_weights()
+            check_weights(self.progress)
             self._save()
 
     def _step(self, batches: Iterator[Pair]) -> None:
@@ -157,11 +156,7 @@ class _Run:
         losses = mean_losses(self.accelerator, stage.update(drawn, step))
         if progress.averaged is not None:
             progress.averaged.update_parameters(stage.trained)
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise self._diverged(
-                    f"The {name} loss of stage {stage.name} is {value} at step {step}"
-                )
+        check_losses(progress, losses)
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         progress.done, progress.is_looked_at = step + 1, False
@@ -188,7 +183,7 @@ class _Run:
         to_save = done % config.checkpoint_every == 0 or last
         _seed(stage, "look", done)
         if to_validate or to_save:
-            self._check_weights()
+            check_weights(self.progress)
         if stage.is_measured(done):
             figures = self.watch.alone(partial(stage.measure, chosen, self.watch.check_alone)) or {}
             for name, value in figures.items():
@@ -246,31 +241,6 @@ class _Run:
     def _log(self, figures: Mapping[str, float]) -> None:
         named = {f"{self.stage.name}/{name}": value for name, value in figures.items()}
         self.accelerator.log(named, step=self.before + self.progress.done)
-
-    def _check_weights(self) -> None:
-        """Refuse to keep weights that are no numbers: a gradient can be none where no loss was.
-
-        Raises:
-            TrainingError: the message names one of them.
-        """
-        stage = self.stage
-        for name, network in {**stage.networks, "average": self.progress.chosen}.items():
-            for key, value in network.state_dict().items():
-                if not bool(value.isfinite().all()):
-                    raise self._diverged(
-                        f"{key} of the {name} of stage {stage.name} has values that are no finite "
-                        f"numbers after {self.progress.done} iterations"
-                    )
-
-    def _diverged(self, what: str) -> TrainingError:
-        stage, path, saved = self.stage.name, self.progress.path, self.progress.saved
-        other = f"set a lower {stage}.learning_rate or a {stage}.clip_gradient"
-        if saved is None:
-            return TrainingError(f"{what}, before the first checkpoint; {other}.")
-        return TrainingError(
-            f"{what}; the last good checkpoint is {path}, after {saved} iterations: go on from "
-            f"there with --resume, or delete it and {other}."
-        )
 
 
 def _seed(stage: Stage, what: str, number: int) -> None:

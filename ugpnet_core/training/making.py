@@ -1,13 +1,14 @@
-"""Make the stages: each with the networks that its losses are measured with."""
+"""Make what is trained: the model, and its stages with their losses and samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch.utils.data import Dataset
 
-from ugpnet_core.config import PriorStageConfig
+from ugpnet_core.config import PriorStageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.losses.contextual import PatchContextualLoss
@@ -18,6 +19,8 @@ from ugpnet_core.losses.perceptual import (
     build_lpips,
 )
 from ugpnet_core.losses.perceptual_weights import describe
+from ugpnet_core.networks.ugpnet import UGPNet, build_model
+from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.crops import CropPairs
@@ -26,11 +29,41 @@ from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.material import Material
 from ugpnet_core.training.mixture import MixedPairs
 from ugpnet_core.training.plan import StageName
+from ugpnet_core.training.pretrained import load_pretrained
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.stage import Bench, Stage
 from ugpnet_core.training.synthesis import SynthesisStage
+
+
+def make_model(
+    config: TrainConfig,
+    wanted: Sequence[StageName],
+    pretrained: PriorWeights | None,
+    say: Callable[[str], None],
+) -> UGPNet:
+    """Make the model as it is before any training, with the weights that its stages start from.
+
+    Raises:
+        ConfigError: data and model do not fit each other.
+        PluginError: a part of the model is not installed.
+        WeightsError: a file is missing or damaged, or does not fit.
+    """
+    torch.manual_seed(config.seed)
+    model = build_model(config.model)
+    if model.resolution != config.data.resolution:
+        raise ConfigError(
+            f"data.resolution is {config.data.resolution} and the prior's {model.resolution}; "
+            "make them equal."
+        )
+    if config.data.crop is not None and config.data.crop % model.scale:
+        raise ConfigError(
+            f"data.crop is {config.data.crop}; make it a multiple of {model.scale}, by which task "
+            f"{config.model.task.name!r} enlarges."
+        )
+    load_pretrained(model, config, wanted, pretrained, say)
+    return model.to(memory_format=torch.channels_last) if config.channels_last else model
 
 
 def make_stage(

@@ -36,6 +36,12 @@ def inputs(config: TrainConfig, stage: StageName) -> tuple[StageName, ...]:
     return tuple(name for name in _INPUTS[stage] if name in planned(config))
 
 
+def is_finished(config: TrainConfig, stage: StageName) -> bool:
+    """Whether a stage and those that it starts from have their results."""
+    needed = (*inputs(config, stage), stage)
+    return all(result_path(config.output, one).exists() for one in needed)
+
+
 def steps_before(config: TrainConfig, stage: str) -> int:
     """How many iterations the stages have that come before a stage."""
     names = list(itertools.takewhile(lambda name: name != stage, planned(config)))
@@ -54,19 +60,6 @@ def task_files(options: object, name: str = "task") -> dict[str, Path]:
     else:
         return {}
     return {key: path for files in inner for key, path in files.items()}
-
-
-def _kernel_files(options: object) -> Iterator[Path]:
-    """The sets of kernels that camera shakes are drawn from, at any depth of a task's options."""
-    if isinstance(options, Mapping):
-        for name, value in options.items():
-            if name == "kernels" and isinstance(value, str | Path):
-                yield Path(value)
-            else:
-                yield from _kernel_files(value)
-    elif isinstance(options, list | tuple):
-        for value in options:
-            yield from _kernel_files(value)
 
 
 def stage_files(config: TrainConfig, stage: StageName) -> dict[str, Path]:
@@ -89,6 +82,19 @@ def stage_files(config: TrainConfig, stage: StageName) -> dict[str, Path]:
         if own is not None:
             found |= task_files(own.config.task.options, f"restorations.{index}.task")
     return found
+
+
+def _kernel_files(options: object) -> Iterator[Path]:
+    """The sets of kernels that camera shakes are drawn from, at any depth of a task's options."""
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            if name == "kernels" and isinstance(value, str | Path):
+                yield Path(value)
+            else:
+                yield from _kernel_files(value)
+    elif isinstance(options, list | tuple):
+        for value in options:
+            yield from _kernel_files(value)
 
 
 def check(config: TrainConfig, wanted: Sequence[StageName], resume: bool) -> None:
@@ -133,6 +139,12 @@ def _check_settings(config: TrainConfig, wanted: Sequence[StageName]) -> None:
             "The prior is trained (section 'prior') and also read from synthesis.weights; remove "
             "one of them."
         )
+    pairs = [one for one in config.data.train if isinstance(one, PairedFolders)]
+    if config.synthesis.restorations and pairs:
+        raise ConfigError(
+            f"synthesis.restorations needs photographs that each task can degrade, and "
+            f"{pairs[0].clean} comes with degraded ones; give data.train without pairs."
+        )
     # Of one of several steps, a set might be drawn for the first time after hours.
     if config.model.task.name in ("deblur", "composition"):
         for path in _kernel_files(config.model.task.options):
@@ -140,12 +152,6 @@ def _check_settings(config: TrainConfig, wanted: Sequence[StageName]) -> None:
                 raise ConfigError(
                     f"There is no file {path} with kernels; make one with ugpnet kernels."
                 )
-    pairs = [one for one in config.data.train if isinstance(one, PairedFolders)]
-    if config.synthesis.restorations and pairs:
-        raise ConfigError(
-            f"synthesis.restorations needs photographs that each task can degrade, and "
-            f"{pairs[0].clean} comes with degraded ones; give data.train without pairs."
-        )
     # The model file lies beside the results of the stages.
     if config.name in ORDER or config.name.startswith(".") or Path(config.name).name != config.name:
         raise ConfigError(

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.config import StageConfig, TrainConfig
-from ugpnet_core.errors import ConfigError
-from ugpnet_core.networks.ugpnet import UGPNet, build_model
-from ugpnet_core.prior_weights import PriorWeights
+from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.checkpoint import (
     checkpoint_path,
     read_result,
@@ -22,11 +20,11 @@ from ugpnet_core.training.checkpoint import (
 )
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
-from ugpnet_core.training.making import make_pairs, make_stage
+from ugpnet_core.training.making import make_model, make_pairs, make_stage
 from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.mixture import read_restorations
-from ugpnet_core.training.plan import StageName, check, inputs, planned, stage_files
-from ugpnet_core.training.pretrained import keeps_weights, load_pretrained, read_pretrained_prior
+from ugpnet_core.training.plan import StageName, check, is_finished, planned, stage_files
+from ugpnet_core.training.pretrained import keeps_weights, read_pretrained_prior
 from ugpnet_core.training.processes import any_process, make_accelerator
 from ugpnet_core.training.products import prior_file_path, write_model, write_trained_prior
 from ugpnet_core.training.reuse import take_over
@@ -73,7 +71,7 @@ def train(
     accelerator = make_accelerator(config)
     if not accelerator.is_main_process:
         say = logger.debug
-    model = _build(config, wanted, pretrained, say).to(accelerator.device)
+    model = make_model(config, wanted, pretrained, say).to(accelerator.device)
     discriminator = pretrained.discriminator if pretrained is not None else None
     others = read_restorations(config) if "synthesis" in wanted else []
     for one in others:
@@ -86,13 +84,13 @@ def train(
         accelerator.init_trackers("scalars")
     try:
         for name in planned(config):
-            if name in wanted or _is_finished(config, name):
+            if name in wanted or is_finished(config, name):
                 _run(name, bench, material, reuse, stop, say)
     finally:
         # An interrupted training keeps its scalars, too.
         for tracker in accelerator.trackers:
             tracker.finish()
-    missing = [name for name in planned(config) if not _is_finished(config, name)]
+    missing = [name for name in planned(config) if not is_finished(config, name)]
     if missing:
         say(f"Still to train: {', '.join(missing)}.")
         path = None
@@ -115,34 +113,7 @@ def rehearse(config: TrainConfig) -> UGPNet:
     check(config, wanted, resume=True)
     config, pretrained = read_pretrained_prior(config)
     read_restorations(config)
-    return _build(config, wanted, pretrained, logger.debug)
-
-
-def _build(
-    config: TrainConfig,
-    wanted: Sequence[StageName],
-    pretrained: PriorWeights | None,
-    say: Callable[[str], None],
-) -> UGPNet:
-    """The model before any training, with the pretrained weights that the stages start from."""
-    torch.manual_seed(config.seed)
-    model = build_model(config.model)
-    if model.resolution != config.data.resolution:
-        raise ConfigError(
-            f"data.resolution is {config.data.resolution} and the prior's {model.resolution}; "
-            "make them equal."
-        )
-    if config.data.crop is not None and config.data.crop % model.scale:
-        raise ConfigError(
-            f"data.crop is {config.data.crop}; make it a multiple of {model.scale}, by which task "
-            f"{config.model.task.name!r} enlarges."
-        )
-    load_pretrained(model, config, wanted, pretrained, say)
-    return model.to(memory_format=torch.channels_last) if config.channels_last else model
-
-
-def _is_finished(config: TrainConfig, name: StageName) -> bool:
-    return all(result_path(config.output, one).exists() for one in (*inputs(config, name), name))
+    return make_model(config, wanted, pretrained, logger.debug)
 
 
 def _run(
@@ -162,10 +133,10 @@ def _run(
     if accelerator.is_main_process and not path.exists():
         take_over(name, output, made_by, reuse, say)
     accelerator.wait_for_everyone()
-    is_finished = path.exists()
+    was_finished = path.exists()
     # No process may write the result before all have seen that it is not there.
     accelerator.wait_for_everyone()
-    if is_finished:
+    if was_finished:
         compare(name, read_result(path)[1], made_by, path)
     else:
         finished = _train(name, bench, material, made_by, stop, say)
@@ -183,7 +154,7 @@ def _run(
     if name == "prior" and accelerator.is_main_process:
         # Written once: other trainings know it by its bytes, which safetensors does not repeat.
         prior = prior_file_path(config)
-        if not is_finished or not prior.exists():
+        if not was_finished or not prior.exists():
             write_trained_prior(config, states, record)
         say(f"The prior, for other trainings: {prior}")
 
