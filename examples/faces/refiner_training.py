@@ -191,7 +191,8 @@ def false_alarms(
     """
     found = []
     for i in range(16):
-        scene, faces = scenery.draw_background(192, rng), []
+        faces: list[Face] = []
+        scene = scenery.draw_background(192, rng)
         if i % 2:
             scene, faces = draw_scene(scenery, 192, rng)
         level = torch.from_numpy(spoil(scene, rng)).permute(2, 0, 1).float() / 255
