@@ -120,7 +120,7 @@ def measure_pasted(
     print(f"{head} {'pixels':>7} {'angle':>7} {'false alarms':>13}")
     for low, high in SIZES:
         for degradation in DEGRADATIONS:
-            rng = np.random.default_rng(7)
+            rng = np.random.default_rng([7, low])
             found, errors, pixels, angles, alarms = 0, [], [], [], 0
             for i in range(arguments.count):
                 name = list(photographs)[i % len(photographs)]

@@ -44,7 +44,7 @@ class NetworkFaceFinder:
         weights: what ``python -m examples.faces`` wrote.
     """
 
-    def __init__(self, *, longest: int = 2048, sure: float = 0.5, weights: Path = WEIGHTS) -> None:
+    def __init__(self, *, longest: int = 2048, sure: float = 0.6, weights: Path = WEIGHTS) -> None:
         self.longest = longest
         self.sure = sure
         self.weights = weights
