@@ -129,8 +129,6 @@ class Stage(ABC):
             lr=learning_rate,
             betas=self.settings.betas,
             weight_decay=self.settings.weight_decay,
-            # One kernel for each parameter, or for all of them, instead of a dozen.
-            fused=_can_fuse(accelerator.device) or None,
         )
         if accelerator.device.type == "cuda":
             # Batches of a stage have one size, so it pays to try which convolution is the fastest.
@@ -176,12 +174,6 @@ class Stage(ABC):
         if settings.schedule == "step" and settings.decay_at is not None:
             return warmup * (0.1 if step >= settings.decay_at else 1.0)
         return warmup
-
-
-def _can_fuse(device: torch.device) -> bool:
-    """Whether torch has optimisers in one kernel for a device; for processors from 2.4 on."""
-    release = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    return device.type == "cuda" or (device.type == "cpu" and release >= (2, 4))
 
 
 class SingleLossStage(Stage):
