@@ -120,4 +120,5 @@ def _average_part(accelerator: Accelerator, part: Sequence[nn.Parameter]) -> Non
     mean = accelerator.reduce(torch.cat([gradient.flatten() for gradient in own]), "mean")
     pieces = cast(Tensor, mean).split([p.numel() for p in part])
     for parameter, piece in zip(part, pieces, strict=True):
-        parameter.grad = piece.view_as(parameter).clone(memory_format=torch.preserve_format)
+        # In the parameter's own memory format: optimisers in one kernel take it for granted.
+        parameter.grad = torch.empty_like(parameter).copy_(piece.view_as(parameter))
