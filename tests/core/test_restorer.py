@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -184,6 +186,22 @@ def test_faces_get_what_the_prior_adds_and_nothing_else_does(side: int, scale: i
     rim = side * scale // 6
     assert added[:rim].max() == 0
     assert added[-rim:].max() == 0
+
+
+def test_the_less_sure_a_face_is_the_less_is_added() -> None:
+    x = smooth(3, 60, 60)
+    added = []
+    for score in (0.5, 0.65, 0.8, 0.95, 1.0):
+        finder = functools.partial(with_score, score)
+        out = restorer(Fake(domain="faces"), finder=finder)(x)
+        added.append(float((out.image - out.regression).abs().max()))
+    assert added[0] == 0
+    assert added == sorted(added)
+    assert added[3] == added[4] > 0.05
+
+
+def with_score(score: float, image: Tensor) -> Sequence[Face]:
+    return [replace(face, score=score) for face in face_in_the_middle(image)]
 
 
 def test_the_background_can_be_kept() -> None:
