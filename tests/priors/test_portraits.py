@@ -1,4 +1,5 @@
-"""The shipped model: its file, its card, and that it restores a portrait it has never seen."""
+"""The shipped models: their files, their cards, and what they do to photographs they have never
+seen."""
 
 from __future__ import annotations
 
@@ -11,11 +12,14 @@ from torch import Tensor
 import ugpnet_core as ug
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.evaluation.metrics import psnr
-from ugpnet_core.factory import create_task_at
+from ugpnet_core.factory import create_task, create_task_at
 from ugpnet_core.image import center_square
 from ugpnet_core.model_file import find_model_file, read_card
 
 skimage_data = pytest.importorskip("skimage.data", reason="the sample portrait is scikit-image's")
+
+
+MODELS = ("portraits", "portraits-denoise")
 
 
 @pytest.fixture(scope="module")
@@ -25,27 +29,31 @@ def portrait() -> Tensor:
     return center_square(picture[:, 0:230, 110:340], 128)
 
 
-def test_the_file_is_small_and_describes_itself() -> None:
-    path = find_model_file("portraits-denoise")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_file_is_small_and_describes_itself(name: str) -> None:
+    path = find_model_file(name)
     assert path.stat().st_size <= 12 * 2**20
-    card = read_card("portraits-denoise")
-    assert card.config.task.name == "denoise"
+    card = read_card(name)
     assert set(card.record["stages"]) >= {"restoration", "synthesis", "fusion"}
     assert "SqueezeNet" in card.record["perceptual"]["lpips"]
     assert card.licence
 
 
-def test_the_entry_says_what_the_file_holds() -> None:
-    entry = next(entry for entry in ug.list_models() if entry.name == "portraits-denoise")
-    model = ug.load_model("portraits-denoise")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_entry_says_what_the_file_holds(name: str) -> None:
+    entry = next(entry for entry in ug.list_models() if entry.name == name)
+    model = ug.load_model(name)
+    assert entry.task == model.config.task.name
     assert entry.resolution == model.resolution
     assert entry.parameters == sum(p.numel() for p in model.parameters())
     assert entry.backbone == model.config.backbone.name
     assert entry.prior == model.config.prior.name
+    assert entry.domain == "faces"
 
 
-def test_the_model_card_is_complete() -> None:
-    path = Path(str(find_model_file("portraits-denoise"))).with_name("MODEL_CARD.md")
+@pytest.mark.parametrize("name", MODELS)
+def test_the_model_card_is_complete(name: str) -> None:
+    path = Path(str(find_model_file(name))).with_name(f"{name}.md")
     text = path.read_text(encoding="utf-8").lower()
     for section in ("data", "recipe", "figures", "limits"):
         assert f"## {section}" in text
@@ -65,12 +73,60 @@ def test_a_portrait_is_restored(portrait: Tensor, seed: int) -> None:
     assert after > regression - 1
 
 
-def test_flat_content_does_not_show_the_tiles() -> None:
-    # The generator's texture is anchored to its tile, so single pixels may differ by more than
-    # 1/255 between two layouts of tiles; a seam would show in the local means.
-    flat = torch.full((3, 128, 300), 0.5)
-    spread = ug.Restorer("portraits-denoise", device="cpu")(flat).image
-    dense = ug.Restorer("portraits-denoise", device="cpu", tile=64)(flat).image
-    difference = spread - dense
-    assert difference.abs().mean() <= 1 / 255
-    assert torch.nn.functional.avg_pool2d(difference[None], 16, 4).abs().max() <= 2 / 255
+PHOTOGRAPHS = ("astronaut", "coffee", "chelsea")
+
+
+@pytest.fixture(scope="module")
+def default() -> ug.Restorer:
+    return ug.Restorer("portraits", device="cpu")
+
+
+@pytest.fixture(scope="module", params=PHOTOGRAPHS)
+def photograph(request: pytest.FixtureRequest) -> Tensor:
+    """A whole photograph that no training saw, (3, 256, 256)."""
+    pixels = getattr(skimage_data, request.param)().copy()
+    return center_square(torch.from_numpy(pixels).permute(2, 0, 1).float() / 255, 256)
+
+
+def gain(restored: Tensor, x: Tensor, clean: Tensor) -> float:
+    return (psnr(restored[None], clean[None]) - psnr(x[None], clean[None])).item()
+
+
+def test_a_clean_photograph_stays_as_it_is(default: ug.Restorer, photograph: Tensor) -> None:
+    restored = default(photograph)
+    assert psnr(restored.image[None], photograph[None]).item() > 38
+    assert (255 * (restored.image - photograph).mean((1, 2))).abs().max() < 1
+
+
+@pytest.mark.parametrize(("sigma", "least"), [(0.02, 0.0), (0.04, 2.0), (0.08, 5.0), (0.3, 7.0)])
+def test_noise_is_taken_away(
+    default: ug.Restorer, photograph: Tensor, sigma: float, least: float
+) -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = (photograph + sigma * torch.randn(photograph.shape, generator=rng)).clamp(0, 1)
+    assert gain(default(x).image, x, photograph) > least
+
+
+def test_compression_and_blur_get_no_worse(default: ug.Restorer, photograph: Tensor) -> None:
+    for steps in ([{"jpeg": {"quality": 25}}], [{"blur": {"sigma": 1.5, "kernel_size": 11}}]):
+        task = create_task("composition", steps=steps)
+        x = task(photograph, rng_for(0))
+        assert gain(default(x).image, x, photograph) > -0.05
+
+
+def test_a_grey_photograph_comes_back_grey(default: ug.Restorer, photograph: Tensor) -> None:
+    grey = photograph.mean(0, keepdim=True)
+    noise = 0.08 * torch.randn(grey.shape, generator=torch.Generator().manual_seed(0))
+    x = (grey + noise).clamp(0, 1).repeat(3, 1, 1)
+    restored = default(x).image
+    assert torch.equal(restored[0], restored[1])
+    assert torch.equal(restored[1], restored[2])
+    assert gain(restored, x, grey.repeat(3, 1, 1)) > 4
+
+
+def test_flat_content_does_not_show_the_tiles(default: ug.Restorer) -> None:
+    flat = torch.full((3, 300, 700), 0.5)
+    restored = default(flat).image
+    assert (restored - 0.5).abs().max() <= 1 / 255
+    smaller = ug.Restorer("portraits", device="cpu", tile=192)(flat).image
+    assert (restored - smaller).abs().max() <= 1 / 255
