@@ -56,12 +56,23 @@ def test_following_a_noisy_input_adds_no_noise() -> None:
         assert (followed - clean).abs().max() < 1 / 255
 
 
-def test_clipped_noise_is_not_followed() -> None:
+@pytest.mark.parametrize("level", [0.02, 0.2, 0.38, 0.45, 0.9])
+def test_clipped_noise_is_not_followed(level: float) -> None:
     """Noise at black makes its mean brighter, which is not the photograph's doing."""
-    dark = torch.full((1, 3, 200, 200), 0.02)
-    noisy = (dark + noise(dark, 0.2)).clamp(0, 1)
-    assert noisy.mean() > 0.08
-    assert (follow(dark, noisy, 0.2) - dark).abs().max() < 1 / 255
+    flat = torch.full((1, 3, 200, 200), level)
+    noisy = (flat + noise(flat, 0.2)).clamp(0, 1)
+    if level == 0.02:
+        assert noisy.mean() > 0.08
+    assert (follow(flat, noisy, 0.2) - flat).abs().max() < 1 / 255
+
+
+@pytest.mark.parametrize("sigma", [0.04, 0.08, 0.15])
+def test_following_noisy_photographs_is_no_step_away_from_them(
+    photograph: Tensor, sigma: float
+) -> None:
+    clean = photograph[None]
+    noisy = (clean + noise(clean, sigma)).clamp(0, 1)
+    assert (255 * (follow(clean, noisy, sigma) - clean)).abs().max() < 1 + 10 * sigma
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 30), (5, 4), (300, 17)])

@@ -24,13 +24,14 @@ def follow(image: Tensor, reference: Tensor, noise: float = 0.0, sigma: float = 
     """Move the slowest colours of an image to those of a reference.
 
     What the noise of the reference can explain is left alone: a difference d of the slow colours,
-    in which independent noise has the variance v, counts as d^3 / (d^2 + 4 v).
+    in which independent noise has the variance v, counts as d^3 / (d^2 + 64 v): in corners
+    mirroring makes v four times as large, and only what is far beyond chance shall be moved.
 
     Args:
         image: (N, 3, H, W), float32 in about [0, 1].
         reference: of the same shape, in [0, 1].
-        noise: standard deviation of the reference's noise; pixels that lie nearer to black or
-            white in either image may have been clipped, and are not counted.
+        noise: standard deviation of the reference's noise; pixels of the image that lie nearer to
+            black or white than two of it may have been clipped, and are not counted.
         sigma: of the Gaussian that says how slow, in pixels; less for images under 4 sigma.
 
     Returns:
@@ -39,13 +40,14 @@ def follow(image: Tensor, reference: Tensor, noise: float = 0.0, sigma: float = 
     sigma = min(sigma, max(min(image.shape[-2:]) / 4, 1.0))
     # A pixel at the very end may have been clipped even where there is hardly any noise.
     rim = max(2 * noise, 0.5 / 255)
-    open_ = ((reference > rim) & (reference < 1 - rim) & (image > rim) & (image < 1 - rim)).float()
+    # Of the image alone: choosing by the noisy value would choose noise of one sign.
+    open_ = ((image > rim) & (image < 1 - rim)).float()
     difference = slow((reference - image) * open_, sigma)
     share = slow(open_, sigma)
     # Where hardly a pixel counts, hardly anything is known, and nothing is moved.
     known = difference / share.clamp_min(1e-3) * (share / 0.1).clamp(max=1)
     variance = noise**2 / (4 * math.pi * sigma**2)
-    known = known * known.square() / (known.square() + 4 * variance + 1e-12)
+    known = known * known.square() / (known.square() + 64 * variance + 1e-12)
     return image + _enlarged(known, image)
 
 
