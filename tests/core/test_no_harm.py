@@ -99,6 +99,16 @@ def test_what_a_model_knows() -> None:
     assert max(steps) < 0.1  # smoothly
 
 
+def test_the_prior_adds_where_noise_has_swallowed_something() -> None:
+    one, every, none = Scope(0.25, 0.35), Scope(0.0, 0.3), Scope(0.0, 0.0)
+    for noise_of_one in (0.0, 0.1, 0.3):
+        assert one.prior_share(noise_of_one) == none.prior_share(noise_of_one) == 1
+    shares = [every.prior_share(level / 100) for level in range(40)]
+    assert shares == sorted(shares)
+    assert shares[7] == 0
+    assert shares[30] == pytest.approx(1)
+
+
 def test_the_best_mixture_of_input_and_regression(photograph: Tensor) -> None:
     clean = photograph[None]
     x = clean + noise(clean, 0.05, 1)

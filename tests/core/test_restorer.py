@@ -46,7 +46,7 @@ class Fake(nn.Module):
         scale: int = 1,
         *,
         domain: Literal["", "faces"] = "",
-        task: str = "photo",
+        task: str = "deblur",
         error: float = 0.0,
         tint: float = 0.0,
     ) -> None:

@@ -1,3 +1,3 @@
 """The model that commands use where none is named."""
 
-DEFAULT_MODEL = "portraits-denoise"
+DEFAULT_MODEL = "portraits"

@@ -145,6 +145,8 @@ class Restorer:
         came = resize(x, [side * self.scale for side in x.shape[-2:]])
         if not self.moves_colours:
             regression = follow(regression, came, noise)
+        if self.scope is not None:
+            addition = self.scope.prior_share(noise) * addition
         trust = self._trust(noise, notices)
         if trust < 1:
             share = relied_on(came, regression, noise)

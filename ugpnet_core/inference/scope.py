@@ -37,6 +37,17 @@ class Scope:
             return _smooth((high * LOST - noise) / (high * (LOST - 1)))
         return 1.0
 
+    def prior_share(self, noise: float) -> float:
+        """How much of what the prior adds is wanted at this strength of noise.
+
+        A model of one strength wants all of it. One that knows all strengths from nothing on was
+        shown mostly photographs in which the regression settles everything: there it is nothing up
+        to a quarter of the strongest noise, and all from that on.
+        """
+        if self.weakest > UNSEEN or self.strongest < 2 * UNSEEN:
+            return 1.0
+        return _smooth((noise / self.strongest - 0.25) / 0.75)
+
 
 def scope_of(task: Task) -> Scope:
     """Find out by degrading smooth pictures: the estimate for each is what a photograph degraded
