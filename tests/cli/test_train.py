@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from operator import ge, gt, lt
+from operator import ge, gt, le, lt
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,9 @@ def test_anchors_and_merges_still_work(tmp_path: Path, config_file: Path) -> Non
 # The schema, checked by the rules of JSON Schema that it uses
 
 
+BOUNDS = {"minimum": ge, "maximum": le, "exclusiveMinimum": gt, "exclusiveMaximum": lt}
+
+
 def problems(schema: dict[str, Any], value: Any, root: dict[str, Any], at: str = "") -> list[str]:
     """What is wrong with a value; an unknown keyword is an error, so that none is overlooked."""
     known = {"title", "description", "default", "$defs"}
@@ -163,8 +166,8 @@ def problems(schema: dict[str, Any], value: Any, root: dict[str, Any], at: str =
             found += [] if right else [f"{at}: {word}"]
         elif word in {"enum", "const"}:
             found += [] if value in (rule if word == "enum" else [rule]) else [f"{at}: {word}"]
-        elif word in {"minimum", "exclusiveMinimum", "exclusiveMaximum"}:
-            compare = {"minimum": ge, "exclusiveMinimum": gt, "exclusiveMaximum": lt}[word]
+        elif word in BOUNDS:
+            compare = BOUNDS[word]
             # Such a rule holds for numbers, and says nothing of anything else.
             right = not isinstance(value, (int, float)) or compare(value, rule)
             found += [] if right else [f"{at}: {word}"]
