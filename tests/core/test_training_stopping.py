@@ -264,7 +264,7 @@ for arrange in ((between, "read_material", usr1), (in_step, "prior", 1, term),
                 (between, "write_model", term), None):
     done["signals"].append(train(output / "signals", arrange))
 while not done["minutes"] or done["minutes"][-1]["status"] == 3:
-    done["minutes"].append(train(output / "minutes", (slowly, 0.3), "--minutes", "0.1"))
+    done["minutes"].append(train(output / "minutes", (slowly, 0.7), "--minutes", "0.1"))
 print(json.dumps(done))
 """
 
@@ -323,7 +323,7 @@ def test_signals_stop_every_stage_and_what_lies_between(
 def test_minutes_are_kept_with_the_checkpoint_written(runs: tuple[Path, dict[str, Any]]) -> None:
     folder, done = runs
     *stopped, last = done["minutes"]
-    assert stopped, "all stages were finished within the first 0.1 minutes"
+    assert len(stopped) >= 2
     assert last["status"] == 0
     # "Or so": a step may take longer than any before it, on a machine that is busy.
     assert all(one["written"] is None or one["written"] < 6 + 1 for one in stopped)
