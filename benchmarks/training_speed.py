@@ -41,6 +41,7 @@ from ugpnet_core.losses.contextual import PatchContextualLoss
 from ugpnet_core.losses.perceptual import build_contextual_features, build_lpips
 from ugpnet_core.losses.perceptual_weights import empty_trunk
 from ugpnet_core.networks.ugpnet import build_model
+from ugpnet_core.training.compiling import compile_network
 from ugpnet_core.training.crops import CropPairs, read_crop_photographs
 from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.fusion import FusionStage
@@ -232,8 +233,7 @@ def table(config: TrainConfig, precisions: Sequence[str], seconds: float) -> lis
         rate = convolution_rate(getattr(torch, precision), device)
         print(f"{precision}: convolution at {rate / 1e9:.0f} GFLOP/s", flush=True)
         for stage in stages(now):
-            if now.compile:
-                stage.trained.compile()
+            compile_network(stage.trained, now.compile)
             speed = measure(stage, now, each)
             pairs = training_pairs(stage, now)
             fed, waits = waiting(stage, pairs, each, now.data.workers)

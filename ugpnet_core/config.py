@@ -212,6 +212,12 @@ class StageConfig(Strict):
     decay_at: int | None = Field(default=None, description="step schedule: times 0.1 from here")
     ema: float | None = Field(default=None, gt=0, lt=1, description="decay of averaged weights")
     clip_gradient: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="end the stage after so many minutes, whatever its iterations: for a machine "
+        "whose speed is not known before; a cosine schedule then follows the time",
+    )
 
     @model_validator(mode="after")
     def _step_needs_a_place(self) -> StageConfig:
@@ -357,10 +363,11 @@ class TrainConfig(Strict):
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     channels_last: bool = True
-    compile: bool = Field(
+    compile: bool | Literal["blocks"] = Field(
         default=False,
         description="torch.compile the network that a stage makes (not D: its R1 penalty needs "
-        "second derivatives, which compiled networks do not have)",
+        "second derivatives, which compiled networks do not have); blocks: only what repeats in "
+        "it, which takes a fraction of the time to compile",
     )
     threads: Positive | None = Field(default=None, description="CPU threads (default: all)")
     log_every: Positive = 50

@@ -20,7 +20,7 @@ from ugpnet_core.training.display import Display
 from ugpnet_core.training.divergence import check_losses, check_weights
 from ugpnet_core.training.fingerprint import Fingerprint
 from ugpnet_core.training.plan import steps_before
-from ugpnet_core.training.processes import mean_losses
+from ugpnet_core.training.processes import any_process, mean_losses
 from ugpnet_core.training.progress import Best, Progress, begun
 from ugpnet_core.training.stage import Losses, Stage
 from ugpnet_core.training.stopping import Stop, Stopped
@@ -98,15 +98,19 @@ class _Run:
         self.sums: Losses = {}
         self.since, self.since_step = time.monotonic(), progress.done
         self.waited = 0.0  # for data, in seconds
+        # From when on a stage of so many minutes is paced: its first step.
+        self.pace = progress.began if progress.done else None
+        self.is_over = self._is_last()
 
     def train(self, pairs: Dataset[Pair]) -> None:
         """Make all steps that are missing."""
-        progress, last = self.progress, self.settings.iterations
+        progress = self.progress
         self.watch.check()
         if not progress.is_looked_at:
             self._look()
-        with closing(self._batches(pairs, progress.done, last)) as batches:
-            while progress.done < last:
+        left = self._batches(pairs, progress.done, self.settings.iterations)
+        with closing(left) as batches:
+            while not self.is_over:
                 self._step(batches)
                 self.watch.check()
                 self._look()
@@ -124,8 +128,8 @@ class _Run:
             psnr = validate(stage, chosen, self.validation, self.watch.check)
         states["network"] = _copy(chosen.state_dict())
         record = {
-            "iterations": self.settings.iterations,
-            "images": self.settings.iterations * self.images_per_step,
+            "iterations": self.progress.done,
+            "images": self.progress.done * self.images_per_step,
             "minutes": round((time.monotonic() - self.progress.began) / 60, 1),
             "kept": f"iteration {best.step}" if keep_best else "last",
             **({"validation_psnr": round(psnr, 3)} if psnr is not None else {}),
@@ -148,7 +152,7 @@ class _Run:
         stage, progress = self.stage, self.progress
         step = progress.done
         _seed(stage, "step", step)
-        _set_learning_rates(stage, step)
+        _set_learning_rates(stage, stage.learning_rate_factor(step, self._spent()))
         asked = time.monotonic()
         pairs = [next(batches) for _ in range(self.settings.accumulate)]
         self.waited += time.monotonic() - asked
@@ -160,9 +164,29 @@ class _Run:
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         progress.done, progress.is_looked_at = step + 1, False
+        self.pace = self.pace or time.monotonic()
+        self.is_over = self._is_last()
         self.display.step(progress.done)
         if progress.done % self.config.log_every == 0:
             self._show_losses()
+
+    def _is_last(self) -> bool:
+        """Whether all iterations are made, or the stage's minutes are over; for all processes."""
+        if self.progress.done >= self.settings.iterations:
+            return True
+        if self.settings.minutes is None or not self.progress.done:
+            return False
+        return any_process(self.accelerator, time.monotonic() >= self._end())
+
+    def _end(self) -> float:
+        return self.progress.began + 60 * (self.settings.minutes or 0)
+
+    def _spent(self) -> float:
+        """The part of the stage's minutes that is over, counted from the first step on, which may
+        take long: kernels are chosen and compiled in it."""
+        if self.settings.minutes is None or self.pace is None:
+            return 0.0
+        return (time.monotonic() - self.pace) / max(self._end() - self.pace, 1e-9)
 
     def _show_losses(self) -> None:
         now, done = time.monotonic(), self.progress.done
@@ -178,7 +202,7 @@ class _Run:
         """Validate, measure, draw samples and write a checkpoint, each where it is time to."""
         stage, config, progress, say = self.stage, self.config, self.progress, self.display.say
         done, chosen = progress.done, progress.chosen
-        last = done == self.settings.iterations
+        last = self.is_over
         to_validate = done % config.validate_every == 0 or last
         to_save = done % config.checkpoint_every == 0 or last
         _seed(stage, "look", done)
@@ -214,7 +238,7 @@ class _Run:
         stage, chosen = self.stage, self.progress.chosen
         if not following(chosen):
             return 0
-        updates = min(max(STATISTICS_IMAGES // self.images_per_step, 1), self.settings.iterations)
+        updates = min(max(STATISTICS_IMAGES // self.images_per_step, 1), self.progress.done)
         _seed(stage, "statistics", self.accelerator.process_index)
 
         def send(pair: Pair) -> None:
@@ -249,8 +273,7 @@ def _seed(stage: Stage, what: str, number: int) -> None:
     torch.manual_seed(int(rng.integers(2**62)))
 
 
-def _set_learning_rates(stage: Stage, step: int) -> None:
-    factor = stage.learning_rate_factor(step)
+def _set_learning_rates(stage: Stage, factor: float) -> None:
     for optimizer, rate in stage.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = rate * factor

@@ -72,8 +72,11 @@ def read_restoration(path: Path, resolution: int) -> Restoration:
 
 
 class MixedPairs(Dataset[MixedPair]):
-    """The samples of a stage, each degraded by one of several tasks: which one is drawn from (seed,
-    stage, number of the sample) alone, with equal chances.
+    """The samples of a stage, each degraded by one of several tasks: of as many samples in a row as
+    there are tasks each has another one, in an order drawn from (seed, stage, number of the row).
+
+    Where a batch is a multiple of the tasks, all have the same part of it, so that what each of
+    their networks gets has one size, for which a GPU's kernels are chosen once.
 
     Args:
         pairs: the same samples as each task degrades them.
@@ -84,9 +87,9 @@ class MixedPairs(Dataset[MixedPair]):
 
     def __getitem__(self, index: int) -> MixedPair:
         """Sample ``index``; a smaller degraded image lies at the upper left, in zeros."""
-        first = self.pairs[0]
-        rng = rng_for(first.seed, first.stage, "restoration", index)
-        source = int(rng.integers(len(self.pairs)))
+        first, (row, place) = self.pairs[0], divmod(index, len(self.pairs))
+        order = rng_for(first.seed, first.stage, "restoration", row).permutation(len(self.pairs))
+        source = int(order[place])
         clean, degraded = self.pairs[source][index]
         missing = clean.shape[-1] - degraded.shape[-1]
         return MixedPair(clean, F.pad(degraded, (0, missing, 0, missing)), torch.tensor(source))

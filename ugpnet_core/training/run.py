@@ -18,6 +18,7 @@ from ugpnet_core.training.checkpoint import (
     result_path,
     write_result,
 )
+from ugpnet_core.training.compiling import compile_network
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.making import make_model, make_pairs, make_stage
@@ -179,8 +180,7 @@ def _train(
         return Finished(states, {"iterations": 0, "images": 0, "kept": "the pretrained weights"})
     torch.manual_seed(config.seed)
     stage = make_stage(name, bench, material, say)
-    if config.compile:
-        stage.trained.compile()
+    compile_network(stage.trained, config.compile)
     pairs = make_pairs(name, bench, material)
     finished = run_stage(stage, pairs, material.validation, made_by, stop)
     stage.release()

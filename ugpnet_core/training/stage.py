@@ -164,12 +164,16 @@ class Stage(ABC):
             rng = rng_for(self.bench.config.seed, self.name, "step", step, process)
             torch.manual_seed(int(rng.integers(2**62)))
 
-    def learning_rate_factor(self, step: int) -> float:
-        """The schedule: what the learning rates are multiplied with at a step."""
+    def learning_rate_factor(self, step: int, spent: float = 0.0) -> float:
+        """The schedule: what the learning rates are multiplied with at a step.
+
+        Args:
+            spent: the part of the stage's minutes that is over, where it has such a limit.
+        """
         settings = self.settings
         warmup = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
         if settings.schedule == "cosine":
-            progress = step / settings.iterations
+            progress = min(max(step / settings.iterations, spent), 1.0)
             return warmup * (1 + math.cos(math.pi * progress)) / 2
         if settings.schedule == "step" and settings.decay_at is not None:
             return warmup * (0.1 if step >= settings.decay_at else 1.0)
