@@ -139,6 +139,59 @@ def test_learning_rates_follow_their_schedule(
     assert stage.rates == pytest.approx([0.5 * factor for factor in expected])
 
 
+def test_minutes_end_a_stage_and_pace_a_cosine(
+    training_config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock goes on 10 seconds in each step; the first takes a minute longer."""
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    class Slow(KeepsLast):
+        def update(self, batches: Sequence[Pair], step: int) -> Losses:
+            now[0] += 70.0 if step == 0 else 10.0
+            return super().update(batches, step)
+
+    limited = settings(100, schedule="cosine", minutes=3)
+    stage = Slow(training_config(restoration=limited, validate_every=1000), [0.1] * 100)
+    finished = run(stage)
+    # 70 s, then eleven steps until the 180 s are over.
+    assert finished.record["iterations"] == finished.record["images"] == 12
+    assert finished.record["validation_psnr"] == pytest.approx(20.0, abs=0.01)
+    parts = [0.0, *(step / 11 for step in range(11))]
+    expected = [0.5 * (1 + math.cos(math.pi * part)) / 2 for part in parts]
+    assert stage.rates == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_stage_of_minutes_that_goes_on_keeps_its_time(
+    training_config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+
+    class Broken(Exception):
+        pass
+
+    class Slow(KeepsLast):
+        fails_at = -1
+
+        def update(self, batches: Sequence[Pair], step: int) -> Losses:
+            if step == self.fails_at:
+                raise Broken
+            now[0] += 10.0
+            return super().update(batches, step)
+
+    limited = settings(100, schedule="cosine", minutes=2)
+    config = training_config(restoration=limited, checkpoint_every=1, validate_every=1000)
+    stage = Slow(config, [0.1] * 100)
+    stage.fails_at = 6
+    with pytest.raises(Broken):
+        run(stage)
+    now[0] += 5000.0  # between the two runs
+    again = Slow(config, [0.1] * 100)
+    assert run(again).record["iterations"] == 12
+    assert again.rates[0] == pytest.approx(0.25)  # half of the time was over
+
+
 def test_a_step_sees_its_own_samples_and_random_numbers(
     training_config: Callable[..., TrainConfig],
 ) -> None:

@@ -168,13 +168,13 @@ def test_a_synthesis_module_of_another_encoder_is_refused(
 
 def test_the_shipped_model_starts_the_synthesis_stage_of_the_next_one(tmp_path: Path) -> None:
     pytest.importorskip("ugpnet_priors.portraits")
-    shipped = ROOT / "ugpnet_priors" / "portraits" / "portraits-denoise.safetensors"
+    shipped = ROOT / "ugpnet_priors" / "portraits" / "portraits.safetensors"
     example = ROOT / "examples" / "configs" / "portraits" / "portraits.yaml"
     config = read_config(example, [f"synthesis.weights={shipped}", f"output={tmp_path}"])
     config, prior = read_pretrained_prior(config)
     model = build_model(config.model)
     assert load_synthesis(model, shipped, prior) == "whole module"
-    x = torch.rand(1, 3, 128, 128)
+    x = torch.rand(1, 3, model.resolution, model.resolution)
     with torch.no_grad():
         images = [one.synthesis.eval()(x).image for one in (model, load_model(shipped))]
     assert torch.equal(*images)

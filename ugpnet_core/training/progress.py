@@ -47,7 +47,7 @@ class Progress:
     is_looked_at: bool = True
     saved: int | None = None
     best: Best = field(default_factory=Best)
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
 
     @property
     def chosen(self) -> nn.Module:
