@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.plain_stylegan2 import plain_layers
-from ugpnet_core.factory import create_discriminator, create_prior
 from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from ugpnet_core.model_files.prior import create_discriminator, create_prior
 
 
 def seconds(run: Callable[[], None]) -> float:

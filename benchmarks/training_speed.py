@@ -35,6 +35,7 @@ from torch.utils.data import Dataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from ugpnet_core.config import PerceptualConfig, TrainConfig
+from ugpnet_core.config_files import apply_override, read_sections
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import write_image
 from ugpnet_core.losses.contextual import PatchContextualLoss
@@ -47,7 +48,6 @@ from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.photographs import read_photographs
 from ugpnet_core.training.restoration import RestorationStage
-from ugpnet_core.training.settings import apply_override, read_sections
 from ugpnet_core.training.stage import Bench, Stage
 from ugpnet_core.training.synthesis import SynthesisStage
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from ugpnet_core.checkpoints.state_dict import load_weights, write_safetensors
 from ugpnet_core.networks.ugpnet import UGPNet
-from ugpnet_core.weights import load_weights, write_safetensors
 
 
 class YourNetwork(nn.Module):

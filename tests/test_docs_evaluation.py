@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from ugpnet_core.cli import main
-from ugpnet_core.evaluation.settings import SOURCES, CompareConfig, MethodConfig
 from ugpnet_core.image import write_image
+from ugpnet_core.studies.settings import SOURCES, CompareConfig, MethodConfig
 
 TEXT = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, flags=re.M | re.S)

@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from ugpnet_core import cli
-from ugpnet_core.ablation.settings import AblationConfig
-from ugpnet_core.ablation.studies import STUDIES
 from ugpnet_core.image import write_image
+from ugpnet_core.studies.ablation.settings import AblationConfig
+from ugpnet_core.studies.ablation.studies import STUDIES
 
 TEXT = (Path(__file__).parents[1] / "docs" / "studies.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, flags=re.M | re.S)

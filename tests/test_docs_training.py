@@ -14,7 +14,7 @@ import yaml
 from ugpnet_core import cli
 from ugpnet_core.config import CropSource, DataConfig, ModelConfig, RestorationStageConfig
 from ugpnet_core.image import write_image
-from ugpnet_core.model_file import load_model
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.training.checkpoint import read_result
 
 ROOT = Path(__file__).parents[1]

@@ -13,11 +13,11 @@ import torch
 import yaml
 
 import ugpnet_core as ug
-from ugpnet_core.ablation.settings import AblationConfig
 from ugpnet_core.cli import main
-from ugpnet_core.evaluation.settings import CompareConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.plugins import BackboneEntry
+from ugpnet_core.studies.ablation.settings import AblationConfig
+from ugpnet_core.studies.settings import CompareConfig
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

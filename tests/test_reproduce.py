@@ -18,11 +18,11 @@ from examples.reproduce import plan
 from examples.reproduce.document import write_document
 from examples.reproduce.steps import run_side_by_side
 from examples.reproduce.tables import QUALITY, read_rows
-from ugpnet_core.ablation.arms import chosen_arms, make_arms
-from ugpnet_core.ablation.settings import read_ablation
-from ugpnet_core.evaluation.settings import CompareConfig
+from ugpnet_core.config_files import read_config
 from ugpnet_core.image import write_image
-from ugpnet_core.training.settings import read_config
+from ugpnet_core.studies.ablation.arms import chosen_arms, make_arms
+from ugpnet_core.studies.ablation.settings import read_ablation
+from ugpnet_core.studies.settings import CompareConfig
 
 PLACE = plan.Place(Path("data"), Path("natural"), Path("squeezenet.safetensors"), Path("runs"))
 

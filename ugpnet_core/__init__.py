@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ugpnet_core.moved import redirect
+
 if TYPE_CHECKING:
     from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig, TrainConfig
     from ugpnet_core.degradations import degrade
@@ -23,14 +25,18 @@ if TYPE_CHECKING:
         UnknownNameError,
         WeightsError,
     )
-    from ugpnet_core.factory import create_backbone, create_prior, create_task
+    from ugpnet_core.evaluation.evaluate import evaluate
+    from ugpnet_core.factory import create_backbone, create_task
+    from ugpnet_core.image import read_image, write_image
     from ugpnet_core.inference.restored import Restored
     from ugpnet_core.inference.restorer import Restorer
-    from ugpnet_core.model_file import load_model, save_model
-    from ugpnet_core.networks.ugpnet import build_model
-    from ugpnet_core.networks.wrapping import wrap_backbone
+    from ugpnet_core.model_files.model import load_model, save_model
+    from ugpnet_core.model_files.prior import create_prior
+    from ugpnet_core.networks.ugpnet import UGPNet, build_model
     from ugpnet_core.plugins import list_backbones, list_models, list_priors, list_tasks
     from ugpnet_core.protocols import UGPNetOutput
+    from ugpnet_core.training.run import train
+    from ugpnet_core.wrapping.wrapper import wrap_backbone
 
     __version__: str
 
@@ -47,6 +53,7 @@ __all__ = [
     "TaskConfig",
     "TrainConfig",
     "TrainingError",
+    "UGPNet",
     "UGPNetError",
     "UGPNetOutput",
     "UnknownNameError",
@@ -57,13 +64,17 @@ __all__ = [
     "create_prior",
     "create_task",
     "degrade",
+    "evaluate",
     "list_backbones",
     "list_models",
     "list_priors",
     "list_tasks",
     "load_model",
+    "read_image",
     "save_model",
+    "train",
     "wrap_backbone",
+    "write_image",
 ]
 
 _HOMES = {
@@ -80,15 +91,21 @@ _HOMES = {
         "UnknownNameError",
         "WeightsError",
     ),
-    "ugpnet_core.factory": ("create_backbone", "create_prior", "create_task"),
+    "ugpnet_core.factory": ("create_backbone", "create_task"),
+    "ugpnet_core.model_files.prior": ("create_prior",),
     "ugpnet_core.inference.restored": ("Restored",),
     "ugpnet_core.inference.restorer": ("Restorer",),
-    "ugpnet_core.model_file": ("load_model", "save_model"),
-    "ugpnet_core.networks.ugpnet": ("build_model",),
-    "ugpnet_core.networks.wrapping": ("wrap_backbone",),
+    "ugpnet_core.model_files.model": ("load_model", "save_model"),
+    "ugpnet_core.evaluation.evaluate": ("evaluate",),
+    "ugpnet_core.image": ("read_image", "write_image"),
+    "ugpnet_core.networks.ugpnet": ("UGPNet", "build_model"),
+    "ugpnet_core.training.run": ("train",),
+    "ugpnet_core.wrapping.wrapper": ("wrap_backbone",),
     "ugpnet_core.plugins": ("list_backbones", "list_models", "list_priors", "list_tasks"),
     "ugpnet_core.protocols": ("UGPNetOutput",),
 }
+redirect()
+
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 

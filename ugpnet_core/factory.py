@@ -1,13 +1,16 @@
-"""Make what the plugins' entries describe: backbones, priors, discriminators and tasks."""
+"""Make what the plugins' entries describe: backbones, priors, discriminators and tasks.
+
+Priors and discriminators with weights out of files are made in
+:mod:`ugpnet_core.model_files.prior`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ugpnet_core.config import TaskConfig
-from ugpnet_core.errors import PluginError, UGPNetError, WeightsError
+from ugpnet_core.errors import PluginError, UGPNetError
 from ugpnet_core.plugins import (
     BackboneEntry,
     Installed,
@@ -21,9 +24,7 @@ from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.protocols import Backbone, Prior, Task
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from ugpnet_core.prior_weights import PriorWeights
+    from torch import nn
 
 
 def create_backbone(
@@ -47,31 +48,11 @@ def create_backbone(
             f"The factory of backbone {name!r} returned {type(backbone).__name__}, which lacks "
             "what ugpnet_core.protocols.Backbone asks for."
         )
-    _load(backbone, weights)
+    if weights is not None:
+        from ugpnet_core.checkpoints.state_dict import load_weights
+
+        load_weights(cast("nn.Module", backbone), weights)
     return backbone
-
-
-def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **options: Any) -> Prior:
-    """Make a prior's generator by name; arguments and errors as :func:`create_backbone`.
-
-    ``weights`` may also be a prior file (see ``ugpnet convert``) or a published checkpoint in a
-    layout that the prior's reader knows. Options that such a file determines may be left out; one
-    that contradicts the file is a ConfigError. Where none are given, a prior that has weights of
-    its own (the entry's ``file``) gets those; they may be downloaded.
-    """
-    installed = find(PriorEntry, name)
-    if weights is None and installed.entry.file is not None:
-        from ugpnet_core.downloads import find_weights
-
-        weights = find_weights(installed)
-    stored, options = _stored_prior(name, weights, options)
-    if stored is not None:
-        from ugpnet_core.prior_file import check_weights
-
-        check_weights(name, stored, str(weights))
-    prior = make_prior(name, **options)
-    _load(prior, weights, None if stored is None else stored.generator)
-    return prior
 
 
 def make_prior(name: str, **options: Any) -> Prior:
@@ -88,17 +69,12 @@ def make_prior(name: str, **options: Any) -> Prior:
     return prior
 
 
-def create_discriminator(
-    name: str, *, weights: str | PathLike[str] | None = None, **options: Any
-) -> nn.Module:
-    """Make the discriminator that fits a prior with these options (N, 3, r, r) -> (N, 1).
-
-    Args:
-        weights: as for :func:`create_prior`; a file that holds a discriminator.
+def make_discriminator(name: str, **options: Any) -> nn.Module:
+    """Make the discriminator that fits a prior with these options (N, 3, r, r) -> (N, 1), with new
+    random weights.
 
     Raises:
         PluginError: the prior has none, so it cannot be trained with an adversarial loss.
-        WeightsError: the file does not fit, or holds no discriminator.
     """
     installed = find(PriorEntry, name)
     if installed.entry.discriminator is None:
@@ -106,11 +82,7 @@ def create_discriminator(
             f"Prior {name!r} brings no discriminator; set adversarial_weight to 0 or choose "
             "another prior."
         )
-    stored, options = _stored_prior(name, weights, options)
-    if stored is not None and stored.discriminator is None:
-        raise WeightsError(f"{weights} holds no discriminator; give a file that has one.")
     discriminator: nn.Module = _make(installed, options, installed.entry.discriminator)
-    _load(discriminator, weights, None if stored is None else stored.discriminator)
     return discriminator
 
 
@@ -150,33 +122,3 @@ def _make(
             f"{factory or entry.factory!r} of {installed.distribution} failed to make "
             f"{entry.name!r} ({describe_error(error)}); choose other options, or tell its author."
         ) from error
-
-
-def _stored_prior(
-    name: str, weights: str | PathLike[str] | None, options: dict[str, Any]
-) -> tuple[PriorWeights | None, dict[str, Any]]:
-    """What a file holds, where it tells more than tensors, and the options joined with its own."""
-    if weights is None:
-        return None, options
-    from ugpnet_core.prior_file import joined_options, read_prior
-
-    stored = read_prior(weights, name)
-    if stored is None:
-        return None, options
-    return stored, joined_options(name, options, stored, weights)
-
-
-def _load(
-    network: Any,
-    weights: str | PathLike[str] | None,
-    tensors: Mapping[str, Tensor] | None = None,
-) -> None:
-    """Read weights into a network; ``tensors`` where they were read from the file already."""
-    if weights is None:
-        return
-    from ugpnet_core.weights import fit, load_weights
-
-    if tensors is None:
-        load_weights(network, weights)
-    else:
-        fit(network, tensors, str(weights))

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 from examples.gpu_slice.archive import digest
+from ugpnet_core.checkpoints.state_dict import write_beside
 from ugpnet_core.training.checkpoint import read_checkpoint, read_result, write_checkpoint
 from ugpnet_core.training.fingerprint import Fingerprint
-from ugpnet_core.weights import write_beside
 
 CONTENT = "content of "
 

@@ -17,9 +17,9 @@ from examples.gpu_slice.archive import MIB, Item, SliceError, digest, write_tar
 from examples.gpu_slice.moved import move_checkpoint, move_result, translator
 from examples.gpu_slice.photographs import Settings, pack_folder
 from examples.gpu_slice.places import RUNS, Training, fingerprints, plan_trainings, vocabulary
+from ugpnet_core.config_files import read_config
 from ugpnet_core.plugins import BackboneEntry, PriorEntry, find
 from ugpnet_core.training.checkpoint import checkpoint_path, result_path
-from ugpnet_core.training.settings import read_config
 
 PACK = "pack.tar"
 MANIFEST = "manifest.json"

@@ -85,8 +85,8 @@ def _introduction(place: plan.Place, record: dict[str, Any]) -> list[str]:
 
 def _minutes(place: plan.Place) -> list[str]:
     """How long the stages took, from the records inside the model files."""
-    from ugpnet_core.model_file import read_card
-    from ugpnet_core.prior_file import read_prior
+    from ugpnet_core.model_files.model import read_card
+    from ugpnet_core.model_files.prior import read_prior
 
     cells = [["training", "restoration", "synthesis", "fusion", "validation PSNR of x_reg, x_hat"]]
     for task, backbones in plan.TASKS.items():

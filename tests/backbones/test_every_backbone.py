@@ -1,7 +1,7 @@
 """What is asked of each backbone in ``ugpnet_backbones/`` alike: that its entry and its presets
 tell the truth, that listing it is cheap, and that it reads published checkpoints.
 
-A new backbone needs small options here, and a signature in ``ugpnet_core.weights``.
+A new backbone needs small options here, and a signature in ``ugpnet_core.checkpoints.state_dict``.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.plugins import BackboneEntry, registry, resolve
 from ugpnet_core.protocols import Backbone
-from ugpnet_core.recognition import recognise
 
 State = dict[str, Tensor]
 

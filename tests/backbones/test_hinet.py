@@ -12,10 +12,10 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_backbones.hinet.network import HINet
+from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.networks.restoration import restoration_module
 from ugpnet_core.protocols import SupervisedBackbone
-from ugpnet_core.weights import fit
 
 State = dict[str, Tensor]
 

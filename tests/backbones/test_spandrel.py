@@ -27,8 +27,8 @@ from ugpnet_backbones.spandrel.architectures import build, networks, registry
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError, DependencyError, PluginError, WeightsError
 from ugpnet_core.networks.ugpnet import build_model
-from ugpnet_core.networks.wrapping import WrappedBackbone
 from ugpnet_core.protocols import Backbone
+from ugpnet_core.wrapping.wrapper import WrappedBackbone
 
 WINDOWS = {"depths": [2, 2], "num_heads": [2, 2], "window_size": 8, "img_size": 64}
 # Architecture: arguments, kinds, channels of a direct backbone, and what images must be

@@ -17,9 +17,9 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_backbones.timm_unet.network import TimmUNet
+from ugpnet_core.checkpoints.state_dict import load_weights
 from ugpnet_core.errors import ConfigError, SizeError, WeightsError
 from ugpnet_core.protocols import Backbone
-from ugpnet_core.weights import load_weights
 
 THIN = [4, 4, 4, 4, 5]
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from ugpnet_core import cli
-from ugpnet_core.ablation import train as ablation_train
-from ugpnet_core.ablation.arms import make_arms
-from ugpnet_core.ablation.settings import read_ablation
-from ugpnet_core.training.settings import read_config
+from ugpnet_core.config_files import read_config
+from ugpnet_core.studies.ablation import train as ablation_train
+from ugpnet_core.studies.ablation.arms import make_arms
+from ugpnet_core.studies.ablation.settings import read_ablation
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "configs"
 

@@ -13,9 +13,9 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 import ugpnet_core as ug
-from ugpnet_core import cli, weights
-from ugpnet_core.factory import create_discriminator
-from ugpnet_core.prior_file import read_prior
+from ugpnet_core import cli
+from ugpnet_core.checkpoints import state_dict as weights
+from ugpnet_core.model_files.prior import create_discriminator, read_prior
 
 State = dict[str, Tensor]
 OPTIONS: dict[str, Any] = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 64}

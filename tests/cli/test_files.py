@@ -14,7 +14,7 @@ from ugpnet_core.degradations.tasks import Denoise
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.check import checked
 from ugpnet_core.inference.restorer import Restorer
-from ugpnet_core.model_file import load_model, save_model
+from ugpnet_core.model_files.model import load_model, save_model
 from ugpnet_core.networks.ugpnet import build_model
 
 

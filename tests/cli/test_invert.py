@@ -14,11 +14,11 @@ from torch import nn
 import ugpnet_core as ug
 from ugpnet_core.cli import main
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.evaluation.metrics import psnr
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.inversion import Inverter
 from ugpnet_core.inference.prior_source import PriorSource, open_prior
 from ugpnet_core.losses.perceptual import build_lpips, perceptual_config
+from ugpnet_core.metrics.pixel import psnr
 from ugpnet_core.networks.synthesis import SynthesisModule
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 

@@ -15,8 +15,8 @@ from ugpnet_core.cli import main
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import read_image
 from ugpnet_core.inference.sampling import MEAN_CODES, code_generator, mean_style, sample
-from ugpnet_core.prior_file import write_prior
-from ugpnet_core.prior_weights import PriorWeights
+from ugpnet_core.model_files.prior import write_prior
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.protocols import TrainablePrior
 from ugpnet_core.training.run import train
 

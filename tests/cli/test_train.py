@@ -13,9 +13,9 @@ import yaml
 
 from ugpnet_core import cli
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.config_files import config_schema, read_config
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.training import run
-from ugpnet_core.training.settings import config_schema, read_config
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "configs"
 # Others are of ugpnet compare and ugpnet ablate.

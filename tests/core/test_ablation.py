@@ -12,13 +12,13 @@ import pytest
 import torch
 import yaml
 
-from ugpnet_core.ablation.arms import Arm, chosen_arms, make_arms
-from ugpnet_core.ablation.settings import AblationConfig, read_ablation
-from ugpnet_core.ablation.train import check_arms, train_arms, unfinished
 from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
-from ugpnet_core.model_file import load_model
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.plugins import lookup as lookup_module
 from ugpnet_core.plugins import registry
+from ugpnet_core.studies.ablation.arms import Arm, chosen_arms, make_arms
+from ugpnet_core.studies.ablation.settings import AblationConfig, read_ablation
+from ugpnet_core.studies.ablation.train import check_arms, train_arms, unfinished
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.run import train
 

@@ -20,10 +20,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ugpnet_core.checkpoint_content import read_checkpoint_file
+from ugpnet_core.checkpoints.file import read_checkpoint_file
+from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.prior_file import read_prior
-from ugpnet_core.weights import read_tensors
+from ugpnet_core.model_files.prior import read_prior
 
 # --- harm ---------------------------------------------------------------------------------------
 
@@ -280,8 +280,9 @@ MEASURE = """
 import resource, sys
 import ugpnet_core as ug
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.weights import read_tensors
-import ugpnet_core.prior_file, ugpnet_priors.stylegan2.reader, ugpnet_priors.stylegan2.generator
+from ugpnet_core.checkpoints.state_dict import read_tensors
+import ugpnet_core.model_files.prior
+import ugpnet_priors.stylegan2.reader, ugpnet_priors.stylegan2.generator
 small = {"resolution": 16, "narrow": 0.01, "style_dim": 4}
 ug.create_prior("stylegan2", **small)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

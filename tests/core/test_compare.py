@@ -12,15 +12,15 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core.config import ModelConfig
+from ugpnet_core.config_files import validated
 from ugpnet_core.errors import ConfigError, ImageError, WeightsError
-from ugpnet_core.evaluation.compare import compare
 from ugpnet_core.evaluation.foreign import ForeignNetwork
 from ugpnet_core.evaluation.results import Comparison, Evaluation
-from ugpnet_core.evaluation.settings import CompareConfig
 from ugpnet_core.image import read_image, resize, write_image
-from ugpnet_core.model_file import save_model
+from ugpnet_core.model_files.model import save_model
 from ugpnet_core.networks.ugpnet import build_model
-from ugpnet_core.training.settings import validated
+from ugpnet_core.studies.compare import compare
+from ugpnet_core.studies.settings import CompareConfig
 
 SMALL_NAFNET: dict[str, Any] = {
     "width": 4,

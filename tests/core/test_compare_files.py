@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from ugpnet_core.cli import main
-from ugpnet_core.evaluation.latex import in_latex, latex
 from ugpnet_core.evaluation.results import (
     Comparison,
     Cost,
@@ -23,11 +22,12 @@ from ugpnet_core.evaluation.results import (
     ImageResult,
     MethodKind,
     MethodResult,
-    Metric,
 )
-from ugpnet_core.evaluation.table_files import write_comparison
-from ugpnet_core.evaluation.tables import best, markdown
 from ugpnet_core.image import read_image
+from ugpnet_core.metrics.metric import Metric
+from ugpnet_core.reports.latex import in_latex, latex
+from ugpnet_core.reports.table_files import write_comparison
+from ugpnet_core.reports.tables import best, markdown
 
 PSNR = Metric("psnr", "PSNR (dB)", "higher", 2)
 FD = Metric("frechet", "FD_x", "lower", 1, per_image=False)

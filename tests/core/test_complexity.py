@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import ugpnet_core as ug
 from ugpnet_core.errors import PluginError, SizeError
-from ugpnet_core.networks.complexity import (
+from ugpnet_core.metrics.complexity import (
     Measured,
     backbone_macs,
     count_parameters,

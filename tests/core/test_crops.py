@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.errors import SizeError
-from ugpnet_core.evaluation.crops import FRAME_COLOUR, comparison_figure, comparison_sheet
-from ugpnet_core.evaluation.insets import Inset, choose_inset, inset_side
 from ugpnet_core.image.lettering import lettering
 from ugpnet_core.inference.sheet import side_by_side
+from ugpnet_core.reports.crops import FRAME_COLOUR, comparison_figure, comparison_sheet
+from ugpnet_core.reports.insets import Inset, choose_inset, inset_side
 
 
 def _random(*size: int, seed: int = 0) -> Tensor:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core.degradations.blur import gaussian_kernel
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.degradations.steps import Blur, Downsample
 from ugpnet_core.degradations.tasks import Blind
 from ugpnet_core.errors import ConfigError
+from ugpnet_core.seeding import rng_for
 
 # As in the configuration that GFPGAN was published with.
 PUBLISHED: dict[str, Any] = {

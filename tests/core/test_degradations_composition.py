@@ -16,13 +16,13 @@ import ugpnet_core as ug
 from ugpnet_core.cli import main
 from ugpnet_core.config import ModelConfig, TaskConfig, TrainConfig
 from ugpnet_core.degradations.pairing import pair
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task, create_task_at
 from ugpnet_core.image import read_image, write_image
-from ugpnet_core.model_file import load_model, save_model
+from ugpnet_core.model_files.model import load_model, save_model
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.protocols import Task
+from ugpnet_core.seeding import rng_for
 
 
 def photograph(*size: int) -> Tensor:

@@ -23,8 +23,8 @@ from ugpnet_core.degradations.kernels import (
     kernel_set,
 )
 from ugpnet_core.degradations.motion import Deblur
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError, WeightsError
+from ugpnet_core.seeding import rng_for
 
 SIZES = [3, 17, 51, 71]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ugpnet_core.degradations.noise import field_noise, poisson, poisson_gaussian
-from ugpnet_core.degradations.seeding import rng_for
+from ugpnet_core.seeding import rng_for
 
 
 class Moments(NamedTuple):

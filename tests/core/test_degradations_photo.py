@@ -13,10 +13,10 @@ from torch import Tensor
 import ugpnet_core as ug
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.degradations.photo import Photo
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.protocols import PairingTask
+from ugpnet_core.seeding import rng_for
 
 NOTHING: dict[str, Any] = dict.fromkeys(("grey", "blur", "rescale", "noise", "jpeg"), 0.0)
 

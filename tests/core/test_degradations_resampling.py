@@ -13,8 +13,8 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core.degradations.resampling import downsample, resample
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError
+from ugpnet_core.seeding import rng_for
 
 Floats = npt.NDArray[np.float64]
 

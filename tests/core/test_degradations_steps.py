@@ -18,11 +18,11 @@ from torch import Tensor
 
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.degradations.blur import disk_kernel
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.degradations.steps import Defocus, OneOf, Rescale, Shuffle, Sometimes, happens
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.protocols import Task
+from ugpnet_core.seeding import rng_for
 
 SIZES = [(1, 1), (2, 3), (33, 20)]
 

@@ -19,17 +19,17 @@ import torch
 from torch import nn
 
 import ugpnet_core as ug
-from ugpnet_core import downloads
+from ugpnet_core.checkpoints import downloads
+from ugpnet_core.checkpoints.downloads import find_weights, human_size, is_offline
 from ugpnet_core.cli import main
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.downloads import find_weights, human_size, is_offline
 from ugpnet_core.errors import PluginError, WeightsError
+from ugpnet_core.model_files.prior import write_prior
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.plugins import Installed, ModelEntry, PriorEntry, Registry, lookup
 from ugpnet_core.plugins.discovery import registry
 from ugpnet_core.plugins.locations import Hub, Local, Packaged, parse_location
 from ugpnet_core.plugins.wellformed import fault_of
-from ugpnet_core.prior_file import write_prior
-from ugpnet_core.prior_weights import PriorWeights
 
 OPTIONS: dict[str, Any] = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 128}
 OPTIONS |= {"base_size": 8}
@@ -142,7 +142,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
         real = registry()
         priors = {**real.priors, **{one.entry.name: one for one in entries}}
         fake = replace(real, priors=priors)
-        for module in ("ugpnet_core.plugins.lookup", "ugpnet_core.prior_file"):
+        for module in ("ugpnet_core.plugins.lookup", "ugpnet_core.model_files.prior"):
             monkeypatch.setattr(f"{module}.registry", lambda: fake)
         monkeypatch.setattr("ugpnet_core.inference.prior_source.registry", lambda: fake)
 
@@ -433,7 +433,7 @@ def test_sample_and_the_offline_flag(
 
 
 def test_a_model_on_the_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ugpnet_core import model_file
+    from ugpnet_core.model_files import model as model_file
 
     small = {"width": 4, "enc_blk_nums": [1], "middle_blk_num": 0, "dec_blk_nums": [1]}
     config = ug.ModelConfig(
@@ -468,7 +468,8 @@ def test_a_model_on_the_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_importing_it_imports_no_torch() -> None:
     code = (
-        "import sys, ugpnet_core.downloads; print('torch' in sys.modules, 'numpy' in sys.modules)"
+        "import sys, ugpnet_core.checkpoints.downloads; "
+        "print('torch' in sys.modules, 'numpy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

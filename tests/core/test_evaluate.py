@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core import model_file
 from ugpnet_core.cli import main
 from ugpnet_core.config import ModelConfig, PerceptualConfig, TaskConfig
 from ugpnet_core.errors import ConfigError, ImageError
@@ -25,10 +24,11 @@ from ugpnet_core.evaluation.methods import (
     PartNames,
     UGPNetRunner,
 )
-from ugpnet_core.evaluation.metric_networks import MetricNetworks, metric_networks
 from ugpnet_core.evaluation.photographs import degraded_set, paired_set
 from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.image import read_image, write_image
+from ugpnet_core.metrics.networks import MetricNetworks, metric_networks
+from ugpnet_core.model_files import model as model_file
 from ugpnet_core.protocols import UGPNetOutput
 
 

@@ -16,13 +16,13 @@ from ugpnet_core import cli
 from ugpnet_core.config import ModelConfig, PerceptualConfig, TaskConfig
 from ugpnet_core.errors import ConfigError, DependencyError
 from ugpnet_core.evaluation.evaluate import evaluate_on
-from ugpnet_core.evaluation.fidelity import Sweep, fidelity_sweep
-from ugpnet_core.evaluation.fidelity_files import check_plot, plot_sweep
-from ugpnet_core.evaluation.metric_networks import MetricNetworks, metric_networks
 from ugpnet_core.evaluation.photographs import TestSet, degraded_set, find_photographs
 from ugpnet_core.image import read_image
-from ugpnet_core.model_file import save_model
+from ugpnet_core.metrics.networks import MetricNetworks, metric_networks
+from ugpnet_core.model_files.model import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
+from ugpnet_core.studies.fidelity import Sweep, fidelity_sweep
+from ugpnet_core.studies.fidelity_files import check_plot, plot_sweep
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import torch
 
 from ugpnet_core.errors import SizeError
 from ugpnet_core.evaluation.classical import NonLocalMeans, non_local_means, wiener
-from ugpnet_core.evaluation.frechet import FeatureStatistics, frechet_distance, random_crops
-from ugpnet_core.evaluation.metrics import psnr, quantised, ssim
 from ugpnet_core.evaluation.photographs import Sample
+from ugpnet_core.metrics.frechet import FeatureStatistics, frechet_distance, random_crops
+from ugpnet_core.metrics.pixel import psnr, quantised, ssim
 
 
 def test_psnr_is_the_closed_form_for_each_image() -> None:

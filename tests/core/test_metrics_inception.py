@@ -15,14 +15,14 @@ from torch import Tensor
 
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.evaluation import inception
-from ugpnet_core.evaluation.frechet import FeatureStatistics
-from ugpnet_core.evaluation.inception import Inception, find_inception, optional_inception
 from ugpnet_core.evaluation.measure import measure_methods
 from ugpnet_core.evaluation.methods import Degraded
-from ugpnet_core.evaluation.metric_networks import metric_networks
 from ugpnet_core.evaluation.photographs import degraded_set
 from ugpnet_core.image import list_images
+from ugpnet_core.metrics import inception
+from ugpnet_core.metrics.frechet import FeatureStatistics
+from ugpnet_core.metrics.inception import Inception, find_inception, optional_inception
+from ugpnet_core.metrics.networks import metric_networks
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
 

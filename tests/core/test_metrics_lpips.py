@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from ugpnet_core.config import PerceptualConfig
-from ugpnet_core.evaluation.metric_networks import metric_networks
 from ugpnet_core.losses.perceptual import build_lpips, perceptual_config
+from ugpnet_core.metrics.networks import metric_networks
 
 FILES = {"squeeze": "squeezenet.safetensors", "vgg": "vgg16.pth", "alex": "alexnet.pth"}
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from ugpnet_core.evaluation.frechet import FeatureStatistics, frechet_distance
 from ugpnet_core.evaluation.measurement import CLEAN, Measurement
-from ugpnet_core.evaluation.metric_networks import MetricNetworks, SetDistance
 from ugpnet_core.evaluation.photographs import Sample
-from ugpnet_core.evaluation.results import Figure, ImageResult, Metric
+from ugpnet_core.evaluation.results import Figure, ImageResult
 from ugpnet_core.evaluation.summary import summarise
 from ugpnet_core.evaluation.uncertainty import bootstrap_means, jackknife
+from ugpnet_core.metrics.frechet import FeatureStatistics, frechet_distance
+from ugpnet_core.metrics.metric import Metric
+from ugpnet_core.metrics.networks import MetricNetworks, SetDistance
 
 
 def ends(figure: Figure) -> tuple[float, float]:

@@ -16,10 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import ugpnet_core as ug
-from ugpnet_core import factory, model_file
+from ugpnet_core import factory
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError, WeightsError
-from ugpnet_core.model_file import FORMAT, find_model_file, load_model, read_card, save_model
+from ugpnet_core.model_files import model as model_file
+from ugpnet_core.model_files.model import FORMAT, find_model_file, load_model, read_card, save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, ModelEntry, registry
 from ugpnet_core.plugins import lookup as lookup_module

@@ -14,17 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core import cli
-from ugpnet_core.evaluation.out_of_domain import (
+from ugpnet_core.evaluation.photographs import paired_set
+from ugpnet_core.image import read_image, write_image
+from ugpnet_core.model_files.model import save_model
+from ugpnet_core.networks.ugpnet import UGPNet, build_model
+from ugpnet_core.protocols import UGPNetOutput
+from ugpnet_core.studies.out_of_domain import (
     OutOfDomain,
     difference_of_means,
     out_of_domain_study,
 )
-from ugpnet_core.evaluation.out_of_domain_files import conclusion, study_markdown, write_study
-from ugpnet_core.evaluation.photographs import paired_set
-from ugpnet_core.image import read_image, write_image
-from ugpnet_core.model_file import save_model
-from ugpnet_core.networks.ugpnet import UGPNet, build_model
-from ugpnet_core.protocols import UGPNetOutput
+from ugpnet_core.studies.out_of_domain_files import conclusion, study_markdown, write_study
 
 SIDE = 16
 

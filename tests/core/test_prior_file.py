@@ -14,13 +14,18 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import ugpnet_core as ug
-from ugpnet_core import prior_file as prior_file_module
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError, WeightsError
-from ugpnet_core.factory import create_discriminator
+from ugpnet_core.model_files import prior as prior_file_module
+from ugpnet_core.model_files.prior import (
+    FORMAT,
+    check_weights,
+    create_discriminator,
+    read_prior,
+    write_prior,
+)
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.plugins import Installed, PriorEntry, registry
-from ugpnet_core.prior_file import FORMAT, check_weights, read_prior, write_prior
-from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.pretrained import read_pretrained_prior
 from ugpnet_core.training.run import train
 

@@ -12,11 +12,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
-from ugpnet_core.conversion import convert
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.model_file import load_model
+from ugpnet_core.model_files.conversion import convert
+from ugpnet_core.model_files.model import load_model
+from ugpnet_core.model_files.published import PREFIXES, from_published, is_published
 from ugpnet_core.networks.ugpnet import build_model
-from ugpnet_core.published import PREFIXES, from_published, is_published
 
 State = dict[str, Tensor]
 

@@ -16,10 +16,11 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.state_dict import write_safetensors
 from ugpnet_core.config import FusionStageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError, TrainingError, WeightsError
 from ugpnet_core.image import read_image
-from ugpnet_core.model_file import load_model, read_card
+from ugpnet_core.model_files.model import load_model, read_card
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, PriorEntry, Registry, registry
 from ugpnet_core.plugins import lookup as lookup_module
@@ -34,7 +35,6 @@ from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.run import train
 from ugpnet_core.training.stage import Losses
 from ugpnet_core.training.synthesis import SynthesisStage
-from ugpnet_core.weights import write_safetensors
 
 STAGES = ("prior", "restoration", "synthesis", "fusion")
 

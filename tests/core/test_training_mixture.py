@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from ugpnet_core.checkpoints.state_dict import write_safetensors
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.degradations.kernel_files import save_kernels
 from ugpnet_core.degradations.kernels import kernel_set
 from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
 from ugpnet_core.factory import create_task_at
-from ugpnet_core.model_file import load_model
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.data import Pairs, training_batches
 from ugpnet_core.training.fingerprint import compare
@@ -24,7 +25,6 @@ from ugpnet_core.training.mixture import MixedPairs, Restoration, read_restorati
 from ugpnet_core.training.photographs import read_photographs
 from ugpnet_core.training.run import rehearse, train
 from ugpnet_core.training.stopping import Stop, Stopped
-from ugpnet_core.weights import write_safetensors
 
 Make = Callable[..., TrainConfig]
 

@@ -19,11 +19,11 @@ from ugpnet_core.config import (
     SynthesisStageConfig,
     TrainConfig,
 )
+from ugpnet_core.config_files import read_config
 from ugpnet_core.factory import create_task, create_task_at
-from ugpnet_core.model_file import load_model
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.run import train
-from ugpnet_core.training.settings import read_config
 
 FOLDER = Path(__file__).parents[2] / "examples" / "configs" / "paper"
 EXAMPLES = ("denoise", "deblur", "sr8", "church-256")

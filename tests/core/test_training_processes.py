@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.config_files import read_config
 from ugpnet_core.losses.contextual import PatchContextualLoss
 from ugpnet_core.losses.perceptual import build_contextual_features
 from ugpnet_core.networks.ugpnet import build_model
@@ -33,7 +34,6 @@ from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.processes import shares
 from ugpnet_core.training.run import train
-from ugpnet_core.training.settings import read_config
 from ugpnet_core.training.stage import Bench, Stage
 from ugpnet_core.training.synthesis import SynthesisStage
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 import yaml
 
+from ugpnet_core.checkpoints.state_dict import read_safetensors
 from ugpnet_core.training.checkpoint import read_result
-from ugpnet_core.weights import read_safetensors
 
 # Runs `ugpnet train CONFIG` once from beginning to end, and once killed in every stage. Each
 # training is a process of its own; forking them from one that has imported torch saves time.

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.state_dict import write_safetensors
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.factory import create_backbone
 from ugpnet_core.image import write_image
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.run import train
-from ugpnet_core.weights import write_safetensors
 
 Make = Callable[..., TrainConfig]
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.state_dict import write_safetensors
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.config_files import read_config
 from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
 from ugpnet_core.factory import create_backbone
-from ugpnet_core.model_file import load_model
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.training.checkpoint import read_result, result_path, write_result
 from ugpnet_core.training.pretrained import (
@@ -23,8 +25,6 @@ from ugpnet_core.training.pretrained import (
     read_pretrained_prior,
 )
 from ugpnet_core.training.run import rehearse, train
-from ugpnet_core.training.settings import read_config
-from ugpnet_core.weights import write_safetensors
 
 Make = Callable[..., TrainConfig]
 ROOT = Path(__file__).parents[2]

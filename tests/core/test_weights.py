@@ -16,9 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import ugpnet_core as ug
-from ugpnet_core.errors import WeightsError
-from ugpnet_core.recognition import recognise
-from ugpnet_core.weights import (
+from ugpnet_core.checkpoints.recognition import recognise
+from ugpnet_core.checkpoints.state_dict import (
     fit,
     load_weights,
     read_safetensors,
@@ -26,6 +25,7 @@ from ugpnet_core.weights import (
     write_safetensors,
     write_whole,
 )
+from ugpnet_core.errors import WeightsError
 
 State = dict[str, Tensor]
 

@@ -17,15 +17,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from ugpnet_core.checkpoints.state_dict import load_weights
 from ugpnet_core.config import RestorationStageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError, WeightsError
 from ugpnet_core.networks.ugpnet import build_model
-from ugpnet_core.networks.wrapping import WrappedBackbone
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, registry
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.stage import Bench
-from ugpnet_core.weights import load_weights
+from ugpnet_core.wrapping.wrapper import WrappedBackbone
 
 Kind = Literal["direct", "residual"]
 

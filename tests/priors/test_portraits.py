@@ -11,10 +11,10 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.evaluation.metrics import psnr
 from ugpnet_core.factory import create_task, create_task_at
 from ugpnet_core.image import center_square
-from ugpnet_core.model_file import find_model_file, read_card
+from ugpnet_core.metrics.pixel import psnr
+from ugpnet_core.model_files.model import find_model_file, read_card
 
 skimage_data = pytest.importorskip("skimage.data", reason="the sample portrait is scikit-image's")
 

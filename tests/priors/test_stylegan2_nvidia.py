@@ -23,8 +23,12 @@ from torch import Tensor, nn
 
 import ugpnet_core as ug
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.factory import create_discriminator
-from ugpnet_core.prior_file import check_weights, read_prior, write_prior
+from ugpnet_core.model_files.prior import (
+    check_weights,
+    create_discriminator,
+    read_prior,
+    write_prior,
+)
 
 TRAP = "raise SystemExit('module_src was executed')"
 FIR = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 64

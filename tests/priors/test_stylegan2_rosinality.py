@@ -15,10 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import ugpnet_core as ug
-from ugpnet_core.checkpoint_content import read_checkpoint_file
+from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.errors import ConfigError, WeightsError
-from ugpnet_core.factory import create_discriminator
-from ugpnet_core.prior_file import check_weights, read_prior, recognise_prior, write_prior
+from ugpnet_core.model_files.prior import (
+    check_weights,
+    create_discriminator,
+    read_prior,
+    recognise_prior,
+    write_prior,
+)
 from ugpnet_priors.stylegan2.generator import StyleGAN2Generator
 
 State = dict[str, Tensor]

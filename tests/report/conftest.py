@@ -15,7 +15,6 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from torch import Tensor
 
-from ugpnet_core.evaluation.html_report import HtmlReport
 from ugpnet_core.evaluation.photographs import Sample
 from ugpnet_core.evaluation.results import (
     Cost,
@@ -25,9 +24,10 @@ from ugpnet_core.evaluation.results import (
     ImageResult,
     MethodKind,
     MethodResult,
-    Metric,
     Problem,
 )
+from ugpnet_core.metrics.metric import Metric
+from ugpnet_core.reports.html import HtmlReport
 
 METRICS = (
     Metric("psnr", "PSNR (dB)", "higher", 2),

@@ -23,8 +23,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
-from ugpnet_core.evaluation.html_report import HtmlReport
 from ugpnet_core.evaluation.results import Comparison
+from ugpnet_core.reports.html import HtmlReport
 
 Make = Callable[..., Any]
 NAMES = ["a.png", "inner/b c.png", "d & <e>.png", "f.png", "g.png", "h.png"]

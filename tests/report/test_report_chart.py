@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from ugpnet_core.evaluation.html_report.chart import scatter
+from ugpnet_core.reports.html.chart import scatter
 
 Points = list[tuple[float, float]]
 

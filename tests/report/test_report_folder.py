@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ugpnet_core.errors import ConfigError, UGPNetError
-from ugpnet_core.evaluation.html_report import HtmlReport
+from ugpnet_core.reports.html import HtmlReport
 
 Make = Callable[..., Any]
 

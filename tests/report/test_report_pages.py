@@ -13,10 +13,10 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import torch
 
-from ugpnet_core.evaluation.html_report import HtmlReport
-from ugpnet_core.evaluation.html_report.names import UniqueNames, slug
 from ugpnet_core.evaluation.results import Comparison, Figure, ImageResult, MethodResult
 from ugpnet_core.image import read_image
+from ugpnet_core.reports.html import HtmlReport
+from ugpnet_core.reports.html.names import UniqueNames, slug
 
 Make = Callable[..., Any]
 VOID = {"meta", "link", "img", "input", "wbr", "path", "br"}

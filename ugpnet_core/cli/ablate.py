@@ -13,7 +13,7 @@ import typer
 from ugpnet_core.cli.console import output
 
 if TYPE_CHECKING:
-    from ugpnet_core.ablation.arms import Arm
+    from ugpnet_core.studies.ablation.arms import Arm
 
 
 def ablate(
@@ -51,19 +51,19 @@ def ablate(
 
     Example: ugpnet ablate examples/configs/ablate-components.yaml output=runs/table3
     """
-    from ugpnet_core.ablation.arms import base_training, chosen_arms, make_arms
-    from ugpnet_core.ablation.settings import read_ablation
+    from ugpnet_core.studies.ablation.arms import base_training, chosen_arms, make_arms
+    from ugpnet_core.studies.ablation.settings import read_ablation
 
     ablation = read_ablation(config, overrides or [])
     base = base_training(ablation)
     arms = make_arms(ablation)
     chosen = chosen_arms(arms, arm or [])
 
-    from ugpnet_core.ablation.measure import measure_arms, photographs_of, table_of
-    from ugpnet_core.ablation.train import check_arms, train_arms
     from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
-    from ugpnet_core.evaluation.table_files import write_comparison
     from ugpnet_core.inference.restorer import choose_device
+    from ugpnet_core.reports.table_files import write_comparison
+    from ugpnet_core.studies.ablation.measure import measure_arms, photographs_of, table_of
+    from ugpnet_core.studies.ablation.train import check_arms, train_arms
 
     test_set = photographs_of(ablation, base)
     check_arms(chosen)
@@ -107,7 +107,7 @@ def ablate(
 
 
 def _say_what_is_next(arms: list[Arm], command: str) -> None:
-    from ugpnet_core.ablation.train import unfinished
+    from ugpnet_core.studies.ablation.train import unfinished
 
     missing = unfinished(arms)
     what = f"Still to train: {', '.join(each.key for each in missing)}; then" if missing else "Now"

@@ -23,7 +23,7 @@ from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.plugins.origin import origin_of
 
 if TYPE_CHECKING:
-    from ugpnet_core.networks.complexity import Measured
+    from ugpnet_core.metrics.complexity import Measured
 
 Card = dict[str, Any]
 
@@ -91,7 +91,7 @@ def _measured(facts: Callable[[], Card], strict: bool = False) -> Card:
 
 def _backbone_facts(name: str, options: Mapping[str, Any]) -> Card:
     from ugpnet_core.factory import create_backbone
-    from ugpnet_core.networks.complexity import SIDE, backbone_macs, measure
+    from ugpnet_core.metrics.complexity import SIDE, backbone_macs, measure
 
     found = measure(lambda: create_backbone(name, **options), backbone_macs)
     names = ("kind", "feature_channels", "scale", "size_multiple", "fixed_size")
@@ -101,7 +101,7 @@ def _backbone_facts(name: str, options: Mapping[str, Any]) -> Card:
 
 def _prior_facts(name: str, options: Mapping[str, Any]) -> Card:
     from ugpnet_core.factory import make_prior
-    from ugpnet_core.networks.complexity import measure, prior_macs
+    from ugpnet_core.metrics.complexity import measure, prior_macs
 
     found = measure(lambda: make_prior(name, **options), prior_macs)
     prior = found.network
@@ -121,8 +121,8 @@ def _counted(found: Measured[Any], side: int) -> Card:
 
 
 def _model_facts(entry: ModelEntry) -> Card:
-    from ugpnet_core.model_file import find_model_file, read_card
-    from ugpnet_core.networks.complexity import measure, model_macs
+    from ugpnet_core.metrics.complexity import measure, model_macs
+    from ugpnet_core.model_files.model import find_model_file, read_card
     from ugpnet_core.networks.ugpnet import build_model
 
     try:

@@ -34,10 +34,10 @@ def compare(
     Example: ugpnet compare examples/configs/compare.yaml data.photographs=[photos] data.count=20
     """
     from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
-    from ugpnet_core.evaluation.compare_files import compare_into_folder
-    from ugpnet_core.evaluation.settings import CompareConfig
+    from ugpnet_core.config_files import apply_override, read_sections, validated
     from ugpnet_core.inference.restorer import choose_device
-    from ugpnet_core.training.settings import apply_override, read_sections, validated
+    from ugpnet_core.studies.compare_files import compare_into_folder
+    from ugpnet_core.studies.settings import CompareConfig
 
     content = read_sections(config)
     for override in overrides or []:

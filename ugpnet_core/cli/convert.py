@@ -31,7 +31,7 @@ def convert(
     """
     if len(files) < 2:
         raise typer.BadParameter("Give one or several checkpoints, and the file to write.")
-    from ugpnet_core.conversion import convert as convert_files
+    from ugpnet_core.model_files.conversion import convert as convert_files
 
     *inputs, out = files
     made = convert_files(inputs, out, task=task, licence=licence)

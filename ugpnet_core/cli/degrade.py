@@ -36,11 +36,11 @@ def degrade(
     JPEG and WebP files become PNG, which keeps the degradation as it is.
     """
     from ugpnet_core.config import TaskConfig
-    from ugpnet_core.degradations.seeding import rng_for
     from ugpnet_core.factory import create_task_at
     from ugpnet_core.image import center_square, read_image
     from ugpnet_core.inference.batch import each_file, write_like
     from ugpnet_core.inference.outputs import Job, plan
+    from ugpnet_core.seeding import rng_for
 
     config = TaskConfig(name=task, options=parse_settings(settings or []))
     operator = create_task_at(config, resolution or 512)

@@ -50,12 +50,12 @@ def demo(
     """
     from rich.table import Table
 
-    from ugpnet_core.degradations.seeding import rng_for
-    from ugpnet_core.evaluation.metrics import psnr, ssim
     from ugpnet_core.faces.alignment import align, scaled
     from ugpnet_core.image import read_image, resize, write_image
     from ugpnet_core.inference.restorer import Restorer
     from ugpnet_core.inference.sheet import side_by_side
+    from ugpnet_core.metrics.pixel import psnr, ssim
+    from ugpnet_core.seeding import rng_for
 
     restorer = Restorer(model, device=device)
     clean = _astronaut() if image is None else read_image(image).pixels

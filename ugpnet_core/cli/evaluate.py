@@ -88,11 +88,11 @@ def evaluate(
     )
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
-    from ugpnet_core.evaluation.html_report import HtmlReport
     from ugpnet_core.evaluation.photographs import find_photographs, paired_set
-    from ugpnet_core.evaluation.report import write_csv, write_json
     from ugpnet_core.inference.restorer import choose_device
-    from ugpnet_core.model_file import load_model
+    from ugpnet_core.model_files.model import load_model
+    from ugpnet_core.reports.files import write_csv, write_json
+    from ugpnet_core.reports.html import HtmlReport
 
     if degraded is not None and task is not None:
         raise ConfigError("--degraded images have been degraded already; leave out --task.")

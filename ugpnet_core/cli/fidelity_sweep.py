@@ -45,16 +45,16 @@ def fidelity_sweep(
         print_evaluation,
         print_problems,
     )
-    from ugpnet_core.evaluation.fidelity import fidelity_sweep as sweep
-    from ugpnet_core.evaluation.fidelity_files import (
+    from ugpnet_core.evaluation.photographs import find_photographs
+    from ugpnet_core.inference.restorer import choose_device
+    from ugpnet_core.model_files.model import load_model
+    from ugpnet_core.studies.fidelity import fidelity_sweep as sweep
+    from ugpnet_core.studies.fidelity_files import (
         check_plot,
         plot_sweep,
         write_sweep_csv,
         write_sweep_json,
     )
-    from ugpnet_core.evaluation.photographs import find_photographs
-    from ugpnet_core.inference.restorer import choose_device
-    from ugpnet_core.model_file import load_model
 
     where = choose_device(device)
     networks = find_networks(perceptual_weights, inception, where)

@@ -23,7 +23,7 @@ def inspect(
 
     Example: ugpnet inspect stylegan2-ffhq.pkl
     """
-    from ugpnet_core.inspection import inspect as inspect_file
+    from ugpnet_core.model_files.inspection import inspect as inspect_file
 
     facts = inspect_file(file)
     if as_json:

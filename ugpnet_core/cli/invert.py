@@ -68,7 +68,6 @@ def invert(
 
     ugpnet invert anna.png --prior runs/mine/prior.safetensors -o anna-inverted.png
     """
-    from ugpnet_core.evaluation.metrics import psnr
     from ugpnet_core.image import read_image, write_image
     from ugpnet_core.inference.batch import each_file
     from ugpnet_core.inference.inversion import Inverter
@@ -77,6 +76,7 @@ def invert(
     from ugpnet_core.inference.restorer import choose_device
     from ugpnet_core.inference.sheet import side_by_side
     from ugpnet_core.losses.perceptual import build_lpips, describe, optional_perceptual
+    from ugpnet_core.metrics.pixel import psnr
 
     where = choose_device(device)
     suffixes = ((ENCODED, REFINED) if steps else (ENCODED,)) if save_all else ()

@@ -16,9 +16,9 @@ from ugpnet_core.cli.console import plain
 if TYPE_CHECKING:
     import torch
 
-    from ugpnet_core.evaluation.metric_networks import MetricNetworks
     from ugpnet_core.evaluation.photographs import TestSet
     from ugpnet_core.evaluation.results import Evaluation
+    from ugpnet_core.metrics.networks import MetricNetworks
     from ugpnet_core.networks.ugpnet import UGPNet
 
 
@@ -61,9 +61,9 @@ def find_networks(
     Raises:
         WeightsError: weights that were given do not fit.
     """
-    from ugpnet_core.evaluation.inception import optional_inception
-    from ugpnet_core.evaluation.metric_networks import metric_networks
     from ugpnet_core.losses.perceptual import optional_perceptual
+    from ugpnet_core.metrics.inception import optional_inception
+    from ugpnet_core.metrics.networks import metric_networks
 
     perceptual, missing = optional_perceptual(perceptual_weights)
     path, inception_missing = optional_inception(inception, lambda text: typer.echo(text, err=True))
@@ -96,7 +96,7 @@ def degraded_photographs(
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print how figures came about, the table, and which figures are missing why."""
-    from ugpnet_core.evaluation.report import summary_table, with_interval
+    from ugpnet_core.reports.files import summary_table, with_interval
 
     console.print("Protocol")
     for subject, words in evaluation.protocol.items():

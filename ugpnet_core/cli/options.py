@@ -26,7 +26,7 @@ def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     Raises:
         ConfigError: a pair has no ``=``, or its value is no YAML.
     """
-    from ugpnet_core.training.settings import apply_override
+    from ugpnet_core.config_files import apply_override
 
     options: dict[str, Any] = {}
     for pair in pairs:

@@ -53,11 +53,11 @@ def out_of_domain(
         print_evaluation,
         print_problems,
     )
-    from ugpnet_core.evaluation.out_of_domain import out_of_domain_study
-    from ugpnet_core.evaluation.out_of_domain_files import conclusion, write_study
     from ugpnet_core.evaluation.photographs import find_photographs
     from ugpnet_core.inference.restorer import choose_device
-    from ugpnet_core.model_file import load_model
+    from ugpnet_core.model_files.model import load_model
+    from ugpnet_core.studies.out_of_domain import out_of_domain_study
+    from ugpnet_core.studies.out_of_domain_files import conclusion, write_study
 
     where = choose_device(device)
     networks = find_networks(perceptual_weights, inception, where)

@@ -95,7 +95,7 @@ def _train(
     reuse: list[Path],
     stop: Stop,
 ) -> None:
-    from ugpnet_core.training.settings import read_config
+    from ugpnet_core.config_files import read_config
 
     settings = read_config(config, overrides)
     from ugpnet_core.training.run import train as run
@@ -116,6 +116,6 @@ def config_schema() -> None:
     Example: ugpnet config-schema > ugpnet-train.schema.json, and name that file in the first
     line of a configuration: # yaml-language-server: $schema=ugpnet-train.schema.json
     """
-    from ugpnet_core.training.settings import config_schema as schema
+    from ugpnet_core.config_files import config_schema as schema
 
     typer.echo(json.dumps(schema(), indent=2))

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ugpnet_core.degradations.apply import degrade
-    from ugpnet_core.degradations.seeding import rng_for
+    from ugpnet_core.seeding import rng_for
 
 __all__ = ["degrade", "rng_for"]
 
 _HOME_OF = {
     "degrade": "ugpnet_core.degradations.apply",
-    "rng_for": "ugpnet_core.degradations.seeding",
+    "rng_for": "ugpnet_core.seeding",
 }
 
 

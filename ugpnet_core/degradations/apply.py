@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import SizeError
 from ugpnet_core.factory import create_task
+from ugpnet_core.seeding import rng_for
 
 
 def degrade(

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ugpnet_core.checkpoints.state_dict import read_safetensors, write_safetensors
 from ugpnet_core.degradations.kernels import KernelSet
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.weights import read_safetensors, write_safetensors
 
 _TENSOR = "kernels"
 _TOLERANCE = 1e-3  # of a sum: kernels of others may have been stored with few digits

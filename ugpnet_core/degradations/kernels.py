@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ugpnet_core.degradations.seeding import rng_for
+from ugpnet_core.seeding import rng_for
 
 Floats = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from ugpnet_core.degradations.blur import blur, scaled_kernel_size
 from ugpnet_core.degradations.kernel_files import load_kernels
 from ugpnet_core.degradations.kernels import camera_shake_kernel
-from ugpnet_core.degradations.seeding import rng_for
+from ugpnet_core.seeding import rng_for
 
 
 @dataclass

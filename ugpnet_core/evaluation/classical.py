@@ -18,9 +18,9 @@ from torch import Tensor
 
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.evaluation.methods import Batch, Method, Runner, Samples
-from ugpnet_core.evaluation.metrics import psnr, quantised
 from ugpnet_core.evaluation.photographs import enlarged
 from ugpnet_core.image import pad_reflect, resize
+from ugpnet_core.metrics.pixel import psnr, quantised
 
 NON_LOCAL_MEANS, WIENER, BICUBIC = "non-local means", "Wiener", "bicubic"
 TEMPLATE_WINDOW = 7

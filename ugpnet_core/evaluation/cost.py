@@ -10,10 +10,10 @@ from collections.abc import Callable
 import torch
 
 from ugpnet_core.evaluation.methods import Batch, Method, Runner
-from ugpnet_core.evaluation.peak_memory import memory_words, peak_memory
 from ugpnet_core.evaluation.photographs import Sample
 from ugpnet_core.evaluation.results import Cost
-from ugpnet_core.networks.complexity import count_macs
+from ugpnet_core.metrics.complexity import count_macs
+from ugpnet_core.metrics.peak_memory import memory_words, peak_memory
 from ugpnet_core.plugins.discovery import describe_error
 
 WARM_UP = 2

@@ -12,9 +12,9 @@ from ugpnet_core.config import TaskConfig
 from ugpnet_core.evaluation.classical import NonLocalMeans
 from ugpnet_core.evaluation.measure import Keep, Progress, measure_methods
 from ugpnet_core.evaluation.methods import Degraded, Runner, UGPNetRunner
-from ugpnet_core.evaluation.metric_networks import MetricNetworks
 from ugpnet_core.evaluation.photographs import TestSet, check_scale, degraded_set
 from ugpnet_core.evaluation.results import Evaluation
+from ugpnet_core.metrics.networks import MetricNetworks
 
 if TYPE_CHECKING:
     from ugpnet_core.networks.ugpnet import UGPNet

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.recognition import recognise
+from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import DependencyError, WeightsError
 from ugpnet_core.image import pad_reflect, resize
 from ugpnet_core.plugins.discovery import describe_error
-from ugpnet_core.recognition import recognise
-from ugpnet_core.weights import read_tensors
 
 if TYPE_CHECKING:
     from spandrel import ArchRegistry, ImageModelDescriptor

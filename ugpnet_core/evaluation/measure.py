@@ -13,10 +13,10 @@ from torch import Tensor
 from ugpnet_core.errors import ConfigError, ImageError, UGPNetError
 from ugpnet_core.evaluation.measurement import CLEAN, Measurement, restored_levels
 from ugpnet_core.evaluation.methods import Batch, Method, Runner
-from ugpnet_core.evaluation.metric_networks import MetricNetworks, metric_networks
 from ugpnet_core.evaluation.photographs import Sample, TestSet
 from ugpnet_core.evaluation.results import Cost, Evaluation, Figure, MethodResult, Problem
 from ugpnet_core.evaluation.summary import summarise
+from ugpnet_core.metrics.networks import MetricNetworks, metric_networks
 from ugpnet_core.plugins.discovery import describe_error
 
 logger = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ugpnet_core.evaluation.frechet import FeatureStatistics
-from ugpnet_core.evaluation.metric_networks import MetricNetworks, SetDistance
-from ugpnet_core.evaluation.metrics import psnr, quantised, ssim
 from ugpnet_core.evaluation.photographs import Sample
 from ugpnet_core.evaluation.results import ImageResult
 from ugpnet_core.evaluation.uncertainty import GROUPS
+from ugpnet_core.metrics.frechet import FeatureStatistics
+from ugpnet_core.metrics.networks import MetricNetworks, SetDistance
+from ugpnet_core.metrics.pixel import psnr, quantised, ssim
 
 CLEAN = "clean"
 """The photographs' own set; no method may be called so."""

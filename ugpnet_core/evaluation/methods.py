@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ugpnet_core.evaluation.photographs import Sample, enlarged
 from ugpnet_core.evaluation.results import MethodKind
 from ugpnet_core.inference.tiling import run_tiled
-from ugpnet_core.networks.complexity import count_parameters
+from ugpnet_core.metrics.complexity import count_parameters
 
 if TYPE_CHECKING:
     from ugpnet_core.networks.ugpnet import UGPNet

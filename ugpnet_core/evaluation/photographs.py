@@ -16,14 +16,14 @@ from torch import Tensor
 
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.degradations.pairing import pair
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError, ImageError
-from ugpnet_core.evaluation.metrics import quantised
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import center_square, list_images, read_image, resize
 from ugpnet_core.image.pairs import match_pairs
+from ugpnet_core.metrics.pixel import quantised
 from ugpnet_core.plugins import TaskEntry, find, validate_options
 from ugpnet_core.protocols import Task
+from ugpnet_core.seeding import rng_for
 
 Report = Callable[[str, str], None]
 """Takes the name of a file that was left out, and why."""

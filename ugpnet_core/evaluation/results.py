@@ -9,32 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ugpnet_core.metrics.metric import Metric
+
 MethodKind = Literal["degraded", "classical", "regression", "synthesis", "ugpnet", "network"]
 """``degraded``: the input, enlarged to the photograph's size; ``classical``: without learning;
 ``regression``, ``synthesis``, ``ugpnet``: x_reg, x_syn, x_hat; ``network``: anyone's."""
-
-Better = Literal["higher", "lower"]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A column of a table.
-
-    Attributes:
-        key: for programs: psnr, ssim, lpips, fid or frechet.
-        title: for people, with the unit: "PSNR (dB)", "LPIPS-VGG", "FD-SqueezeNet".
-        better: which direction is better.
-        digits: decimals to show.
-        per_image: False for figures that only a set has (Fréchet distances).
-        missing: why it was not computed, in one sentence; empty where it was.
-    """
-
-    key: str
-    title: str
-    better: Better
-    digits: int
-    per_image: bool = True
-    missing: str = ""
 
 
 @dataclass(frozen=True)

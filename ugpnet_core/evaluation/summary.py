@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ugpnet_core.evaluation.frechet import Array, FeatureStatistics
 from ugpnet_core.evaluation.measurement import CLEAN, Measurement
 from ugpnet_core.evaluation.results import Difference, Figure
 from ugpnet_core.evaluation.uncertainty import GROUPS, RESAMPLES, bootstrap_means, jackknife
+from ugpnet_core.metrics.frechet import Array, FeatureStatistics
 
 # With fewer vectors than this times their length, covariances say little.
 ENOUGH = 4

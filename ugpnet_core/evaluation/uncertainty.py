@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.evaluation.results import Figure
+from ugpnet_core.seeding import rng_for
 
 Array = npt.NDArray[np.float64]
 CONFIDENCE = 0.95

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import resize
 from ugpnet_core.inference.colours import slow
 from ugpnet_core.inference.noise_level import noise_level
 from ugpnet_core.plugins import TaskEntry, find
+from ugpnet_core.seeding import rng_for
 
 if TYPE_CHECKING:
     from ugpnet_core.inference.restorer import Restorer

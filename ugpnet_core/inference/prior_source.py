@@ -13,17 +13,17 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.downloads import find_weights
+from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.state_dict import fit, load_tensors
 from ugpnet_core.config import ComponentConfig
-from ugpnet_core.downloads import find_weights
 from ugpnet_core.errors import ConfigError, WeightsError
-from ugpnet_core.factory import create_prior, make_prior
-from ugpnet_core.model_file import find_model_file, load_model, read_card
+from ugpnet_core.factory import make_prior
+from ugpnet_core.model_files.model import find_model_file, load_model, read_card
+from ugpnet_core.model_files.prior import create_prior, recognise_prior
 from ugpnet_core.networks.synthesis import SynthesisModule
 from ugpnet_core.plugins import PriorEntry, find, registry
-from ugpnet_core.prior_file import recognise_prior
 from ugpnet_core.protocols import Prior
-from ugpnet_core.weights import fit, load_tensors
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ugpnet_core.inference.colours import follow
 from ugpnet_core.inference.noise_level import noise_level
 from ugpnet_core.inference.restored import Restored
 from ugpnet_core.inference.scope import Scope, relied_on, scope_of
-from ugpnet_core.model_file import domain_of, load_model
+from ugpnet_core.model_files.model import domain_of, load_model
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import TaskEntry, find
 

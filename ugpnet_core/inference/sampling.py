@@ -9,9 +9,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.protocols import Prior, TrainablePrior
+from ugpnet_core.seeding import rng_for
 
 # Codes that the mean of w is taken over where it is not stored.
 MEAN_CODES = 4096

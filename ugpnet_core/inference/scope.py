@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ugpnet_core.degradations.seeding import rng_for
 from ugpnet_core.inference.noise_level import noise_level
 from ugpnet_core.protocols import Task
+from ugpnet_core.seeding import rng_for
 
 SAMPLES = 48
 SIDE = 48

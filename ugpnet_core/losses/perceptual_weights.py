@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.config import PerceptualConfig
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.weights import read_tensors
 
 ENVIRONMENT = "UGPNET_PERCEPTUAL"
 HOW_TO_GIVE = (

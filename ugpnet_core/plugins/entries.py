@@ -100,10 +100,10 @@ class PriorEntry:
     (N, 3, r, r) in [0, 1] to logits (N, 1).
 
     ``reader`` ("package.module:callable") knows the layouts of published checkpoints: it takes a
-    list of :class:`ugpnet_core.checkpoint_content.Checkpoint` and returns
-    :class:`ugpnet_core.prior_weights.PriorWeights`, or None where one of them is not for this
-    prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it recognises and
-    cannot read.
+    list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and returns
+    :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one of them is not
+    for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it
+    recognises and cannot read.
 
     ``file`` are weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
     checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no others

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugpnet_core.checkpoints.state_dict import read_safetensors, write_beside, write_safetensors
 from ugpnet_core.errors import TrainingError, WeightsError
 from ugpnet_core.training.fingerprint import Fingerprint
-from ugpnet_core.weights import read_safetensors, write_beside, write_safetensors
 
 
 def checkpoint_path(output: Path, stage: str) -> Path:

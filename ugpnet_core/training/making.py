@@ -19,8 +19,8 @@ from ugpnet_core.losses.perceptual import (
     build_lpips,
 )
 from ugpnet_core.losses.perceptual_weights import describe
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
-from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.crops import CropPairs

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import ConfigError, WeightsError
@@ -21,7 +22,6 @@ from ugpnet_core.networks.restoration import restoration_module
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.data import MixedPair, Pairs
 from ugpnet_core.training.own_modules import read_own_module
-from ugpnet_core.weights import fit
 
 
 @dataclass(frozen=True)

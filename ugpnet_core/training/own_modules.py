@@ -12,12 +12,12 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from torch import Tensor
 
-from ugpnet_core.checkpoint_content import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.state_dict import unwrap
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.model_file import card_of, is_model_file
+from ugpnet_core.model_files.model import card_of, is_model_file
 from ugpnet_core.training.checkpoint import is_result
-from ugpnet_core.weights import unwrap
 
 ModuleName = Literal["restoration", "synthesis", "fusion"]
 # How the keys of one module begin, and those of no other: a result does not say whose it is.

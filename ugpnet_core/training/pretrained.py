@@ -9,16 +9,16 @@ from typing import cast
 
 from torch import nn
 
+from ugpnet_core.checkpoints.downloads import find_weights
+from ugpnet_core.checkpoints.state_dict import check_fit, fit, load_weights
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.downloads import find_weights
 from ugpnet_core.errors import ConfigError, WeightsError
+from ugpnet_core.model_files.prior import check_weights, joined_options, read_prior
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.restoration import DirectAdapter
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import PriorEntry, find
-from ugpnet_core.prior_file import check_weights, joined_options, read_prior
-from ugpnet_core.prior_weights import PriorWeights
 from ugpnet_core.training.own_modules import read_own_module
-from ugpnet_core.weights import check_fit, fit, load_weights
 
 WHOLE = "whole module"
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ugpnet_core.config import PriorStageConfig
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import TrainingError
-from ugpnet_core.factory import create_discriminator
+from ugpnet_core.factory import make_discriminator
 from ugpnet_core.losses.adversarial import (
     discriminator_loss,
     generator_loss,
@@ -61,7 +61,7 @@ class PriorStage(Stage):
                 "section 'prior'."
             )
         generator = cast(nn.Module, found)
-        discriminator = create_discriminator(model.config.prior.name, **model.config.prior.options)
+        discriminator = make_discriminator(model.config.prior.name, **model.config.prior.options)
         if bench.config.channels_last:
             discriminator.to(memory_format=torch.channels_last)
         generator.requires_grad_(True)

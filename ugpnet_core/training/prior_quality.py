@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.evaluation.frechet import FeatureStatistics
 from ugpnet_core.losses.perceptual import FrechetFeatures
+from ugpnet_core.metrics.frechet import FeatureStatistics
 from ugpnet_core.protocols import TrainablePrior
 from ugpnet_core.training.photographs import Photographs
 

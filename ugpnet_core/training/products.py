@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.losses.perceptual_weights import describe
-from ugpnet_core.model_file import save_model
-from ugpnet_core.prior_file import write_prior
-from ugpnet_core.prior_weights import PriorWeights
+from ugpnet_core.model_files.model import save_model
+from ugpnet_core.model_files.prior import write_prior
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import read_result, refused, result_path
 from ugpnet_core.training.plan import planned
 from ugpnet_core.training.stage import Bench

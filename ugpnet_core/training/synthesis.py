@@ -8,8 +8,9 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.config import SynthesisStageConfig
-from ugpnet_core.factory import create_discriminator, create_task_at
+from ugpnet_core.factory import create_task_at, make_discriminator
 from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.losses.pixel import l1_loss
@@ -18,7 +19,6 @@ from ugpnet_core.training.data import MixedPair, Pair
 from ugpnet_core.training.mixture import Restoration, regress
 from ugpnet_core.training.processes import descend
 from ugpnet_core.training.stage import Bench, Losses, Stage
-from ugpnet_core.weights import fit
 
 
 class SynthesisStage(Stage):
@@ -53,7 +53,7 @@ class SynthesisStage(Stage):
         self.discriminator: nn.Module | None = None
         # A prior that brings no discriminator can still be trained without L_adv.
         if settings.adversarial_weight > 0:
-            discriminator = create_discriminator(
+            discriminator = make_discriminator(
                 model.config.prior.name, **model.config.prior.options
             )
             if discriminator_state is not None:

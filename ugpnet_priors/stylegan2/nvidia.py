@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.checkpoint_content import Checkpoint
+from ugpnet_core.checkpoints.file import Checkpoint
+from ugpnet_core.checkpoints.pickles.restricted import Inert
+from ugpnet_core.checkpoints.pickles.torch_format import PERSISTENT_OBJECT
+from ugpnet_core.checkpoints.state_dict import is_tensor, load_tensors
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.restricted_pickle import Inert
-from ugpnet_core.torch_pickle import PERSISTENT_OBJECT
-from ugpnet_core.weights import is_tensor, load_tensors
 from ugpnet_priors.stylegan2.layouts import Part, State, check_kernel
 
 LAYOUT = "NVIDIA's (stylegan2-ada-pytorch)"

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
+from ugpnet_core.checkpoints.state_dict import load_weights, write_safetensors
 from ugpnet_core.errors import UGPNetError
 from ugpnet_core.testing.differences import SAME, difference, percent
 from ugpnet_core.testing.probing import Probed
 from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.state import lost_parameters, unregistered
-from ugpnet_core.weights import load_weights, write_safetensors
 
 
 def check_save_and_load(subject: Probed) -> Outcome:

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
-from ugpnet_core.networks.complexity import backbone_macs
+from ugpnet_core.metrics.complexity import backbone_macs
 from ugpnet_core.testing.report import Outcome, passed
 from ugpnet_core.testing.subject import (
     Size,

@@ -1,0 +1,255 @@
+"""What ``torch.save`` and ``pickle.dump`` write, as plain data and stored tensors.
+
+Three kinds of files: the ZIP archive of ``torch.save`` since 1.6, its older stream of pickles and
+raw storages, and a plain pickle whose tensors embed such streams. None of them is executed (see
+:mod:`ugpnet_core.checkpoints.pickles.restricted`), and no number in a file makes anything larger
+than the file.
+Dictionaries of any class become ``dict``; objects become :class:`Inert` or are refused.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Mapping
+from typing import IO, Any
+
+from ugpnet_core.checkpoints.pickles.restricted import (
+    Constructor,
+    DamagedError,
+    ForbiddenError,
+    Inert,
+    Named,
+    Source,
+    load,
+    pairs,
+    plain_key,
+)
+from ugpnet_core.checkpoints.pickles.stored_tensor import (
+    STORAGES,
+    NumpyArray,
+    NumpyType,
+    Storage,
+    StoredTensor,
+)
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LOCAL_HEADER = 30
+
+
+def read_archive(file: IO[bytes], content: memoryview) -> Any:
+    """Read a ZIP archive of ``torch.save``.
+
+    Args:
+        file: the open file.
+        content: its bytes.
+    """
+    with zipfile.ZipFile(file) as archive:
+        entries = {entry.filename: entry for entry in archive.infolist()}
+    name = next((name for name in entries if name.rpartition("/")[2] == "data.pkl"), None)
+    if name is None:
+        raise DamagedError("it is a ZIP archive without weights")
+    folder = name.removesuffix("data.pkl")
+
+    def record(name: str) -> memoryview:
+        entry = entries[name]
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise DamagedError("a part of it is compressed, which weights never are")
+        header = content[entry.header_offset : entry.header_offset + LOCAL_HEADER]
+        lengths = struct.unpack_from("<HH", header, 26)
+        start = entry.header_offset + LOCAL_HEADER + sum(lengths)
+        if start + entry.file_size > len(content):
+            raise DamagedError("it ends too early")
+        return content[start : start + entry.file_size]
+
+    order = f"{folder}byteorder"
+    if order in entries and bytes(record(order)) != b"little":
+        raise DamagedError("its numbers are in big-endian order")
+
+    def persistent(key: Any) -> Storage:
+        dtype, name, count = _storage_key(key)
+        return Storage(record(f"{folder}data/{name}"), dtype, count)
+
+    return load(Source(record(name)), TABLE, persistent)
+
+
+def read_stream(content: memoryview) -> Any:
+    """Read an old stream of ``torch.save``, or a plain pickle."""
+    source = Source(content)
+    first = load(source, TABLE)
+    if first != LEGACY_MAGIC:
+        return first
+    return _read_legacy(source, TABLE)
+
+
+def _read_legacy(source: Source, table: Mapping[str, Constructor | None]) -> Any:
+    """Read what follows the magic number: version, system, the object, and its storages."""
+    load(source, {})
+    system = load(source, {})
+    if type(system) is not dict or system.get("little_endian") is not True:
+        raise DamagedError("its numbers are in big-endian order")
+    # The bytes come after the object that needs them, in the order of a list between the two.
+    start = source.position
+    sizes: dict[Any, tuple[Any, int]] = {}
+
+    def note(key: Any) -> Storage:
+        dtype, name, count = _storage_key(key)
+        sizes[name] = (dtype, count)
+        # Long enough for every check of a shape; never read.
+        return _Promise(dtype, count)
+
+    load(source, table, note)
+    names = load(source, {})
+    storages: dict[Any, Storage] = {}
+    for name in names:
+        (count,) = struct.unpack("<q", source.read(8))
+        dtype, claimed = sizes[name]
+        if count < claimed:
+            raise DamagedError("a tensor of it claims more than there is")
+        view = source.content[source.position :]
+        storages[name] = Storage(view, dtype, count)
+        source.position += count * dtype.itemsize
+    return load(Source(source.content, start), table, lambda key: storages[_storage_key(key)[1]])
+
+
+class _Promise(Storage):
+    """A storage whose bytes have not been reached yet."""
+
+    def __init__(self, dtype: Any, count: int) -> None:
+        self.content = memoryview(b"")
+        self.dtype = dtype
+        self.count = count
+
+
+def _storage_key(key: Any) -> tuple[Any, Any, int]:
+    """The type, name and number of elements in a persistent id."""
+    if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage":
+        raise ForbiddenError("a persistent id other than a storage")
+    kind, name, _, count = key[1:5]
+    if len(key) == 6 and key[5] is not None:
+        raise ForbiddenError("a view of a storage, from before PyTorch 0.4")
+    plain_key(name)
+    dtype = STORAGES.get(kind.name.rpartition(".")[2]) if isinstance(kind, Named) else None
+    if dtype is None or type(count) is not int or count < 0:
+        raise ForbiddenError("a storage of an unknown type")
+    return dtype, name, count
+
+
+def _embedded(content: Any) -> Any:
+    """``torch.storage._load_from_bytes``: a storage as a stream of its own."""
+    view = memoryview(bytearray(content) if isinstance(content, bytes) else content)
+    source = Source(view)
+    if load(source, {}) != LEGACY_MAGIC:
+        raise ForbiddenError("an embedded file that is no storage")
+    storage = _read_legacy(source, STORAGE_NAMES)
+    if not isinstance(storage, Storage):
+        raise ForbiddenError("an embedded file that is no storage")
+    return storage
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:
+    if not isinstance(storage, Storage):
+        raise ForbiddenError("a tensor without a storage")
+    return StoredTensor(storage, offset, tuple(shape), tuple(stride))
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    return data
+
+
+def _typed(make: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
+    """``_rebuild_from_type_v2``: a tensor with attributes of its own, which are dropped."""
+    if not isinstance(make, Named) or make.constructor not in (_tensor, _parameter):
+        raise ForbiddenError("a tensor of an unknown kind")
+    return make.constructor(*arguments)
+
+
+def _mapping(items: Any = ()) -> dict[Any, Any]:
+    if type(items) is dict:
+        return dict(items)
+    return pairs([part for item in items for part in _pair(item)])
+
+
+def _pair(item: Any) -> tuple[Any, Any]:
+    key, value = item
+    return key, value
+
+
+def _default_mapping(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
+def _set(items: Any = ()) -> set[Any]:
+    return set(map(plain_key, items))
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ForbiddenError(f"the encoding {encoding!r}")
+    return text.encode("latin-1")
+
+
+def _scalar(dtype: Any, content: Any) -> Any:
+    """A number of numpy as Python's; anything else stays what the file says."""
+    storage = dtype.storage(content) if isinstance(dtype, NumpyType) else None
+    if storage is None or storage.count != 1:
+        return Inert("numpy.generic", (dtype, content))
+    return StoredTensor(storage, 0, (), ()).load().item()
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: Any) -> NumpyArray:
+    array = NumpyArray()
+    array.fill(content, dtype, shape, order == "F")
+    return array
+
+
+def _shape(sizes: Any = ()) -> tuple[Any, ...]:
+    return tuple(sizes)
+
+
+def _object(name: str) -> Constructor:
+    def make(*arguments: Any) -> Inert:
+        return Inert(name, arguments)
+
+    return make
+
+
+PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
+STORAGE_NAMES: Mapping[str, Constructor | None] = {
+    **{f"torch.{name}": None for name in STORAGES},
+    **{f"torch.storage.{name}": None for name in STORAGES},
+}
+_MENTIONED = (
+    *(f"torch.{kind}{bits}" for kind in ("float", "int") for bits in (16, 32, 64)),
+    *("torch.int8", "torch.uint8", "torch.bool", "torch.bfloat16", "torch.strided"),
+    *("torch.contiguous_format", "torch.channels_last", "torch.preserve_format"),
+    *("torch.Tensor", "torch.nn.parameter.Parameter", "numpy.ndarray"),
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("list", "dict")),
+    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("int", "float")),
+)
+TABLE: Mapping[str, Constructor | None] = {
+    **STORAGE_NAMES,
+    **dict.fromkeys(_MENTIONED),
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _typed,
+    "torch.storage._load_from_bytes": _embedded,
+    "torch.Size": _shape,
+    "torch.device": _object("torch.device"),
+    "collections.OrderedDict": _mapping,
+    "collections.Counter": _mapping,
+    "collections.defaultdict": _default_mapping,
+    "builtins.set": _set,
+    "__builtin__.set": _set,
+    "_codecs.encode": _encoded,
+    **{f"numpy.{core}.multiarray.scalar": _scalar for core in ("core", "_core")},
+    **{f"numpy.{core}.multiarray._reconstruct": NumpyArray for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
+    "numpy.dtype": NumpyType,
+    # Published training states hold these; they stay data.
+    "argparse.Namespace": _object("argparse.Namespace"),
+    "dnnlib.util.EasyDict": _mapping,
+    PERSISTENT_OBJECT: _object(PERSISTENT_OBJECT),
+}

@@ -1,0 +1,243 @@
+"""Weights in files: read them safely, and fit them strictly to a network.
+
+Nothing is ever unpickled: see :mod:`ugpnet_core.checkpoints.pickles.restricted`.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
+from ugpnet_core.checkpoints.recognition import recognise
+from ugpnet_core.errors import WeightsError
+
+# Where published checkpoints keep the state dict, the averaged one first.
+WRAPPERS = (
+    "params_ema",
+    "params-ema",
+    "g_ema",
+    "state_dict_ema",
+    "model_ema",
+    "params",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "d",
+    "net",
+    "net_g",
+    "module",
+)
+# Tied weights share memory; a small file whose tensors share all of theirs is no checkpoint.
+SHARING = 8
+# Prefixes of a network that was wrapped for several devices, or compiled.
+PREFIXES = ("module.", "_orig_mod.")
+
+
+def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
+    """Read a state dict from a file in any of the formats that
+    :mod:`ugpnet_core.checkpoints.file` knows, unwrapped, without executing anything in it.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds Python objects or no tensors.
+    """
+    return unwrap(read_checkpoint_file(path))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a ``.safetensors`` file, without unwrapping.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or in another format.
+    """
+    file = read_checkpoint_file(path)
+    if file.container != "safetensors":
+        raise WeightsError(f"{path} is no safetensors file but a {file.container}; give another.")
+    return file.content, file.metadata
+
+
+def unwrap(file: Checkpoint) -> dict[str, Tensor]:
+    """Find the state dict inside a published checkpoint, read it and strip ``module.`` prefixes.
+
+    Raises:
+        WeightsError: there is none, or its tensors together are far larger than the file.
+    """
+    content = inside_wrappers(file.content)
+    tensors = load_tensors(content, file) if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
+    return tensors
+
+
+def inside_wrappers(content: Any) -> Any:
+    """What the dictionaries hold that published training code saves around a state dict."""
+    while isinstance(content, Mapping):
+        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    return content
+
+
+def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
+    """Read the tensors of a state dict that lies in a file, without ``module.`` and ``_orig_mod.``
+    prefixes; what is no tensor is left out.
+
+    Raises:
+        WeightsError: the tensors are together far larger than the file, by sharing memory.
+    """
+    found = {str(key): value for key, value in content.items() if is_tensor(value)}
+    if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
+        raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
+    tensors = {
+        key: value.load() if isinstance(value, StoredTensor) else value
+        for key, value in found.items()
+    }
+    while tensors and (prefix := _shared_prefix(tensors)):
+        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
+    return tensors
+
+
+def _shared_prefix(keys: Iterable[str]) -> str | None:
+    return next((p for p in PREFIXES if all(key.startswith(p) for key in keys)), None)
+
+
+def is_tensor(value: object) -> bool:
+    """Whether this is a tensor, read or still in a file."""
+    return isinstance(value, Tensor | StoredTensor)
+
+
+def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
+    """Read a file into a network; every key and shape must fit.
+
+    A network whose published checkpoints have other layouts as well renames their keys in
+    ``translate_published_keys`` (see :class:`ugpnet_core.protocols.Backbone`).
+
+    Raises:
+        WeightsError: as :func:`read_tensors`, or as :func:`fit`.
+    """
+    tensors = read_tensors(path)
+    translate = getattr(network, "translate_published_keys", None)
+    fit(network, translate(tensors) if translate else tensors, str(path))
+
+
+def fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy tensors into a network; every key and shape must fit.
+
+    Buffers that the constructor computes (batch counters) may be left out.
+
+    Raises:
+        WeightsError: they do not fit, and the message says what they look like instead; or they
+            hold values that are no finite numbers.
+    """
+    check_fit(network, tensors, source)
+    check_finite(tensors, source)
+    network.load_state_dict(dict(tensors), strict=False)
+
+
+def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are no numbers: everything they make is none either.
+
+    Raises:
+        WeightsError: the message names one of them.
+    """
+    for key, value in tensors.items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise WeightsError(
+                f"{key!r} in {source} has values that are no finite numbers, so nothing can be "
+                "restored with it; get the file again, or an earlier one."
+            )
+
+
+def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Compare keys and shapes as :func:`fit` does, and change nothing."""
+    own = network.state_dict()
+    optional = {key for key in own if key.endswith("num_batches_tracked")}
+    missing = sorted(own.keys() - tensors.keys() - optional)
+    unexpected = sorted(tensors.keys() - own.keys())
+    shapes = sorted(k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape)
+    if not (missing or unexpected or shapes):
+        return
+    if shapes and not (missing or unexpected):
+        key = shapes[0]
+        problem = (
+            f"{key!r} is {tuple(tensors[key].shape)} there and {tuple(own[key].shape)} here; "
+            "check the options"
+        )
+    else:
+        problem = f"{len(missing)} keys are missing and {len(unexpected)} unknown"
+        examples = [repr(keys[0]) for keys in (missing, unexpected) if keys]
+        problem += f" (for instance {' and '.join(examples)})"
+    raise WeightsError(
+        f"{source} does not fit {type(network).__name__}: {problem}; it looks like "
+        f"{recognise(tensors)}."
+    )
+
+
+def write_safetensors(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], path: str | PathLike[str]
+) -> None:
+    """Write tensors and metadata; the file appears whole or not at all."""
+    stored: dict[str, Tensor] = {}
+    seen = set()
+    for key, value in tensors.items():
+        value = value.detach().cpu().contiguous()
+        # safetensors refuses tensors that share memory, which tied weights do.
+        memory = value.untyped_storage().data_ptr()
+        stored[key] = value.clone() if memory in seen else value
+        seen.add(memory)
+
+    def write(partial: Path) -> None:
+        partial.touch()
+        mode = partial.stat().st_mode  # what new files get here; the library lets the owner only
+        try:
+            save_file(stored, partial, metadata=dict(metadata))
+            partial.chmod(mode)
+        except SafetensorError as error:  # the library's word for a disk that refuses
+            raise OSError(errno.EIO, str(error)) from error
+
+    write_beside(Path(path), write)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place, then move it there in one step."""
+    write_beside(path, lambda partial: partial.write_bytes(content))
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Give a file's content a second place; on the same disk both share it (a hard link).
+
+    Whoever writes a file of this toolkit replaces it, so neither place changes the other.
+    """
+
+    def place(partial: Path) -> None:
+        try:
+            os.link(source, partial)
+        except OSError:  # another disk, or one that knows no links
+            shutil.copyfile(source, partial)
+
+    write_beside(path, place)
+
+
+def write_beside(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file beside the place of another, then move it there in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        write(partial)
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Files of our own, and what is made of published ones."""

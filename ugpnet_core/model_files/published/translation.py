@@ -1,0 +1,121 @@
+"""Translate a published UGPNet's state dict into a configuration and a state dict of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ugpnet_core.checkpoints.file import Checkpoint
+from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
+from ugpnet_core.errors import PluginError, WeightsError
+from ugpnet_core.model_files.prior import recognise_prior
+from ugpnet_core.model_files.published.backbones import TRAIN_SIZE, backbone_options, count, task_of
+
+# The published model names of modules, and ours; the first that fits is applied.
+PREFIXES: Mapping[str, str] = {
+    "resmodule.regression.": "restoration.backbone.",
+    "resmodule.encoder.input_encoder.": "restoration.structure_encoder.",
+    "resmodule.encoder.merge_decoder.": "restoration.merging.blocks.",
+    "resmodule.encoder.to_img.body.0.": "restoration.merging.to_image.",
+    "synmodule.fencoder.": "synthesis.encoder.",
+    "synmodule.wmodule.": "synthesis.map2style.",
+    "synmodule.generator.": "synthesis.generator.",
+    "fusmodule.": "fusion.",
+}
+BACKBONE, GENERATOR = PREFIXES["resmodule.regression."], PREFIXES["synmodule.generator."]
+
+
+def from_published(
+    tensors: Mapping[str, Tensor], task: str | None = None
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """Translate a published state dict.
+
+    Args:
+        task: what it was trained for, which the file does not say; default: what the paper
+            trained such a backbone for. It matters where the task is drawn from the configuration
+            (``ugpnet evaluate`` without ``--task``) and for the scale.
+
+    Raises:
+        WeightsError: the restoration module is neither a NAFNet nor an RRDBNet, or a key is
+            unknown or missing.
+        PluginError: the generator's prior is not installed.
+    """
+    try:
+        return _translated({_rename(key): value for key, value in tensors.items()}, task)
+    except (KeyError, ValueError, IndexError) as error:
+        raise WeightsError(
+            f"The published checkpoint is incomplete ({error}); get it again."
+        ) from error
+
+
+def _translated(
+    renamed: dict[str, Tensor], task: str | None
+) -> tuple[ModelConfig, dict[str, Tensor]]:
+    known = backbone_options(_inner(renamed, BACKBONE))
+    if known is None:
+        raise WeightsError(
+            "The published checkpoint has a restoration module other than NAFNet and RRDBNet, "
+            "whose layouts are the only ones that can be read."
+        )
+    backbone, options = known
+    widths = [
+        renamed[f"synthesis.encoder.downblocks.{index}.conv.0.bias"].numel()
+        for index in range(count(renamed, r"synthesis\.encoder\.downblocks\.(\d+)\."))
+    ]
+    prior, prior_options, generator = _prior(_inner(renamed, GENERATOR), len(widths))
+    config: dict[str, Any] = {}
+    if backbone == "nafnet":
+        config["merging_channels"] = renamed["restoration.merging.to_image.weight"].shape[1]
+    config = config | {
+        "backbone": ComponentConfig(name=backbone, options={**options, **_EXTRA[backbone]}),
+        "prior": ComponentConfig(name=prior, options=prior_options),
+        "task": TaskConfig(name=task or task_of(backbone, options)),
+        "encoder_channels": widths,
+        "map2style_channels": renamed["synthesis.map2style.convs.0.bias"].numel(),
+        "fusion_blocks": count(renamed, r"fusion\.body\.(\d+)\."),
+    }
+    base = generator["constant_input.weight"].shape[1]
+    if renamed["synthesis.encoder.conv1x1.weight"].shape[0] != base:
+        raise WeightsError("The published checkpoint's encoder does not fit its generator.")
+    rest = {key: value for key, value in renamed.items() if not key.startswith(GENERATOR)}
+    return ModelConfig(**config), rest | {f"{GENERATOR}{k}": v for k, v in generator.items()}
+
+
+_EXTRA: Mapping[str, Mapping[str, Any]] = {
+    "nafnet": {"local_pooling": True, "train_size": TRAIN_SIZE},
+    "rrdbnet": {},
+}
+
+
+def _prior(
+    state: dict[str, Tensor], levels: int
+) -> tuple[str, dict[str, Any], Mapping[str, Tensor]]:
+    """Name, options and weights of the generator, as the reader of its prior knows them."""
+    if not state:
+        raise KeyError("synmodule.generator")
+    size = sum(value.numel() * value.element_size() for value in state.values())
+    found = recognise_prior([Checkpoint(Path("The generator"), "", state, {}, size)])
+    if found is None:
+        raise PluginError(
+            "The generator of the published checkpoint is of no prior that is installed; pip "
+            "install ugpnet-priors-stylegan2"
+        )
+    name, weights = found
+    options = dict(weights.options)
+    options["base_size"] = options["resolution"] // 2 ** (levels - 1)
+    options.setdefault("channel_multiplier", 1)
+    return name, options, weights.generator
+
+
+def _inner(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _rename(key: str) -> str:
+    for published, ours in PREFIXES.items():
+        if key.startswith(published):
+            return ours + key.removeprefix(published)
+    raise WeightsError(f"Key {key!r} is not one of a published UGPNet; get another checkpoint.")

@@ -1,9 +1,0 @@
-"""Checkpoints of the published UGPNet: resmodule, synmodule and fusmodule, together or in three
-files. Everything that the constructor needs is derived from the shapes of the tensors."""
-
-from __future__ import annotations
-
-from ugpnet_core.published.parts import gather, is_published, parts_of
-from ugpnet_core.published.translation import PREFIXES, from_published
-
-__all__ = ["PREFIXES", "from_published", "gather", "is_published", "parts_of"]

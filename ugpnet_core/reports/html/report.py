@@ -1,0 +1,204 @@
+"""A report as a whole: pictures while methods are measured, pages when the figures are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from types import TracebackType
+
+from ugpnet_core.errors import UGPNetError
+from ugpnet_core.evaluation.results import Comparison, Evaluation
+from ugpnet_core.reports.html.folder import ReportFolder, check_apart
+from ugpnet_core.reports.html.markup import escape
+from ugpnet_core.reports.html.names import UniqueNames
+from ugpnet_core.reports.html.page_data import script
+from ugpnet_core.reports.html.photograph_page import Neighbours, fields
+from ugpnet_core.reports.html.pictures import Photograph, Pictures
+from ugpnet_core.reports.html.summary_page import (
+    differences_table,
+    methods_table,
+    photographs_section,
+    protocol_section,
+    trade_off_section,
+)
+
+ASSETS = "assets"
+STYLES = ("page.css", "tables.css", "chart.css", "photograph.css")
+LIST_SCRIPTS = ("order.js", "list.js")
+PHOTOGRAPH_SCRIPTS = ("order.js", "view.js", "slider.js", "photograph.js")
+DATA = "photographs.js"
+
+
+class HtmlReport:
+    """Writes a report: pictures first, one photograph after the other, then all pages.
+
+    The folder appears when :meth:`finish` has returned, whole; until then an older report there
+    stays as it is::
+
+        with HtmlReport(Path("report"), "portraits-denoise") as report:
+            evaluation = measure_methods(..., keep=report.pictures("denoise"))
+            report.finish(evaluation)
+
+    Args:
+        folder: its place: nothing, an empty folder or an older report.
+        title: what was evaluated, for people.
+        inputs: folders of photographs, in which no report may lie: its pictures would be taken
+            for photographs the next time.
+
+    Raises:
+        ConfigError: (on entering) in the place is something else, or it lies in an input.
+        UGPNetError: (on entering) nothing can be written there.
+    """
+
+    def __init__(self, folder: Path, title: str, inputs: Iterable[Path] = ()) -> None:
+        self.title = title
+        self._inputs = tuple(inputs)
+        self._folder = ReportFolder(folder)
+        self._names = UniqueNames(ASSETS)
+        self._pictures: dict[str, Pictures] = {}
+
+    def __enter__(self) -> HtmlReport:
+        check_apart(self._folder.place, self._inputs)
+        self._folder.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._folder.discard()
+
+    def pictures(self, title: str) -> Pictures:
+        """What takes the images of an evaluation while it runs (``keep``).
+
+        Args:
+            title: of the evaluation.
+        """
+        if title not in self._pictures:
+            folder = self._folder.partial / self._names.of(title, "evaluation")
+            self._pictures[title] = Pictures(folder)
+        return self._pictures[title]
+
+    def finish(self, results: Evaluation | Comparison) -> None:
+        """Write all pages, and move the report to its place.
+
+        Args:
+            results: of which all images were given to :meth:`pictures`.
+
+        Raises:
+            ConfigError: in the place is now something that is not a report.
+            UGPNetError: the disk refuses.
+        """
+        evaluations = (results,) if isinstance(results, Evaluation) else results.evaluations
+        try:
+            self._write_assets()
+            for evaluation in evaluations:
+                self._write_evaluation(evaluation, alone=len(evaluations) == 1)
+            if isinstance(results, Comparison) and len(evaluations) > 1:
+                self._write("index.html", self.title, _overview(self, results), "")
+            self._folder.complete()
+        except OSError as error:
+            raise UGPNetError(
+                f"{self._folder.place} cannot be written ({error.strerror or error}); make room "
+                "or name another folder."
+            ) from error
+
+    def _write_assets(self) -> None:
+        target = self._folder.partial / ASSETS
+        target.mkdir()
+        for name in (*STYLES, *dict.fromkeys((*LIST_SCRIPTS, *PHOTOGRAPH_SCRIPTS))):
+            (target / name).write_text(_asset(name), encoding="utf-8", newline="\n")
+
+    def _write_evaluation(self, evaluation: Evaluation, *, alone: bool) -> None:
+        name = self._names.of(evaluation.title, "evaluation")
+        photographs = self.pictures(evaluation.title).photographs
+        folder = self._folder.partial / name
+        (folder / DATA).write_text(script(evaluation, photographs), encoding="utf-8")
+        base, page = (f"{name}/", "index.html") if alone else ("", f"{name}/index.html")
+        title = self.title if alone else f"{evaluation.title} – {self.title}"
+        above, below = (self.title, evaluation.title) if alone else (evaluation.title, self.title)
+        back = "" if alone else '<nav><a href="../index.html">← All tasks</a></nav>'
+        body = (
+            f"<header>{back}<h1>{escape(above)}</h1><p>{escape(below)}</p></header><main>"
+            f"<h2>Methods</h2>{methods_table(evaluation)}{differences_table(evaluation)}"
+            f"{trade_off_section(evaluation)}"
+            f"{photographs_section(evaluation, photographs, base)}"
+            f"{protocol_section(evaluation)}</main>"
+        )
+        self._write(page, title, body, "" if alone else "../", [base + DATA], LIST_SCRIPTS)
+        self._write_photographs(evaluation, photographs, name, "../" if alone else "")
+
+    def _write_photographs(
+        self,
+        evaluation: Evaluation,
+        photographs: Mapping[str, Photograph],
+        name: str,
+        up: str,
+    ) -> None:
+        template = Template(_asset("photograph.html"))
+        pages = [photographs[image.name].page for image in evaluation.images]
+        for index, image in enumerate(evaluation.images):
+            neighbours = Neighbours(
+                pages[index - 1] if index else None,
+                pages[index + 1] if index + 1 < len(pages) else None,
+                f"{up}index.html",
+            )
+            body = template.substitute(
+                fields(evaluation, image, photographs[image.name], neighbours)
+            )
+            title = f"{image.name} – {self.title}"
+            self._write(f"{name}/{pages[index]}", title, body, "../", [DATA], PHOTOGRAPH_SCRIPTS)
+
+    def _write(
+        self,
+        path: str,
+        title: str,
+        body: str,
+        root: str,
+        data: Sequence[str] = (),
+        scripts: Sequence[str] = (),
+    ) -> None:
+        """Write a page.
+
+        Args:
+            root: from the page to the report's folder.
+            data, scripts: files to load, data relative to the page.
+        """
+        sources = [*data, *(f"{root}{ASSETS}/{script}" for script in scripts)]
+        page = Template(_asset("page.html")).substitute(
+            title=escape(title),
+            styles="\n".join(
+                f'<link rel="stylesheet" href="{root}{ASSETS}/{style}">' for style in STYLES
+            ),
+            scripts="\n".join(f'<script defer src="{source}"></script>' for source in sources),
+            body=body,
+        )
+        (self._folder.partial / path).write_text(page, encoding="utf-8", newline="\n")
+
+
+def _overview(report: HtmlReport, comparison: Comparison) -> str:
+    sections = []
+    for evaluation in comparison.evaluations:
+        link = report._names.of(evaluation.title, "evaluation") + "/index.html"
+        count = len(evaluation.images)
+        sections.append(
+            f"<h2>{escape(evaluation.title)}</h2>{methods_table(evaluation)}"
+            f'<p><a class="button" href="{link}">More of {escape(evaluation.title)}: {count} '
+            "photographs, differences, protocol →</a></p>"
+        )
+    settings = "".join(
+        f"<dt>{escape(subject)}</dt><dd>{escape(words)}</dd>"
+        for subject, words in comparison.settings.items()
+    )
+    about = f'<h2>Settings</h2><dl class="protocol">{settings}</dl>' if settings else ""
+    return (
+        f"<header><h1>{escape(report.title)}</h1></header><main>{''.join(sections)}{about}</main>"
+    )
+
+
+def _asset(name: str) -> str:
+    return (files(__package__) / ASSETS / name).read_text(encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Methods, tasks and data sets side by side."""

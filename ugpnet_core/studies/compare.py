@@ -1,0 +1,151 @@
+"""Compare methods on tasks: what ``ugpnet compare`` does, without its files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ugpnet_core.evaluation.cost import cost_words, measure_cost
+from ugpnet_core.evaluation.measure import Keep, Progress, measure_methods
+from ugpnet_core.evaluation.photographs import (
+    Sample,
+    TestSet,
+    degraded_set,
+    find_photographs,
+    paired_set,
+)
+from ugpnet_core.evaluation.results import Comparison, Evaluation
+from ugpnet_core.metrics.networks import MetricNetworks
+from ugpnet_core.studies.compared_methods import runners_for
+from ugpnet_core.studies.settings import CompareConfig, CompareTask
+
+KeepOf = Callable[[str, TestSet], Keep]
+"""Gives what sees the images of a task's evaluation, by its title and photographs."""
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A table that is to be made.
+
+    Attributes:
+        task: its settings.
+        test_set: the photographs.
+        names: of the methods, in the order of the table.
+    """
+
+    task: CompareTask
+    test_set: TestSet
+    names: tuple[str, ...]
+
+
+def compare(
+    config: CompareConfig,
+    *,
+    networks: MetricNetworks | None = None,
+    device: torch.device | None = None,
+    keep: Sequence[KeepOf] = (),
+    progress: Progress | None = None,
+) -> Comparison:
+    """Measure methods on tasks, one task after the other.
+
+    A method that cannot be loaded, or fails, has an empty row and is among the problems.
+
+    Args:
+        networks: which figures are computed; default: PSNR and SSIM.
+        keep: for each task, what sees every image, in the order of the table.
+
+    Raises:
+        ImageError: photographs of a task are missing, or none can be used.
+        ConfigError, PluginError: a task cannot be made.
+    """
+    where = device or torch.device("cpu")
+    planned = [plan(config, task) for task in config.tasks]
+    evaluations = tuple(
+        _evaluation(config, each, networks, where, keep, progress) for each in planned
+    )
+    settings = {"device": str(where)}
+    if config.cost is not None:
+        settings = cost_words(where, config.data.resolution, config.cost.repeats)
+    return Comparison(config.name, evaluations, settings)
+
+
+def plan(config: CompareConfig, task: CompareTask) -> PlannedTask:
+    """Find a task's photographs, before anything long starts.
+
+    Raises:
+        ImageError: there are none, or pairs lack partners.
+        ConfigError, PluginError: the task cannot be made.
+    """
+    data = config.data
+    if task.pairs is not None:
+        pairs = task.pairs
+        test_set = paired_set(
+            pairs.clean, pairs.degraded, data.resolution, scale=pairs.scale, count=data.count
+        )
+        test_set = replace(test_set, seed=data.seed)
+    else:
+        assert task.task is not None
+        files = [file for folder in data.photographs for file in find_photographs(folder)]
+        root = data.photographs[0]
+        if len(data.photographs) > 1:
+            root = type(root)(
+                os.path.commonpath([folder.absolute() for folder in data.photographs])
+            )
+            files = [file.absolute() for file in files]
+        elif not root.is_dir():
+            root = root.parent
+        test_set = degraded_set(files[: data.count], root, data.resolution, task.task, data.seed)
+    names = [method.name for method in config.methods_for(task)]
+    if not any(method.classical == "degraded" for method in config.methods_for(task)):
+        names.insert(0, "degraded")
+    return PlannedTask(task, test_set, tuple(names))
+
+
+def _evaluation(
+    config: CompareConfig,
+    planned: PlannedTask,
+    networks: MetricNetworks | None,
+    device: torch.device,
+    keep: Sequence[KeepOf],
+    progress: Progress | None,
+) -> Evaluation:
+    title = planned.task.shown_title
+    observers = [each(title, planned.test_set) for each in keep]
+
+    def show(sample: Sample, images: Mapping[str, Tensor]) -> None:
+        ordered = {name: images[name] for name in _ordered(images, planned.names)}
+        for observer in observers:
+            observer(sample, ordered)
+
+    evaluation = measure_methods(
+        runners_for(config.methods_for(planned.task), planned.test_set, device),
+        planned.test_set,
+        networks=networks,
+        batch_size=config.batch_size,
+        keep=show if observers else None,
+        cost=None
+        if config.cost is None
+        else partial(measure_cost, device=device, repeats=config.cost.repeats),
+        progress=_named(title, progress),
+    )
+    methods = sorted(evaluation.methods, key=lambda method: planned.names.index(method.name))
+    return replace(evaluation, title=title, methods=tuple(methods))
+
+
+def _ordered(images: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[str]:
+    """What is no method, and then the methods in the order of the table."""
+    yield from (name for name in images if name not in names)
+    yield from (name for name in names if name in images)
+
+
+def _named(title: str, progress: Progress | None) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda stage, done, total: progress(
+        stage if stage == title else f"{title}: {stage}", done, total
+    )

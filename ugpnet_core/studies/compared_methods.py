@@ -1,0 +1,173 @@
+"""From the settings of methods to what runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ugpnet_core.errors import ConfigError, UGPNetError
+from ugpnet_core.evaluation.classical import Bicubic, NonLocalMeans, Wiener
+from ugpnet_core.evaluation.methods import (
+    Batch,
+    Degraded,
+    Function,
+    Method,
+    PartNames,
+    Runner,
+    Samples,
+    UGPNetRunner,
+)
+from ugpnet_core.evaluation.photographs import TestSet, check_scale
+from ugpnet_core.evaluation.results import MethodKind
+from ugpnet_core.metrics.complexity import count_parameters
+from ugpnet_core.studies.settings import MethodConfig, Part
+
+if TYPE_CHECKING:
+    from ugpnet_core.networks.ugpnet import UGPNet
+
+KIND_OF_PART: Mapping[Part, MethodKind] = {
+    "regression": "regression",
+    "synthesis": "synthesis",
+    "ugpnet": "ugpnet",
+}
+
+
+class Unusable(Runner):
+    """Methods that could not be made: their rows stay empty, and say why."""
+
+    def __init__(self, methods: Sequence[Method], reason: Exception) -> None:
+        self.methods = tuple(methods)
+        self.reason = reason
+
+    def tuned(self, samples: Samples) -> Runner:
+        """Say why.
+
+        Raises:
+            Exception: what was raised when the methods were to be made.
+        """
+        raise self.reason
+
+    def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Say why, likewise."""
+        raise self.reason
+
+
+def runners_for(
+    methods: Sequence[MethodConfig], test_set: TestSet, device: torch.device
+) -> list[Runner]:
+    """Load what the methods of one task need; one that cannot be loaded is an Unusable.
+
+    Methods that are parts of one model file are run together. The degraded images come first
+    where they are no method themselves.
+    """
+    runners: list[Runner] = []
+    if not any(method.classical == "degraded" for method in methods):
+        runners.append(Degraded())
+    for together in _together(methods):
+        try:
+            runners.append(_runner(together, test_set, device))
+        except UGPNetError as error:
+            rows = [Method(each.name, _kind(each), each.group) for each in together]
+            runners.append(Unusable(rows, error))
+    return runners
+
+
+def _together(methods: Sequence[MethodConfig]) -> list[list[MethodConfig]]:
+    """Methods in groups that one runner runs; x_reg and x_syn can stand in a group once."""
+    groups: list[list[MethodConfig]] = []
+    for method in methods:
+        for group in groups:
+            parts = [each.part for each in group]
+            free = method.part == "ugpnet" or method.part not in parts
+            if method.model is not None and group[0].model == method.model and free:
+                group.append(method)
+                break
+        else:
+            groups.append([method])
+    return groups
+
+
+def _runner(methods: Sequence[MethodConfig], test_set: TestSet, device: torch.device) -> Runner:
+    first = methods[0]
+    if first.model is not None:
+        return _parts(methods, test_set, device)
+    if first.backbone is not None:
+        return _backbone(first, test_set, device)
+    if first.network is not None:
+        return _network(first, test_set, device)
+    if first.classical == "non-local means":
+        return NonLocalMeans(first.name, first.group)
+    if first.classical == "wiener":
+        return Wiener(first.name, first.group)
+    if first.classical == "degraded":
+        return Degraded(first.name, first.group)
+    return Bicubic(first.name, first.group)
+
+
+def _parts(
+    methods: Sequence[MethodConfig], test_set: TestSet, device: torch.device
+) -> UGPNetRunner:
+    from ugpnet_core.model_files.model import load_model
+
+    model: UGPNet = load_model(str(methods[0].model))
+    check_scale(test_set, model.scale, f"model {methods[0].model}")
+    by_part = {method.part: method.name for method in methods if method.part != "ugpnet"}
+    names = PartNames(
+        by_part.get("regression"),
+        by_part.get("synthesis"),
+        {method.name: method.fidelity for method in methods if method.part == "ugpnet"},
+        {method.name: method.group for method in methods},
+    )
+    return UGPNetRunner(model, names, device)
+
+
+def _backbone(method: MethodConfig, test_set: TestSet, device: torch.device) -> Runner:
+    """A regression network as it is published: without an adapter."""
+    from ugpnet_core.factory import create_backbone
+    from ugpnet_core.networks.restoration import restoration_module
+
+    assert method.backbone is not None
+    backbone = create_backbone(
+        method.backbone.name, weights=method.weights, **method.backbone.options
+    )
+    if test_set.scale % backbone.scale:
+        raise ConfigError(
+            f"Backbone {method.backbone.name!r} enlarges {backbone.scale} times and task "
+            f"{test_set.title!r} needs {test_set.scale}; give it scale {test_set.scale} or 1."
+        )
+    enlarge = test_set.scale // backbone.scale
+    network = restoration_module(backbone, enlarge=enlarge, adapter="plain").eval().to(device)
+
+    def restore(x: Tensor) -> Tensor:
+        image: Tensor = network(x).image
+        return image
+
+    words = f"backbone {method.backbone.name} without an adapter"
+    if enlarge > 1:
+        words += f", degraded images bicubically enlarged {enlarge} times first"
+    row = Method(method.name, "regression", method.group, count_parameters(network))
+    return Function(row, restore, device, words, network)
+
+
+def _network(method: MethodConfig, test_set: TestSet, device: torch.device) -> Runner:
+    from ugpnet_core.evaluation.foreign import ForeignNetwork
+
+    assert method.network is not None
+    network = ForeignNetwork(method.network).to(device)
+    side = test_set.resolution
+    row = Method(method.name, "network", method.group, count_parameters(network))
+    words = network.words(side, test_set.degraded_side)
+    return Function(row, lambda x: network.restored(x, side), device, words, network)
+
+
+def _kind(method: MethodConfig) -> MethodKind:
+    if method.model is not None:
+        return KIND_OF_PART[method.part]
+    if method.backbone is not None:
+        return "regression"
+    if method.network is not None:
+        return "network"
+    return "degraded" if method.classical == "degraded" else "classical"

@@ -1,0 +1,170 @@
+"""The settings of ``ugpnet compare``: which methods, on which photographs and tasks. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from ugpnet_core.config import ComponentConfig, Positive, Strict, TaskConfig
+from ugpnet_core.reports.figure_settings import FiguresConfig
+
+Part = Literal["regression", "synthesis", "ugpnet"]
+Classical = Literal["degraded", "bicubic", "non-local means", "wiener"]
+SOURCES = ("model", "backbone", "network", "classical")
+
+
+class PairsConfig(Strict):
+    """Photographs whose degraded images are files of the same names in another folder."""
+
+    clean: Path
+    degraded: Path
+    scale: Positive = Field(default=1, description="how many times smaller the degraded ones are")
+
+
+class CompareTask(Strict):
+    """A table: a task that degrades the photographs, or pairs. A task may be given by its name,
+    as name and options, or as a list of steps, without ``task:`` before it."""
+
+    title: str = Field(default="", description="of the table; default: the task's name")
+    task: TaskConfig | None = None
+    pairs: PairsConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_alone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"task": {"name": value}}
+        if isinstance(value, list) or (isinstance(value, dict) and "name" in value):
+            return {"task": value}
+        if isinstance(value, dict) and isinstance(value.get("task"), str):
+            return value | {"task": {"name": value["task"]}}
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> CompareTask:
+        if (self.task is None) == (self.pairs is None):
+            raise ValueError("give a task or pairs")
+        return self
+
+    @property
+    def shown_title(self) -> str:
+        """The title, or the task's name."""
+        return self.title or (self.task.name if self.task else "pairs")
+
+
+class CompareData(Strict):
+    """The photographs that tasks degrade, and the size of all of them."""
+
+    photographs: list[Path] = Field(
+        default=[], description="folders, read recursively (pairs bring their own)"
+    )
+    resolution: Positive = Field(default=512, description="images are cropped square and resized")
+    count: Positive | None = Field(default=None, description="only the first files")
+    seed: int = Field(default=0, ge=0, description="of degradations and crops")
+
+
+class MethodConfig(Strict):
+    """A row: exactly one of model, backbone, network and classical says what it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    name: str = Field(min_length=1, description="what the row is called")
+    group: str = Field(
+        default="",
+        alias="class",
+        description="the best of each class is marked; default: regression, generative, ours, ...",
+    )
+    tasks: list[str] | None = Field(
+        default=None, description="titles of the tasks that it is for; default: all"
+    )
+    model: str | None = Field(default=None, description="name of a model, or a model file")
+    part: Part = Field(default="ugpnet", description="of the model: x_reg, x_syn or x_hat")
+    fidelity: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="how much of x_reg is blended into x_hat"
+    )
+    backbone: ComponentConfig | None = Field(
+        default=None, description="a regression network without an adapter"
+    )
+    weights: Path | None = Field(default=None, description="checkpoint of the backbone")
+    network: Path | None = Field(
+        default=None, description="checkpoint of any network that spandrel recognises"
+    )
+    classical: Classical | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> MethodConfig:
+        given = [source for source in SOURCES if getattr(self, source) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(SOURCES)}, not {given or 'none'}")
+        if given != ["backbone"] and self.weights is not None:
+            raise ValueError("weights are those of a backbone")
+        if given != ["model"] and (self.part != "ugpnet" or self.fidelity):
+            raise ValueError("part and fidelity are those of a model")
+        if self.part != "ugpnet" and self.fidelity:
+            raise ValueError("fidelity belongs to part: ugpnet")
+        if self.backbone is not None and self.weights is None and not self.backbone.options:
+            raise ValueError("a backbone needs weights, without which it restores nothing")
+        return self
+
+
+class CostConfig(Strict):
+    """How time and memory are measured (Table 2)."""
+
+    repeats: Positive = Field(default=9, description="timed runs, of which the median counts")
+
+
+class CompareConfig(Strict):
+    """A whole comparison: the file that ``ugpnet compare`` reads."""
+
+    name: str
+    output: Path = Field(description="folder for tables, figures and numbers")
+    data: CompareData
+    tasks: Annotated[list[CompareTask], Field(min_length=1)]
+    methods: Annotated[list[MethodConfig], Field(min_length=1)]
+    perceptual_weights: Path | None = Field(
+        default=None, description="network of LPIPS and the Fréchet distance, as for evaluate"
+    )
+    inception: str | None = Field(
+        default=None, description="network of the FID, as for evaluate: a file, or 'download'"
+    )
+    figures: FiguresConfig | None = FiguresConfig()
+    cost: CostConfig | None = CostConfig()
+    batch_size: Positive = 8
+
+    @model_validator(mode="after")
+    def _titles_fit(self) -> CompareConfig:
+        titles = [task.shown_title for task in self.tasks]
+        _refuse_repeated("two tasks have the title", titles, "give one a title of its own")
+        for task in self.tasks:
+            if task.task is not None and not self.data.photographs:
+                raise ValueError("tasks need data.photographs")
+            names = [method.name for method in self.methods_for(task)]
+            _refuse_repeated(
+                f"two methods of {task.shown_title!r} have the name",
+                names,
+                "rename one, or restrict them with tasks",
+            )
+        for method in self.methods:
+            unknown = sorted(set(method.tasks or []) - set(titles))
+            if unknown:
+                raise ValueError(
+                    f"method {method.name!r} is for tasks {unknown}, and there are {titles}"
+                )
+        return self
+
+    def methods_for(self, task: CompareTask) -> list[MethodConfig]:
+        """The rows of a task's table."""
+        return [
+            method
+            for method in self.methods
+            if method.tasks is None or task.shown_title in method.tasks
+        ]
+
+
+def _refuse_repeated(what: str, names: Sequence[str], advice: str) -> None:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{what} {', '.join(map(repr, repeated))}; {advice}")

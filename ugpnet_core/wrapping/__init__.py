@@ -1,0 +1,1 @@
+"""A network of someone else's, wrapped by naming its layer."""
