@@ -112,13 +112,23 @@ def _make(
     """Call a plugin's factory; what it raises, except our own errors, is the plugin's fault."""
     entry = installed.entry
     valid = validate_options(entry, options)
-    make = resolve(factory or entry.factory)
     try:
-        return make(**valid)
-    except UGPNetError:
+        make = resolve(factory or entry.factory)
+    except PluginError as error:
+        whose = f"{installed.distribution} {installed.version}".strip()
+        raise PluginError(f"{str(error).rstrip('.')} (of {whose}).") from error
+    try:
+        made = make(**valid)
+    except (UGPNetError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:  # SystemExit, too: it is a plugin's, and not a user's
         raise PluginError(
             f"{factory or entry.factory!r} of {installed.distribution} failed to make "
             f"{entry.name!r} ({describe_error(error)}); choose other options, or tell its author."
         ) from error
+    if isinstance(made, type):
+        raise PluginError(
+            f"{factory or entry.factory!r} of {installed.distribution} returned the class "
+            f"{made.__name__} for {entry.name!r} and not one of its objects; tell its author."
+        )
+    return made

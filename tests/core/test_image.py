@@ -235,6 +235,9 @@ def test_padding_agrees_with_numpy(
     x = torch.rand(2, height, width)
     expected = np.pad(x.numpy(), ((0, 0), (top, bottom), (left, right)), mode="reflect")
     assert np.array_equal(pad_reflect(x, left, right, top, bottom).numpy(), expected)
+    widths = ((0, 0), (top, bottom), (left, right))
+    repeated = np.pad(x.numpy(), widths, mode="symmetric")
+    assert np.array_equal(pad_reflect(x, left, right, top, bottom, edge=True).numpy(), repeated)
 
 
 @settings(max_examples=30, deadline=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,9 @@ from ugpnet_core.factory import create_task
 from ugpnet_core.inference.colours import fast, follow, slow
 from ugpnet_core.inference.noise_level import noise_level
 from ugpnet_core.inference.scope import Scope, relied_on, scope_of
+from ugpnet_core.inference.whole import MULTIPLE, regressed
+from ugpnet_core.model_files.model import load_model
+from ugpnet_core.protocols import RestorationOutput
 
 skimage_data = pytest.importorskip("skimage.data", reason="the photographs are scikit-image's")
 
@@ -126,3 +130,52 @@ def test_degraded_photographs_stay_in_the_scope_of_their_task(photograph: Tensor
         scope = scope_of(create_task(name))
         for seed in range(3):
             assert scope.trust(noise_level(degrade(photograph, name, seed))) > 0.9
+
+
+@pytest.mark.parametrize("tile", [512, 200, 5])
+@pytest.mark.parametrize("size", [(1, 1), (64, 64), (70, 131), (241, 250)])
+def test_the_restoration_module_sees_whole_multiples_only(size: tuple[int, int], tile: int) -> None:
+    """Zeros that a network pads with are, to its means over the whole map, a part of the image."""
+
+    class Copies(torch.nn.Module):
+        backbone = None
+        seen: set[tuple[int, ...]] = set()
+
+        def forward(self, x: Tensor) -> RestorationOutput:
+            self.seen.add(tuple(x.shape[-2:]))
+            return RestorationOutput(x, x)
+
+    restoration = Copies()
+    model = SimpleNamespace(restoration=restoration, scale=1)
+    x = torch.rand(1, 3, *size)
+    made = regressed(model, x, torch.device("cpu"), tile)  # type: ignore[arg-type]
+    torch.testing.assert_close(made, x, rtol=0, atol=1e-6)
+    assert all(side % MULTIPLE == 0 for sides in restoration.seen for side in sides)
+    limit = max(tile // MULTIPLE * MULTIPLE, MULTIPLE)
+    assert max(side for sides in restoration.seen for side in sides) <= limit
+
+
+def test_photographs_of_any_size_come_out_as_well(photograph: Tensor) -> None:
+    pytest.importorskip("ugpnet_priors.portraits")
+    model = load_model("portraits").eval()
+    gains = []
+    for side in (128, 121):
+        clean = photograph[:, 60 : 60 + side, 60 : 60 + side]
+        noisy = (clean + noise(clean, 0.1)).clamp(0, 1)
+        with torch.no_grad():
+            made = regressed(model, noisy[None], torch.device("cpu"))[0].clamp(0, 1)
+        errors = [(one - clean).square().mean() for one in (noisy, made)]
+        gains.append(10 * float((errors[0] / errors[1]).log10()))
+    assert gains[1] > gains[0] - 0.5
+
+
+def test_a_line_at_the_border_stays(photograph: Tensor) -> None:
+    """A scan's dark edge, one pixel wide: mirrored without itself it is a scratch in noise."""
+    pytest.importorskip("ugpnet_priors.portraits")
+    model = load_model("portraits").eval()
+    clean = photograph[:, 50:178, 50:178].clone()
+    clean[:, 0] = 0
+    noisy = (clean + noise(clean, 0.08)).clamp(0, 1)
+    with torch.no_grad():
+        made = regressed(model, noisy[None], torch.device("cpu"))[0]
+    assert float(made[:, 0].mean()) < 0.1

@@ -16,9 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugpnet_core.errors import ConfigError
-from ugpnet_core.networks.blocks import conv3x3
-from ugpnet_core.networks.regression import RegressionNetwork
+from ugpnet_core.plugins import ConfigError, RegressionNetwork, conv3x3
 
 EPS = 1e-5
 

@@ -16,9 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugpnet_core.errors import ConfigError
-from ugpnet_core.networks.blocks import ChannelLayerNorm
-from ugpnet_core.networks.regression import RegressionNetwork, check_images, cropped
+from ugpnet_core.plugins import (
+    ChannelLayerNorm,
+    ConfigError,
+    RegressionNetwork,
+    check_images,
+    cropped,
+)
 
 
 class LocalPool(nn.Module):

@@ -18,8 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugpnet_core.networks.blocks import conv3x3
-from ugpnet_core.networks.regression import RegressionNetwork
+from ugpnet_core.plugins import RegressionNetwork, conv3x3
 
 SLOPE = 0.2
 RESIDUAL_SCALE = 0.2  # beta in Fig. 4

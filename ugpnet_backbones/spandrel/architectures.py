@@ -17,9 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
-from ugpnet_core.checkpoints.recognition import recognise
-from ugpnet_core.errors import ConfigError, DependencyError, PluginError, WeightsError
-from ugpnet_core.plugins.discovery import describe_error
+from ugpnet_core.plugins import (
+    ConfigError,
+    DependencyError,
+    PluginError,
+    WeightsError,
+    describe_error,
+    recognise,
+)
 
 if TYPE_CHECKING:
     from spandrel import ArchRegistry, ImageModelDescriptor

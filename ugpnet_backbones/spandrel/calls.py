@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.wrapping.capture import Call
+from ugpnet_core.plugins import Call
 
 # The noise level that the published code assumes where the user gives none.
 NOISE_LEVEL = 15 / 255

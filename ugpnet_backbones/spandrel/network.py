@@ -25,11 +25,15 @@ from ugpnet_backbones.spandrel.architectures import (
     registry,
 )
 from ugpnet_backbones.spandrel.calls import CALLS, FIRST_OF_SEVERAL
-from ugpnet_core.checkpoints.state_dict import read_tensors
-from ugpnet_core.errors import ConfigError, PluginError
-from ugpnet_core.wrapping.capture import plain_call
-from ugpnet_core.wrapping.probe import ProbeSizeError
-from ugpnet_core.wrapping.wrapper import WrappedBackbone, wrap_backbone
+from ugpnet_core.plugins import (
+    ConfigError,
+    PluginError,
+    ProbeSizeError,
+    WrappedBackbone,
+    plain_call,
+    read_tensors,
+    wrap_backbone,
+)
 
 if TYPE_CHECKING:
     from spandrel import SizeRequirements

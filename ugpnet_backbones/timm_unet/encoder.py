@@ -10,9 +10,7 @@ from typing import Any
 import timm
 import torch
 
-from ugpnet_core.checkpoints.recognition import recognise
-from ugpnet_core.checkpoints.state_dict import read_tensors
-from ugpnet_core.errors import ConfigError, WeightsError
+from ugpnet_core.plugins import ConfigError, WeightsError, read_tensors, recognise
 
 logger = logging.getLogger(__name__)
 

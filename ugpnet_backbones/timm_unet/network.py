@@ -19,9 +19,7 @@ from torch import Tensor, nn
 
 from ugpnet_backbones.timm_unet.encoder import make_encoder
 from ugpnet_backbones.timm_unet.sizes import as_channels_first, centred, find_size_rule
-from ugpnet_core.errors import ConfigError
-from ugpnet_core.networks.blocks import TwoConvolutions
-from ugpnet_core.networks.regression import RegressionNetwork
+from ugpnet_core.plugins import ConfigError, RegressionNetwork, TwoConvolutions
 
 LAST_WIDTH, LARGEST_WIDTH = 32, 512
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ugpnet_core.errors import ConfigError
+from ugpnet_core.plugins import ConfigError
 
 # Convolutions without padding, as in Inception, lose some pixels at the border of a map.
 TOLERANCE = 4

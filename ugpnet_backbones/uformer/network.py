@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_backbones.uformer.blocks import Downsample, InputProj, OutputProj, Stage, Upsample
-from ugpnet_core.errors import ConfigError
-from ugpnet_core.networks.regression import RegressionNetwork
+from ugpnet_core.plugins import ConfigError, RegressionNetwork
 
 LEVELS = 4
 STAGES = 2 * LEVELS + 1

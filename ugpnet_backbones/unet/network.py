@@ -16,8 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.networks.blocks import TwoConvolutions
-from ugpnet_core.networks.regression import RegressionNetwork
+from ugpnet_core.plugins import RegressionNetwork, TwoConvolutions
 
 
 class UNet(RegressionNetwork):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
@@ -68,6 +69,7 @@ def _list(
         listing = {
             f"{word}s": [entry_record(one) for one in installed.values()],
             "problems": [dataclasses.asdict(problem) for problem in problems],
+            "slow": list(registry().slow),
         }
         print(json.dumps(listing, indent=2))
         return
@@ -76,6 +78,8 @@ def _list(
         _print_presets(registry().presets.values(), columns)
     if problems:
         _print_problems(problems, everything=not installed)
+    for sentence in registry().slow:
+        print(plain(sentence), file=sys.stderr)
 
 
 def _print_table(

@@ -11,11 +11,17 @@ from torch import Tensor
 from ugpnet_core.errors import SizeError
 
 
-def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
-    """Pad (..., H, W) by mirroring about the border pixels (which are not repeated).
+def pad_reflect(
+    x: Tensor, left: int, right: int, top: int, bottom: int, *, edge: bool = False
+) -> Tensor:
+    """Pad (..., H, W) by mirroring about the border pixels.
 
     Works for any amount: where it exceeds the image, the mirroring goes on; a side of one pixel
     is repeated.
+
+    Args:
+        edge: whether the border pixels themselves are repeated: what is in the outermost row alone
+            is then two rows wide, and no line that a network takes for noise.
 
     Raises:
         SizeError: the image has no pixels.
@@ -24,9 +30,9 @@ def pad_reflect(x: Tensor, left: int, right: int, top: int, bottom: int) -> Tens
     if not height or not width:
         raise SizeError(f"An image of {height}x{width} pixels cannot be padded.")
     if top or bottom:
-        x = x.index_select(-2, _mirrored(height, top, bottom).to(x.device))
+        x = x.index_select(-2, _mirrored(height, top, bottom, edge).to(x.device))
     if left or right:
-        x = x.index_select(-1, _mirrored(width, left, right).to(x.device))
+        x = x.index_select(-1, _mirrored(width, left, right, edge).to(x.device))
     return x
 
 
@@ -58,11 +64,14 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return resized if x.dim() == 4 else resized[0]
 
 
-def _mirrored(size: int, before: int, after: int) -> Tensor:
+def _mirrored(size: int, before: int, after: int, edge: bool) -> Tensor:
     """Indices -before .. size + after - 1, folded into 0 .. size - 1."""
     index = torch.arange(-before, size + after)
     if size == 1:
         return torch.zeros_like(index)
+    if edge:
+        index = index.remainder(2 * size)
+        return torch.minimum(index, 2 * size - 1 - index)
     period = 2 * (size - 1)
     index = index.remainder(period)
     return torch.minimum(index, period - index)

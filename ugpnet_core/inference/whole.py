@@ -26,6 +26,9 @@ from ugpnet_core.networks.ugpnet import UGPNet
 
 # Pixels that are mirrored around an image, so that its border is as good as its inside.
 MARGIN = 32
+# Sides that the restoration module sees are multiples of this. What a network itself pads to fit
+# its levels are zeros, which its means over whole maps take for a part of the image.
+MULTIPLE = 32
 # Large enough that a tile's border is a small part of it.
 TILE = 512
 OVERLAP = 64
@@ -117,7 +120,9 @@ def regressed(model: UGPNet, x: Tensor, device: torch.device, tile: int = TILE) 
     fixed = getattr(restoration.backbone, "fixed_size", None)
     height, width = (side + 2 * MARGIN for side in x.shape[-2:])
     # As large as can be, and square only where a network insists.
-    sides = (fixed, fixed) if fixed is not None else (min(height, tile), min(width, tile))
+    tile = max(MULTIPLE, tile // MULTIPLE * MULTIPLE)
+    height, width = (min(-(-side // MULTIPLE) * MULTIPLE, tile) for side in (height, width))
+    sides = (fixed, fixed) if fixed is not None else (height, width)
     step = max(1, min(sides) - OVERLAP)
     if fixed is not None:
         step = fixed * 3 // 4
@@ -134,15 +139,22 @@ def regressed(model: UGPNet, x: Tensor, device: torch.device, tile: int = TILE) 
         x,
         MARGIN,
         model.scale,
+        MULTIPLE,
     )
     return image
 
 
 def _with_margin(
-    network: Callable[[Tensor], tuple[Tensor, ...]], x: Tensor, margin: int, scale: int
+    network: Callable[[Tensor], tuple[Tensor, ...]],
+    x: Tensor,
+    margin: int,
+    scale: int,
+    multiple: int = 1,
 ) -> tuple[Tensor, ...]:
-    """What a network makes of x (1, 3, H, W), mirrored around it by a margin of input pixels."""
-    padded = pad_reflect(x, margin, margin, margin, margin)
+    """What a network makes of x (1, 3, H, W), mirrored around it by a margin of input pixels, and
+    at the right and the bottom on to a multiple."""
+    below, right = (margin + -(side + 2 * margin) % multiple for side in x.shape[-2:])
+    padded = pad_reflect(x, margin, right, margin, below, edge=True)
     height, width = (side * scale for side in x.shape[-2:])
     begin = margin * scale
     return tuple(one[..., begin : begin + height, begin : begin + width] for one in network(padded))

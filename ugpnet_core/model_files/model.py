@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,7 @@ from ugpnet_core.model_files.published import from_published, gather, parts_of
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
 
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 FORMAT = "ugpnet-model-1"
 
 
@@ -169,7 +171,9 @@ def _build(path: Path, card: ModelCard) -> UGPNet:
     try:
         return build_model(card.config)
     except UnknownNameError as error:
-        missing = [name for name in card.plugins if not _is_installed(name)]
+        # The file may be a stranger's: only what is a name goes into a command.
+        named = [name for name in card.plugins if _DISTRIBUTION.fullmatch(name)]
+        missing = [name for name in named if not _is_installed(name)]
         if not missing:
             raise
         raise PluginError(

@@ -8,7 +8,8 @@ import difflib
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -29,6 +30,13 @@ from ugpnet_core.plugins.entries import (
 from ugpnet_core.plugins.wellformed import fault_of, shown
 
 T = TypeVar("T")
+
+# The version of what plugins may import (docs/plugins.md). A module that names a later one in its
+# own PLUGIN_API is not loaded.
+PLUGIN_API = 1
+LATER = " (If it was made for a later ugpnet-core, install that.)"
+# A plugin that takes longer to load makes every listing slow.
+SLOW_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,8 @@ class Problem:
 class Registry:
     """What :func:`discover` found: usable entries by name, and everything that is not usable.
 
-    ``presets`` holds one entry for each preset of a usable backbone.
+    ``presets`` holds one entry for each preset of a usable backbone. ``slow`` has a sentence for
+    each plugin that makes listings slow.
     """
 
     backbones: Mapping[str, Installed[BackboneEntry]] = field(default_factory=dict)
@@ -69,6 +78,7 @@ class Registry:
     tasks: Mapping[str, Installed[TaskEntry]] = field(default_factory=dict)
     presets: Mapping[str, Installed[BackboneEntry]] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    slow: tuple[str, ...] = ()
 
 
 class _BrokenPluginError(Exception):
@@ -101,6 +111,7 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
     if entry_points is None:
         entry_points = importlib.metadata.entry_points(group=GROUP)
     problems: list[Problem] = []
+    slow: list[str] = []
     found: dict[type[Entry], dict[str, list[tuple[_Source, Entry]]]] = {
         kind: {} for kind in HOOKS.values()
     }
@@ -109,7 +120,9 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
             reason = f"entry point {name!r} is claimed by {_owners(group)}; uninstall one of them"
             problems += dict.fromkeys(source.problem(reason) for source in group)
             continue
-        for entry in _load(group[0], problems):
+        with _timed(group[0], slow):
+            loaded = _load(group[0], problems)
+        for entry in loaded:
             ones: list[Entry] = [entry]
             if isinstance(entry, BackboneEntry):
                 # They are asked for in the same way as backbones, so they share names.
@@ -141,7 +154,24 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
         models=usable[ModelEntry],
         tasks=usable[TaskEntry],
         problems=tuple(sorted(problems, key=lambda one: (one.distribution, one.plugin))),
+        slow=tuple(slow),
     )
+
+
+@contextlib.contextmanager
+def _timed(source: _Source, slow: list[str]) -> Iterator[None]:
+    """Add a sentence to ``slow`` where a plugin takes long to load, or loads torch."""
+    had_torch, started = "torch" in sys.modules, time.perf_counter()
+    yield
+    seconds = time.perf_counter() - started
+    loads_torch = not had_torch and "torch" in sys.modules
+    if loads_torch or seconds > SLOW_SECONDS:
+        torch = " and imports torch" if loads_torch else ""
+        slow.append(
+            f"The plugin {source.plugin!r} of {source.distribution} {source.version} takes "
+            f"{seconds * 1000:.0f} ms to load{torch}, which every command waits for; its module "
+            "should import what it needs where it is used."
+        )
 
 
 @functools.cache
@@ -217,6 +247,14 @@ def _load(source: _Source, problems: list[Problem]) -> list[Entry]:
     except _BrokenPluginError as broken:
         problems.append(source.problem(f"import failed: {broken}"))
         return []
+    needed = getattr(module, "PLUGIN_API", PLUGIN_API)
+    if not isinstance(needed, int) or needed > PLUGIN_API:
+        reason = (
+            f"is made for plugin interface {shown(needed)}, and this ugpnet-core has "
+            f"{PLUGIN_API}; install a newer one"
+        )
+        problems.append(source.problem(reason))
+        return []
     try:
         _run(lambda: manager.register(module, source.plugin))
     except _BrokenPluginError as broken:
@@ -225,10 +263,16 @@ def _load(source: _Source, problems: list[Problem]) -> list[Entry]:
             text = f"a hook does not fit its specification (it takes no arguments): {text}"
         problems.append(source.problem(text))
         return []
-    unknown = [name for name in vars(manager.hook) if name not in HOOKS and name[0] != "_"]
+    unknown = [
+        name
+        for name, hook in vars(manager.hook).items()
+        if name not in HOOKS
+        and name[0] != "_"
+        and not all(one.optionalhook for one in hook.get_hookimpls())
+    ]
     for name in unknown:
         near = difflib.get_close_matches(name, HOOKS, n=1, cutoff=0.0)[0]
-        problems.append(source.problem(f"unknown hook {name!r}; did you mean {near!r}?"))
+        problems.append(source.problem(f"unknown hook {name!r}; did you mean {near!r}?{LATER}"))
     if unknown:
         return []
 
@@ -250,12 +294,16 @@ def _call(hook: str, function: Callable[[], object]) -> list[Entry]:
     """Call one hook and refuse what is not a list of well-formed entries of its kind."""
     try:
         returned = _run(function)
+        # A list may be of a class of its own, and fail when it is gone through.
+        items = _run(lambda: list(returned)) if isinstance(returned, (list, tuple)) else None
     except _BrokenPluginError as broken:
-        raise _BrokenPluginError(f"{hook}() failed: {broken}") from broken
+        is_unknown_field = isinstance(broken.__cause__, TypeError) and "argument" in str(broken)
+        later = LATER if is_unknown_field else ""
+        raise _BrokenPluginError(f"{hook}() failed: {broken}{later}") from broken
     kind = HOOKS[hook]
-    if not isinstance(returned, (list, tuple)):
+    if items is None:
         raise _BrokenPluginError(f"{hook}() returned {shown(returned)}, not a list of entries")
-    for item in returned:
+    for item in items:
         if type(item) is not kind:
             raise _BrokenPluginError(
                 f"{hook}() returned {shown(item)} where a {kind.__name__} belongs"
@@ -263,4 +311,4 @@ def _call(hook: str, function: Callable[[], object]) -> list[Entry]:
         fault = _run(lambda item=item: fault_of(item))  # type: ignore[misc]
         if fault:
             raise _BrokenPluginError(f"{hook}() returned a {kind.__name__} with {fault}")
-    return list(returned)
+    return items

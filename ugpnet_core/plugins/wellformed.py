@@ -17,6 +17,7 @@ from ugpnet_core.plugins.locations import FORMS, Hub, Local, parse_location
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REFERENCE = re.compile(r"[\w.]+:\S+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+LARGEST = 10**15
 _REFERENCES = ("factory", "discriminator", "reader")
 
 
@@ -37,7 +38,9 @@ def fault_of(entry: Entry | Preset) -> str | None:
         if name in _REFERENCES and value is not None and not _REFERENCE.fullmatch(value):
             return f"{name}={shown(value)}, which should look like 'package.module:name'"
         if type(value) is int and value < 1:
-            return f"{name}={value}, which should be positive"
+            return f"{name}={shown(value)}, which should be positive"
+        if type(value) is int and value > LARGEST:
+            return f"{name}={shown(value)}, which should be a number that a network can have"
     if isinstance(entry, (PriorEntry, ModelEntry)) and entry.file is not None:
         return _fault_of_file(entry.file, entry.sha256)
     if isinstance(entry, BackboneEntry):

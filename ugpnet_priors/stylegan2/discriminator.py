@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ugpnet_core.errors import SizeError
+from ugpnet_core.plugins import SizeError
 from ugpnet_priors.stylegan2.ops import (
     EPSILON,
     GAIN,

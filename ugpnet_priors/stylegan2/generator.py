@@ -14,8 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.errors import ConfigError, SizeError
-from ugpnet_core.protocols import PriorOutput
+from ugpnet_core.plugins import ConfigError, PriorOutput, SizeError
 from ugpnet_priors.stylegan2.modulation import StyleConv, ToRGB
 from ugpnet_priors.stylegan2.ops import EPSILON, EqualLinear, normal
 from ugpnet_priors.stylegan2.options import DiscriminatorOptions, channel_widths, check_sizes

@@ -13,9 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ugpnet_core.checkpoints.file import Checkpoint
-from ugpnet_core.checkpoints.state_dict import is_tensor, load_tensors
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.plugins import Checkpoint, WeightsError, is_tensor, load_tensors
 from ugpnet_priors.stylegan2.generator import NoiseMaps
 from ugpnet_priors.stylegan2.ops import fir_kernel
 

@@ -16,11 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.checkpoints.file import Checkpoint
-from ugpnet_core.checkpoints.pickles.restricted import Inert
-from ugpnet_core.checkpoints.pickles.torch_format import PERSISTENT_OBJECT
-from ugpnet_core.checkpoints.state_dict import is_tensor, load_tensors
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.plugins import (
+    PERSISTENT_OBJECT,
+    Checkpoint,
+    Inert,
+    WeightsError,
+    is_tensor,
+    load_tensors,
+)
 from ugpnet_priors.stylegan2.layouts import Part, State, check_kernel
 
 LAYOUT = "NVIDIA's (stylegan2-ada-pytorch)"

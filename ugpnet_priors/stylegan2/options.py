@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from ugpnet_core.errors import ConfigError
-from ugpnet_core.plugins import Options
+from ugpnet_core.plugins import ConfigError, Options
 
 Width = Annotated[int, Field(gt=0)]
 Clamp = Annotated[float, Field(gt=0)]

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ugpnet_core.checkpoints.file import Checkpoint
-from ugpnet_core.errors import WeightsError
-from ugpnet_core.model_files.prior_weights import PriorWeights
+from ugpnet_core.plugins import Checkpoint, PriorWeights, WeightsError
 from ugpnet_priors.stylegan2.layouts import Part, basicsr, rosinality
 from ugpnet_priors.stylegan2.nvidia import nvidia
 from ugpnet_priors.stylegan2.sizes import (

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.plugins import WeightsError
 from ugpnet_priors.stylegan2.options import channel_widths
 
 State = dict[str, Tensor]

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ugpnet_core.networks.regression import RegressionNetwork
+from ugpnet_core.plugins import RegressionNetwork
 
 
 class DilatedBlock(nn.Module):

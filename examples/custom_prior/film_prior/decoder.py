@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ugpnet_core.protocols import PriorOutput
+from ugpnet_core.plugins import PriorOutput
 
 SLOPE = 0.2
 

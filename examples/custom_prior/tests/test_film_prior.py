@@ -6,7 +6,7 @@ import pytest
 import torch
 import ugpnet_core as ug
 from torch import Tensor, nn
-from ugpnet_core.protocols import Prior
+from ugpnet_core.plugins import Prior
 from ugpnet_core.testing import PriorConformance
 
 
