@@ -10,6 +10,7 @@ from typing import Any
 
 from ugpnet_core.checkpoints.state_dict import write_whole
 from ugpnet_core.evaluation.results import Comparison, Cost, Evaluation
+from ugpnet_core.reports.domains import domain_record
 from ugpnet_core.reports.files import as_json, as_key, as_record, versions
 from ugpnet_core.reports.latex import latex
 from ugpnet_core.reports.tables import markdown
@@ -71,6 +72,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
             {"task": evaluation.title, **as_record(evaluation), "costs": _costs(evaluation)}
             for evaluation in comparison.evaluations
         ],
+        "domains": [domain_record(each) for each in comparison.domains],
         "versions": versions(),
     }
 

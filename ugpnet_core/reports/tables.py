@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ugpnet_core.evaluation.results import Comparison, Cost, Evaluation, Figure
+from ugpnet_core.evaluation.results import Comparison, Cost, Evaluation, Figure, OutOfDomain
 from ugpnet_core.metrics.metric import Metric
-from ugpnet_core.reports.files import (
-    with_interval,
-)
+from ugpnet_core.reports.domains import conclusion, decibels
+from ugpnet_core.reports.files import with_interval
 
 COST_COLUMNS = ("Parameters (M)", "GMACs", "Time (ms)", "Memory (MB)")
 ARROWS = {"higher": "↑", "lower": "↓"}
@@ -75,6 +74,8 @@ def markdown(comparison: Comparison) -> str:
         if evaluation.differences:
             parts.append(_differences(evaluation))
         parts.append(_list("Protocol", evaluation.protocol.items()))
+    for study in comparison.domains:
+        parts += _out_of_domain(study)
     parts.append(_list("Measured", comparison.settings.items()))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -123,6 +124,29 @@ def _differences(evaluation: Evaluation) -> str:
         for each in evaluation.differences
     ]
     return _markdown_table(["Paired difference", "Figure", "Mean"], rows)
+
+
+def _out_of_domain(study: OutOfDomain) -> list[str]:
+    """Fig. 7 in numbers, and what they say."""
+    regression, synthesis, restored = methods = list(study.drops)
+    head = ["Photographs", "Number", *(f"PSNR({_in_markdown(name)})" for name in methods)]
+    pairs = ((restored, synthesis), (regression, synthesis), (regression, restored))
+    head += [_in_markdown(" - ".join(pair)) for pair in pairs]
+    rows = [
+        [
+            each.title,
+            str(each.count),
+            *map(decibels, (*each.psnr.values(), each.gain, each.behind, each.loss)),
+        ]
+        for each in (study.inside, study.outside)
+    ]
+    titles = f"{study.inside.title} - {study.outside.title}"
+    rows.append([titles, "", *map(decibels, study.drops.values()), "", "", ""])
+    return [
+        _in_markdown(f"## {study.task}: {restored} out of the domain of its prior"),
+        _markdown_table(head, rows),
+        _in_markdown(f"{conclusion(study)} PSNR in dB, with intervals of 95 %."),
+    ]
 
 
 def _markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from types import TracebackType
 
 from ugpnet_core.errors import UGPNetError
 from ugpnet_core.evaluation.results import Comparison, Evaluation
+from ugpnet_core.reports.domains import conclusion
 from ugpnet_core.reports.html.folder import ReportFolder, check_apart
 from ugpnet_core.reports.html.markup import escape
 from ugpnet_core.reports.html.names import UniqueNames
@@ -190,6 +191,11 @@ def _overview(report: HtmlReport, comparison: Comparison) -> str:
             f'<p><a class="button" href="{link}">More of {escape(evaluation.title)}: {count} '
             "photographs, differences, protocol →</a></p>"
         )
+    sections += [
+        f"<h2>{escape(study.task)}: out of the domain of the prior</h2>"
+        f"<p>{escape(conclusion(study))}</p>"
+        for study in comparison.domains
+    ]
     settings = "".join(
         f"<dt>{escape(subject)}</dt><dd>{escape(words)}</dd>"
         for subject, words in comparison.settings.items()
