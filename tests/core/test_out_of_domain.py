@@ -139,6 +139,7 @@ def test_files_say_the_same(tmp_path: Path) -> None:
     ]
     text = (tmp_path / "out" / "table.md").read_text()
     assert re.sub(r"([_<>])", r"\\\1", conclusion(found)) in text
+    assert r"dark $-$ bright &  & " in (tmp_path / "out" / "table.tex").read_text()
     (row,) = re.findall(r"^\| bright \|.*$", text, flags=re.M)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     levels = [f"{20 * math.log10(255 / d):.2f}" for d in (2, 32, 4)]

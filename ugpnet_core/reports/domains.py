@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ugpnet_core.evaluation.results import Domain, Figure, OutOfDomain
-from ugpnet_core.metrics.metric import Metric
-from ugpnet_core.reports.files import finite, with_interval
-
-DECIBELS = Metric("psnr", "PSNR (dB)", "higher", 2)
+from ugpnet_core.reports.files import finite
+from ugpnet_core.reports.table import DECIBELS, with_interval
 
 
 def conclusion(study: OutOfDomain) -> str:
@@ -25,21 +23,15 @@ def conclusion(study: OutOfDomain) -> str:
     def on_both(here: Figure, there: Figure, behind: str = "") -> str:
         words = f" behind {behind}" if behind else ""
         return (
-            f"{decibels(here)} dB{words} on {inside.title} and {decibels(there)} dB on "
-            f"{outside.title}"
+            f"{_decibels(here)}{words} on {inside.title} and {_decibels(there)} on {outside.title}"
         )
 
     return (
         f"Over {synthesis}, {restored} gains {on_both(inside.gain, outside.gain)}, a difference of "
-        f"{decibels(more)} dB, {said}. {synthesis} is "
+        f"{_decibels(more)}, {said}. {synthesis} is "
         f"{on_both(inside.behind, outside.behind, regression)}; {restored} is "
         f"{on_both(inside.loss, outside.loss, regression)}."
     )
-
-
-def decibels(figure: Figure) -> str:
-    """A PSNR with its interval."""
-    return with_interval(figure, DECIBELS)
 
 
 def domain_record(study: OutOfDomain) -> dict[str, Any]:
@@ -68,3 +60,7 @@ def _domain(domain: Domain) -> dict[str, Any]:
 def _figure(figure: Figure) -> dict[str, Any]:
     interval = None if figure.low is None else [figure.low, figure.high]
     return {"value": finite(figure.value), "interval": interval}
+
+
+def _decibels(figure: Figure) -> str:
+    return f"{with_interval(figure, DECIBELS)} dB"
