@@ -246,12 +246,19 @@ def test_command_says_what_failed_and_goes_on(
 
 
 def test_command_refuses_wrong_settings(
-    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    write_config: Callable[..., Path], photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(write_config(method=[]))]) == 2
     assert "method: Extra inputs" in capsys.readouterr().err
     assert main(["compare", str(write_config(figures={"names": ["x.png"]}))]) == 2
     assert "None of figures.names is among the photographs" in capsys.readouterr().err
+    sets = {"known": [str(photographs)], "others": [str(photographs / "inner")]}
+    path = write_config(
+        data={"photographs": sets, "resolution": 32}, figures={"names": ["inner/0.png"]}
+    )
+    assert main(["compare", str(path)]) == 2  # the second set's are called 0.png, ...
+    assert not Path("out").exists()
+    capsys.readouterr()
     assert main(["compare", str(write_config(output="compare.yaml"))]) == 2
     assert "compare.yaml is a file" in capsys.readouterr().err
     assert main(["compare", "missing.yaml"]) == 2

@@ -66,8 +66,11 @@ def compare(
     """
     where = device or torch.device("cpu")
     planned = [plan(config, table) for table in config.tables()]
+    # All of them before anything long starts, since one may refuse its photographs.
+    observers = [[each(one.table.title, one.test_set) for each in keep] for one in planned]
     evaluations = tuple(
-        _evaluation(config, each, networks, where, keep, progress) for each in planned
+        _evaluation(config, one, networks, where, seen_by, progress)
+        for one, seen_by in zip(planned, observers, strict=True)
     )
     settings = {"device": str(where)}
     if config.cost is not None:
@@ -111,11 +114,10 @@ def _evaluation(
     planned: PlannedTable,
     networks: MetricNetworks | None,
     device: torch.device,
-    keep: Sequence[KeepOf],
+    observers: Sequence[Keep],
     progress: Progress | None,
 ) -> Evaluation:
     title = planned.table.title
-    observers = [each(title, planned.test_set) for each in keep]
 
     def show(sample: Sample, images: Mapping[str, Tensor]) -> None:
         ordered = {name: images[name] for name in _ordered(images, planned.names)}
