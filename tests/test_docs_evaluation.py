@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,16 @@ from ugpnet_core.cli import main
 from ugpnet_core.image import write_image
 from ugpnet_core.studies.settings import SOURCES, CompareConfig, MethodConfig
 
-TEXT = (Path(__file__).parents[1] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, flags=re.M | re.S)
 
 
 def test_everything_works_as_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    squeezenet: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UGPNET_PERCEPTUAL", raising=False)
@@ -30,6 +35,9 @@ def test_everything_works_as_it_stands(
     for name in ("anna", "ben"):
         smooth = nn.functional.interpolate(torch.rand(1, 3, 5, 4), (72, 64), mode="bilinear")
         write_image(tmp_path / "photos" / f"{name}.png", smooth[0])
+    shutil.copytree(tmp_path / "photos", tmp_path / "animals")
+    shutil.copytree(ROOT / "examples" / "configs", tmp_path / "examples" / "configs")
+    shutil.copy(squeezenet, "squeezenet.safetensors")
     # The settings stand below the command that reads them.
     (settings,) = [text for language, text in BLOCKS if language == "yaml"]
     Path("compare.yaml").write_text(settings)
@@ -43,7 +51,7 @@ def test_everything_works_as_it_stands(
         elif language == "python":
             capsys.readouterr()
             exec(text, {"__name__": "block"})
-    assert commands == 3
+    assert commands == 5
     assert re.search(r"halfway to grey: \d+\.\d\d dB", capsys.readouterr().out)
     assert json.loads(Path("figures.json").read_text())["count"] == 2
     for page in ("report", "comparison"):
@@ -51,6 +59,11 @@ def test_everything_works_as_it_stands(
     tables = {"table.md", "table.tex", "table.csv", "per-image.csv", "results.json", "figures"}
     assert {path.name for path in Path("runs/denoising").iterdir()} == tables
     assert len(list(Path("runs/denoising/figures").rglob("*.png"))) == 2
+    for kind in ("png", "svg"):
+        assert Path(f"runs/fidelity/figures/denoise/curve.{kind}").is_file()
+    (study,) = json.loads(Path("runs/out-of-domain/results.json").read_text())["domains"]
+    assert study["more_gain"]["value"] == 0  # the same photographs
+    assert Path("runs/out-of-domain/figures/denoise.png").is_file()
     quick = json.loads(Path("runs/quick/results.json").read_text())["tasks"]
     assert [(task["task"], task["count"]) for task in quick] == [("denoise", 1), ("deblur", 1)]
 

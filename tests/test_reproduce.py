@@ -18,7 +18,7 @@ from examples.reproduce import plan
 from examples.reproduce.document import write_document
 from examples.reproduce.steps import run_side_by_side
 from examples.reproduce.tables import QUALITY, read_rows
-from ugpnet_core.config_files import read_config
+from ugpnet_core.config_files import read_config, read_settings
 from ugpnet_core.image import write_image
 from ugpnet_core.studies.ablation.arms import chosen_arms, make_arms
 from ugpnet_core.studies.ablation.settings import read_ablation
@@ -97,6 +97,21 @@ def test_a_full_arm_is_the_training_of_table_1() -> None:
         )
 
 
+def test_the_studies_of_one_model_are_valid() -> None:
+    curve, domains = (
+        read_settings(CompareConfig, Path(step.words[1]), split(step)[1])
+        for step in plan.studies(PLACE)
+    )
+    assert len(curve.curves_for(curve.tasks[0])["fidelity"]) == 11
+    assert list(domains.data.sets) == ["portraits", "other photographs"]
+    assert len(domains.models_for(domains.tasks[0])) == 1
+    for config in (curve, domains):
+        assert {row.model for row in config.methods} == {
+            "runs/denoise-nafnet/denoise-nafnet.safetensors"
+        }
+    assert len(plan.studies(plan.Place(Path("data"), None, Path("squeezenet"), Path("runs")))) == 1
+
+
 def test_a_step_that_fails_is_named_with_its_log(tmp_path: Path) -> None:
     steps = [plan.Step("good", ["--version"]), plan.Step("bad/one", ["no-such-command"])]
     with pytest.raises(SystemExit, match=r"bad/one failed with status 2; see .*bad-one\.log"):
@@ -163,8 +178,9 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[plan.Plac
         ],
     )
     write_table(runs / "initialisation" / "table.csv", [row("deblur", "both", "ugpnet", 24, 500)])
-    (runs / "fidelity").mkdir()
-    (runs / "fidelity" / "fidelity.png").write_bytes(b"a picture")
+    figures = runs / "fidelity" / "figures" / "denoise"
+    figures.mkdir(parents=True)
+    (figures / "curve.png").write_bytes(b"a picture")
     monkeypatch.setattr("examples.reproduce.document._minutes", lambda place: [])
     data = tmp_path / "data"
     for name in ("train", "val"):

@@ -24,10 +24,15 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
         ConfigError: the file is missing, no YAML, or has a key twice; an override has no ``=``;
             or a value cannot be right. The message names the key.
     """
+    return read_settings(TrainConfig, path, overrides)
+
+
+def read_settings(kind: type[C], path: Path, overrides: Sequence[str] = ()) -> C:
+    """Read the settings of some kind; see :func:`read_config`."""
     content = read_sections(path)
     for override in overrides:
         apply_override(content, override)
-    return validated(TrainConfig, content, str(path))
+    return validated(kind, content, str(path))
 
 
 def read_sections(path: Path) -> dict[str, Any]:

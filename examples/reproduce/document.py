@@ -244,13 +244,12 @@ def _out_of_domain(place: plan.Place, pictures: Path) -> list[str]:
     folder = place.runs / "out-of-domain"
     if place.natural is None or not folder.is_dir():
         return []
-    record = read_record(folder / "out-of-domain.json")
-    domains = {"portraits": record["in_domain"], "other photographs": record["out_of_domain"]}
+    (record,) = read_record(folder / "results.json")["domains"]
     cells = [["photographs", "PSNR(x_hat) - PSNR(x_syn)", "PSNR(x_reg) - PSNR(x_syn)"]]
-    for name, domain in domains.items():
-        figures = domain["psnr_x_hat_minus_x_syn"], domain["psnr_x_reg_minus_x_syn"]
-        cells.append([name, *(_decibels(figure) for figure in figures)])
-    more = record["more_gain_out_of_domain"]
+    for domain in (record["inside"], record["outside"]):
+        figures = domain["gain"], domain["behind"]
+        cells.append([domain["title"], *(_decibels(figure) for figure in figures)])
+    more = record["more_gain"]
     meaning = (
         "what a prior that knows nothing but portraits loses there is not lost by the fusion."
         if more["value"] > 0
@@ -258,7 +257,8 @@ def _out_of_domain(place: plan.Place, pictures: Path) -> list[str]:
         "behind the regression on portraits as on anything else, so that the fusion has no less to "
         "save in domain. Out of domain it does save most of what the synthesis loses."
     )
-    shutil.copyfile(folder / "out-of-domain.png", pictures / "out-of-domain.png")
+    sheet = folder / "figures" / f"{plan.STUDIED[0]}.png"
+    shutil.copyfile(sheet, pictures / "out-of-domain.png")
     return [
         "## Fig. 7: out of the domain of the prior (denoising, NAFNet)",
         "",
@@ -278,7 +278,8 @@ def _decibels(figure: Mapping[str, Any], sign: str = "") -> str:
 
 
 def _fidelity(place: plan.Place, pictures: Path) -> list[str]:
-    shutil.copyfile(place.runs / "fidelity" / "fidelity.png", pictures / "fidelity.png")
+    figures = place.runs / "fidelity" / "figures" / plan.STUDIED[0]
+    shutil.copyfile(figures / "curve.png", pictures / "fidelity.png")
     return [
         "## Perception against distortion (denoising, NAFNet)",
         "",

@@ -209,19 +209,32 @@ def ablations(place: Place) -> list[list[Step]]:
 
 def studies(place: Place) -> list[Step]:
     """Fig. 7, where there are photographs of other things, and the perception-distortion curve."""
-    model = str(place.model(*STUDIED))
-    common = ["-m", model, "--data", str(place.validation)]
-    common += ["--perceptual-weights", str(place.perceptual), "--seed", str(SEED)]
-    steps = [
-        Step(
-            "fidelity-sweep",
-            ["fidelity-sweep", *common, "-o", str(place.runs / "fidelity"), "--steps", "10"],
-        )
-    ]
+    photographs: dict[str, object] = {"fidelity": [str(place.validation)]}
     if place.natural is not None:
-        other = ["--out-of-domain", str(place.natural), "-o", str(place.runs / "out-of-domain")]
-        steps.append(Step("out-of-domain", ["out-of-domain", *common, *other, "--pictures", "3"]))
-    return steps
+        photographs["out-of-domain"] = {
+            "portraits": [str(place.validation)],
+            "other photographs": [str(place.natural)],
+        }
+    return [_study(place, name, where) for name, where in photographs.items()]
+
+
+def _study(place: Place, name: str, photographs: object) -> Step:
+    """An example configuration on the studied model: its methods, with that model's file."""
+    example = CONFIGS / f"{name}.yaml"
+    model = str(place.model(*STUDIED))
+    methods = yaml.safe_load(example.read_text(encoding="utf-8"))["methods"]
+    changes = {
+        "data.photographs": photographs,
+        "data.resolution": SIDE,
+        "data.seed": SEED,
+        "tasks": [STUDIED[0]],
+        "methods": [method | {"model": model} for method in methods],
+        "perceptual_weights": str(place.perceptual),
+        "figures.count": 3,
+        "output": str(place.runs / name),
+    }
+    words = [f"{key}={in_yaml(value)}" for key, value in changes.items()]
+    return Step(name, ["compare", str(example), *words])
 
 
 def in_yaml(value: object) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ugpnet_core.cli import main
 from ugpnet_core.evaluation.results import (
     Comparison,
     Cost,
+    Difference,
     Evaluation,
     Figure,
     ImageResult,
@@ -26,8 +28,9 @@ from ugpnet_core.evaluation.results import (
 from ugpnet_core.image import read_image
 from ugpnet_core.metrics.metric import Metric
 from ugpnet_core.reports.latex import in_latex, latex
+from ugpnet_core.reports.markdown import markdown
+from ugpnet_core.reports.table import Number, methods_table
 from ugpnet_core.reports.table_files import write_comparison
-from ugpnet_core.reports.tables import best, markdown
 
 PSNR = Metric("psnr", "PSNR (dB)", "higher", 2)
 FD = Metric("frechet", "FD_x", "lower", 1, per_image=False)
@@ -71,12 +74,20 @@ def cells_of(text: str, name: str) -> list[str]:
 
 def test_the_best_of_each_group_are_marked_as_shown() -> None:
     (evaluation,) = comparison().evaluations
+    table = methods_table(evaluation)
+    assert [column.title for column in table.columns] == ["PSNR (dB)", "FD_x"]
+
+    def marked(mark: str) -> set[tuple[str, int]]:
+        return {
+            (row.name, place)
+            for row in table.rows
+            for place, cell in enumerate(row.cells)
+            if isinstance(cell, Number) and getattr(cell, mark)
+        }
+
     # 30.001 and 29.996 are both shown as 30.00.
-    assert best(evaluation) == {
-        ("a_b & 50%|{x}", "psnr"),
-        ("other #1", "psnr"),
-        ("other #1", "frechet"),
-    }
+    assert marked("best") == {("a_b & 50%|{x}", 0), ("other #1", 0), ("other #1", 1)}
+    assert marked("top") == {("UGPNet", 0), ("UGPNet", 1)}
 
 
 def test_markdown_csv_and_json_say_the_same(tmp_path: Path) -> None:
@@ -145,6 +156,14 @@ def test_latex_is_whole_and_escaped() -> None:
         if line.startswith("%"):
             assert "\n" not in line
     assert in_latex("100 % _") == r"100 \% \_"
+
+
+def test_differences_have_a_row_for_each_pair_and_their_sign() -> None:
+    one = comparison().evaluations[0]
+    pair = Difference("G", "a|b", "psnr", Figure(1.5, -0.25, 3.0))
+    text = markdown(Comparison("one", (replace(one, differences=(pair,)),)))
+    assert "| Paired difference | PSNR (dB) ↑ |" in text
+    assert "| G − a\\|b | +1.50 [-0.25, +3.00] |" in text
 
 
 def test_markdown_has_a_table_for_each_task() -> None:
@@ -227,12 +246,19 @@ def test_command_says_what_failed_and_goes_on(
 
 
 def test_command_refuses_wrong_settings(
-    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    write_config: Callable[..., Path], photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(write_config(method=[]))]) == 2
     assert "method: Extra inputs" in capsys.readouterr().err
     assert main(["compare", str(write_config(figures={"names": ["x.png"]}))]) == 2
     assert "None of figures.names is among the photographs" in capsys.readouterr().err
+    sets = {"known": [str(photographs)], "others": [str(photographs / "inner")]}
+    path = write_config(
+        data={"photographs": sets, "resolution": 32}, figures={"names": ["inner/0.png"]}
+    )
+    assert main(["compare", str(path)]) == 2  # the second set's are called 0.png, ...
+    assert not Path("out").exists()
+    capsys.readouterr()
     assert main(["compare", str(write_config(output="compare.yaml"))]) == 2
     assert "compare.yaml is a file" in capsys.readouterr().err
     assert main(["compare", "missing.yaml"]) == 2

@@ -1,8 +1,7 @@
-"""The fidelity sweep: one pass, ends that are x_hat and x_reg, and files with every number."""
+"""Several fidelities of a model: one pass, ends that are x_hat and x_reg, and the curve."""
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -12,23 +11,30 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from ugpnet_core import cli
 from ugpnet_core.config import ModelConfig, PerceptualConfig, TaskConfig
+from ugpnet_core.config_files import validated
 from ugpnet_core.errors import ConfigError, DependencyError
 from ugpnet_core.evaluation.evaluate import evaluate_on
 from ugpnet_core.evaluation.photographs import TestSet, degraded_set, find_photographs
+from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.image import read_image
 from ugpnet_core.metrics.networks import MetricNetworks, metric_networks
-from ugpnet_core.model_files.model import save_model
+from ugpnet_core.model_files.model import load_model, save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
-from ugpnet_core.studies.fidelity import Sweep, fidelity_sweep
-from ugpnet_core.studies.fidelity_files import check_plot, plot_sweep
+from ugpnet_core.reports.curve import check_curve, plot_curves
+from ugpnet_core.studies.compare import compare
+from ugpnet_core.studies.compare_files import compare_into_folder
+from ugpnet_core.studies.settings import CompareConfig
+
+ROWS = {"ours 0": 0.0, "ours 0.25": 0.25, "ours 1": 1.0}
 
 
 @pytest.fixture(scope="module")
-def model(training_settings: dict[str, Any]) -> UGPNet:
+def model(training_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
-    return build_model(ModelConfig.model_validate(training_settings["model"])).eval()
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(build_model(ModelConfig.model_validate(training_settings["model"])), path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -43,107 +49,109 @@ def networks(squeezenet: Path) -> MetricNetworks:
 
 
 @pytest.fixture(scope="module")
-def sweep(model: UGPNet, test_set: TestSet, networks: MetricNetworks) -> Sweep:
-    return fidelity_sweep(model, test_set, fidelities=[1, 0, 0.25], networks=networks)
+def config(model: Path, photographs: Path) -> CompareConfig:
+    content = {
+        "name": "curve",
+        "output": "unused",
+        "data": {"photographs": [str(photographs)], "resolution": 32, "count": 3},
+        "tasks": ["denoise"],
+        "methods": [{"name": "ours", "model": str(model), "fidelity": [1, 0, 0.25]}],
+        "figures": {"count": 1},
+        "cost": None,
+    }
+    return validated(CompareConfig, content, "fidelity.yaml")
+
+
+@pytest.fixture(scope="module")
+def curve(config: CompareConfig, networks: MetricNetworks) -> Evaluation:
+    return compare(config, networks=networks).evaluations[0]
 
 
 def test_the_ends_are_x_hat_and_x_reg_exactly(
-    sweep: Sweep, model: UGPNet, test_set: TestSet, networks: MetricNetworks
+    curve: Evaluation, model: Path, test_set: TestSet, networks: MetricNetworks
 ) -> None:
-    plain = evaluate_on(model, test_set, networks=networks)
-    assert [point.fidelity for point in sweep.points] == [0, 0.25, 1]
-    for point, name in ((sweep.points[0], "x_hat"), (sweep.points[-1], "x_reg")):
-        assert point.figures == plain.method(name).figures
+    plain = evaluate_on(load_model(model), test_set, networks=networks)
+    assert [method.name for method in curve.methods] == ["degraded", *ROWS]
+    for row, name in (("ours 0", "x_hat"), ("ours 1", "x_reg")):
+        assert curve.method(row).figures == plain.method(name).figures
         for metric in ("psnr", "ssim", "lpips"):
-            ours = sweep.evaluation.image_values(point.method, metric)
-            assert ours == plain.image_values(name, metric)
-    assert {"psnr", "ssim", "lpips", "frechet"} <= sweep.points[0].figures.keys()
+            assert curve.image_values(row, metric) == plain.image_values(name, metric)
+    assert {"psnr", "ssim", "lpips", "frechet"} <= curve.method("ours 0").figures.keys()
 
 
 @torch.inference_mode()
 def test_between_the_ends_images_are_blended_before_they_are_clamped(
-    sweep: Sweep, model: UGPNet, test_set: TestSet
+    curve: Evaluation, model: Path, test_set: TestSet
 ) -> None:
-    values = sweep.evaluation.image_values(sweep.points[1].method, "psnr")
+    values = curve.image_values("ours 0.25", "psnr")
     samples = [sample for sample in test_set.samples(lambda *_: None) if sample]
+    network = load_model(model)
     for sample, value in zip(samples, values, strict=True):
-        output = model(sample.degraded[None])
+        output = network(sample.degraded[None])
         blended = (0.75 * output.image + 0.25 * output.regression).clamp(0, 1)
         error = ((blended * 255).round() / 255 - sample.clean).double().square().mean()
         assert value == pytest.approx(float(-10 * error.log10()), abs=0.02)
 
 
-def test_the_network_runs_once_for_all_fidelities(model: UGPNet, test_set: TestSet) -> None:
+def test_the_network_runs_once_for_all_fidelities(
+    config: CompareConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
-    handle = model.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    found = fidelity_sweep(model, test_set, batch_size=2)
-    handle.remove()
-    assert len(found.points) == 11
+    forward = UGPNet.forward
+
+    def counted(self: UGPNet, x: torch.Tensor) -> Any:
+        seen.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(UGPNet, "forward", counted)
+    compare(config.model_copy(update={"batch_size": 2}))
     assert seen == [2, 1]
 
 
-@pytest.mark.parametrize(
-    ("fidelities", "message"),
-    [
-        ([], "at least one fidelity"),
-        ([0.5, 0.5], "none of them twice"),
-        ([0, 1.5], "1.5 is no fidelity; give values from 0"),
-        ([-0.1], "-0.1 is no fidelity"),
-        ([0.1, 0.1000000001], "the same in six digits"),
-    ],
-)
-def test_wrong_fidelities_are_named(
-    model: UGPNet, test_set: TestSet, fidelities: list[float], message: str
+def test_the_folder_has_every_number_and_the_curve(
+    config: CompareConfig, networks: MetricNetworks, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
-        fidelity_sweep(model, test_set, fidelities=fidelities)
-
-
-def test_the_command_writes_every_number_and_a_plot(
-    model: UGPNet,
-    squeezenet: Path,
-    photographs: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    save_model(model, tmp_path / "tiny.safetensors")
-    words = ["fidelity-sweep", "-m", str(tmp_path / "tiny.safetensors"), "--steps", "2"]
-    words += ["--data", str(photographs), "--perceptual-weights", str(squeezenet)]
-    assert cli.main([*words, "--count", "2", "-o", str(tmp_path / "curve")]) == 0
-    assert "Curve: " in capsys.readouterr().out
-    record = json.loads((tmp_path / "curve" / "fidelity.json").read_text())
-    assert [point["fidelity"] for point in record["curve"]] == [0, 0.5, 1]
-    assert record["count"] == 2
-    with (tmp_path / "curve" / "fidelity.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    for row, point in zip(rows, record["curve"], strict=True):
-        assert float(row["fidelity"]) == point["fidelity"]
-        for metric in ("psnr", "ssim", "lpips", "frechet"):
-            assert float(row[metric]) == point["figures"][metric]
-            assert [float(row[f"{metric}_low"]), float(row[f"{metric}_high"])] == (
-                point["intervals"][metric]
-            )
-    assert record["figures"]["x_reg"]["psnr"] == record["curve"][-1]["figures"]["psnr"]
-    assert read_image(tmp_path / "curve" / "fidelity.png").pixels.shape[-1] > 1000
-    text = (tmp_path / "curve" / "fidelity.svg").read_text()
+    settings = config.model_copy(update={"output": tmp_path})
+    compare_into_folder(settings, networks, torch.device("cpu"))
+    (task,) = json.loads((tmp_path / "results.json").read_text())["tasks"]
+    assert set(task["figures"]) == {"degraded", "ours_0", "ours_0.25", "ours_1"}
+    assert task["protocol"]["ours 0.25"] == "(1 - 0.25) x_hat + 0.25 x_reg"
+    place = tmp_path / "figures" / "denoise"
+    assert read_image(place / "curve.png").pixels.shape[-1] > 1000
+    text = (place / "curve.svg").read_text()
     ElementTree.fromstring(text)
     assert "PSNR (dB)" in text
     assert "FD-SqueezeNet" in text
 
 
-def test_a_plot_of_the_same_numbers_is_the_same_file(sweep: Sweep, tmp_path: Path) -> None:
-    first, second = tmp_path / "a.svg", tmp_path / "b.svg"
-    plot_sweep(sweep, [first])
-    plot_sweep(sweep, [second])
+def test_a_plot_of_the_same_numbers_is_the_same_file(curve: Evaluation, tmp_path: Path) -> None:
+    first, second, two = (tmp_path / f"{name}.svg" for name in ("a", "b", "two"))
+    plot_curves(curve, {"ours": ROWS}, [first])
+    plot_curves(curve, {"ours": ROWS}, [second])
     assert first.read_bytes() == second.read_bytes()
+    plot_curves(curve, {"ours": ROWS, "theirs": ROWS}, [two])
+    assert "theirs" in two.read_text()
+    assert "ours" not in first.read_text()  # one curve needs no legend
 
 
-def test_what_a_plot_needs_is_said(
-    networks: MetricNetworks, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_failed_has_no_curve(
+    config: CompareConfig, networks: MetricNetworks, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="The curve needs LPIPS or a Fréchet distance; give --"):
-        check_plot(metric_networks().metrics)
-    check_plot(networks.metrics)
+    gone = config.methods[0].model_copy(update={"model": "gone.safetensors"})
+    settings = config.model_copy(update={"output": tmp_path, "methods": [gone]})
+    result = compare_into_folder(settings, networks, torch.device("cpu"))
+    assert "no model file" in result.evaluations[0].method("ours 1").failed
+    assert not list(tmp_path.rglob("curve.*"))
+
+
+def test_what_a_plot_needs_is_said_before_anything_is_measured(
+    config: CompareConfig, networks: MetricNetworks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.model_copy(update={"output": tmp_path / "out"})
+    with pytest.raises(ConfigError, match="needs LPIPS or a Fréchet distance; give perceptual_w"):
+        compare_into_folder(settings, metric_networks(), torch.device("cpu"))
+    assert not (tmp_path / "out").exists()
+    check_curve(networks.metrics)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(DependencyError, match=r"pip install ugpnet-core\[figures\]"):
-        check_plot(networks.metrics)
+        check_curve(networks.metrics)

@@ -1,4 +1,4 @@
-"""The out-of-distribution study: its number is the formula, and its files say the same."""
+"""In and out of the domain of a prior: the number is the formula, and the files say the same."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core import cli
+from ugpnet_core.evaluation.domains import difference_of_means, out_of_domain
+from ugpnet_core.evaluation.evaluate import evaluate_on
 from ugpnet_core.evaluation.photographs import paired_set
+from ugpnet_core.evaluation.results import Comparison, Evaluation, OutOfDomain
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.model_files.model import save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.protocols import UGPNetOutput
-from ugpnet_core.studies.out_of_domain import (
-    OutOfDomain,
-    difference_of_means,
-    out_of_domain_study,
-)
-from ugpnet_core.studies.out_of_domain_files import conclusion, study_markdown, write_study
+from ugpnet_core.reports.domains import conclusion
+from ugpnet_core.reports.table_files import write_comparison
 
+PARTS = ("x_reg", "x_syn", "x_hat")
 SIDE = 16
 
 
@@ -45,15 +45,24 @@ class Off(nn.Module):
         return UGPNetOutput(x + self.restored / 255, x + 2 / 255, synthesis)
 
 
-def study(folder: Path, restored: int = 4, dark: int = 3, bright: int = 4) -> OutOfDomain:
+def evaluations(
+    folder: Path, restored: int = 4, dark: int = 3, bright: int = 4
+) -> dict[str, Evaluation]:
     rng = torch.Generator().manual_seed(0)
     for name, count, level in (("dark", dark, 60), ("bright", bright, 180)):
         for index in range(count):
             noise = torch.randint(0, 40, (3, SIDE, SIDE), generator=rng)
             write_image(folder / name / f"{index}.png", (level + noise) / 255)
-    sets = [paired_set(folder / name, folder / name, SIDE) for name in ("dark", "bright")]
     model = cast(UGPNet, Off(restored))
-    return out_of_domain_study(model, sets[0], sets[1], batch_size=2, pictured=2)
+    return {
+        name: evaluate_on(model, paired_set(folder / name, folder / name, SIDE), batch_size=2)
+        for name in ("dark", "bright")
+    }
+
+
+def study(folder: Path, *counts: int) -> OutOfDomain:
+    (found,) = out_of_domain("pairs", PARTS, evaluations(folder, *counts), seed=0)
+    return found
 
 
 def test_the_number_is_the_difference_of_psnr_in_and_out_of_domain(tmp_path: Path) -> None:
@@ -70,8 +79,18 @@ def test_the_number_is_the_difference_of_psnr_in_and_out_of_domain(tmp_path: Pat
     # Every photograph has the same figures, so nothing is uncertain.
     assert found.more_gain.low == close(found.more_gain.value)
     assert found.more_gain.high == close(found.more_gain.value)
-    assert len(found.inside.evaluation.images) == 3
-    assert list(found.outside.pictures) == ["0.png", "1.png"]
+    assert (found.inside.count, found.outside.count) == (3, 4)
+    assert (found.inside.title, found.outside.title) == ("dark", "bright")
+
+
+def test_a_model_without_figures_is_compared_nowhere(tmp_path: Path) -> None:
+    known = evaluations(tmp_path)
+    exact = evaluations(tmp_path / "exact", restored=0)["bright"]
+    unknown = Evaluation("none", "", (), (), (), {})
+    sets = {"dark": known["dark"], "none": unknown, "exact": exact, "bright": known["bright"]}
+    (found,) = out_of_domain("pairs", PARTS, sets, seed=0)
+    assert found.outside.title == "bright"
+    assert out_of_domain("pairs", PARTS, {"none": unknown, **known}, seed=0) == []
 
 
 def test_intervals_are_those_of_another_library() -> None:
@@ -108,45 +127,57 @@ def test_the_conclusion_says_only_what_the_interval_does(
 
 
 def test_files_say_the_same(tmp_path: Path) -> None:
-    found = study(tmp_path)
-    paths = write_study(found, tmp_path / "out", model="off", seed=0)
-    record = json.loads(paths[1].read_text())
-    assert record["more_gain_out_of_domain"]["value"] == found.more_gain.value
-    assert record["in_domain"]["psnr_x_hat_minus_x_syn"]["value"] == found.inside.gain.value
-    rows = record["out_of_domain"]["images"]
-    gains = [row["x_hat"]["psnr"] - row["x_syn"]["psnr"] for row in rows]
-    assert sum(gains) / 4 == pytest.approx(found.outside.gain.value)
-    text = study_markdown(found, "off")
-    assert paths[0].read_text() == text
-    (row,) = re.findall(r"^\| out of domain \|.*$", text, flags=re.M)
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert cells[1:5] == ["4", *(f"{20 * math.log10(255 / d):.2f}" + cells[2][5:] for d in [2])] + [
-        f"{20 * math.log10(255 / d):.2f} [{20 * math.log10(255 / d):.2f}, "
-        f"{20 * math.log10(255 / d):.2f}]"
-        for d in (32, 4)
+    sets = evaluations(tmp_path)
+    (found,) = out_of_domain("pairs", PARTS, sets, seed=0)
+    write_comparison(Comparison("off", tuple(sets.values()), domains=(found,)), tmp_path / "out")
+    (record,) = json.loads((tmp_path / "out" / "results.json").read_text())["domains"]
+    assert record["more_gain"]["value"] == found.more_gain.value
+    assert record["inside"]["gain"]["value"] == found.inside.gain.value
+    assert record["drops"]["x_syn"]["interval"] == [
+        found.drops["x_syn"].low,
+        found.drops["x_syn"].high,
     ]
-    assert text.count("- photographs: RGB, largest centred square") == 2
-    sheet = read_image(paths[2]).pixels
-    assert sheet.shape[-1] > 5 * SIDE
+    text = (tmp_path / "out" / "table.md").read_text()
+    assert re.sub(r"([_<>])", r"\\\1", conclusion(found)) in text
+    assert r"dark $-$ bright &  & " in (tmp_path / "out" / "table.tex").read_text()
+    (row,) = re.findall(r"^\| bright \|.*$", text, flags=re.M)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    levels = [f"{20 * math.log10(255 / d):.2f}" for d in (2, 32, 4)]
+    assert cells[1:5] == ["4", *(f"{value} [{value}, {value}]" for value in levels)]
 
 
-def test_the_command_takes_photographs_of_any_size(
+def test_the_example_configuration_takes_photographs_of_any_size(
     training_settings: dict[str, Any],
     photographs: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from ugpnet_core.config import ModelConfig
 
+    example = Path(__file__).parents[2] / "examples" / "configs" / "out-of-domain.yaml"
+    monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     model = build_model(ModelConfig.model_validate(training_settings["model"]))
     save_model(model, tmp_path / "tiny.safetensors")
+    Path("own.yaml").write_text(
+        example.read_text().replace("portraits-denoise", "tiny.safetensors")
+    )
     write_image(tmp_path / "others" / "large.png", torch.rand(3, 70, 50))
-    words = ["out-of-domain", "-m", str(tmp_path / "tiny.safetensors"), "--data", str(photographs)]
-    words += ["--out-of-domain", str(tmp_path / "others"), "-o", str(tmp_path / "out")]
-    assert cli.main([*words, "--count", "2", "--pictures", "1"]) == 0
-    record = json.loads((tmp_path / "out" / "out-of-domain.json").read_text())
-    assert (record["in_domain"]["count"], record["out_of_domain"]["count"]) == (2, 1)
-    assert "gains" in capsys.readouterr().out
-    assert cli.main([*words[:-4], "--out-of-domain", str(tmp_path / "none"), "-o", "x"]) == 1
+    words = ["compare", "own.yaml", "data.count=2", "data.resolution=32", "--device", "cpu"]
+    words += ["figures.count=1", "--report", "web"]
+    sets = f"data.photographs={{portraits: [{photographs}], animals: [others]}}"
+    assert cli.main([*words, sets]) == 0
+    said = capsys.readouterr().out
+    record = json.loads(Path("runs/out-of-domain/results.json").read_text())
+    assert [task["task"] for task in record["tasks"]] == ["denoise, portraits", "denoise, animals"]
+    (found,) = record["domains"]
+    assert (found["inside"]["count"], found["outside"]["count"]) == (2, 1)
+    assert found["more_gain"]["interval"] is None
+    assert "denoise: Over x_syn, x_hat gains" in said
+    assert "out of the domain" in Path("web/index.html").read_text()
+    sheet = read_image(Path("runs/out-of-domain/figures/denoise.png")).pixels
+    assert sheet.shape[-1] > 5 * 32
+    assert sheet.shape[-2] > 2 * 32
+    assert cli.main([*words, sets.replace("others", "none")]) == 1
     assert "none" in capsys.readouterr().err

@@ -147,7 +147,7 @@ def test_the_table_of_methods_shows_means_intervals_and_costs_and_marks_the_best
             star = "★" if name == best else ""
             ends = f"{mean - 0.5:.{digits}f} to {mean + 0.5:.{digits}f}".replace("-", "−")
             assert text == f"{star}{mean:.{digits}f}{ends}"
-    assert page.row("x_hat")[-4:] == ["12.3 M", "45.6 G", "12.3 ms", "3 MiB"]
+    assert page.row("x_hat")[-4:] == ["12.35", "45.60", "12.3", "3.1"]
     assert page.row("x_hat − x_reg")[0] == "−0.50−0.75 to −0.25"
     text = page.path.read_text(encoding="utf-8")
     assert "FID was not computed: no weights &lt;here&gt;." in text

@@ -41,8 +41,6 @@ COMMANDS = {
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
     "compare": "ugpnet_core.cli.compare:compare",
     "ablate": "ugpnet_core.cli.ablate:ablate",
-    "fidelity-sweep": "ugpnet_core.cli.fidelity_sweep:fidelity_sweep",
-    "out-of-domain": "ugpnet_core.cli.out_of_domain:out_of_domain",
     "sample": "ugpnet_core.cli.sample:sample",
     "invert": "ugpnet_core.cli.invert:invert",
     "config-schema": "ugpnet_core.cli.train:config_schema",

@@ -24,25 +24,25 @@ def compare(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")] = "auto",
 ) -> None:
-    """Compare methods on tasks: the paper's Tables 1 and 2 and Figs. 4 to 6, for any networks.
+    """Compare methods on tasks: the paper's Tables 1 and 2 and Figs. 4 to 7, for any networks.
 
     A method is a part of a trained model (x_reg, x_syn, x_hat), a backbone with its published
     weights, any network that spandrel recognises in a checkpoint, or a classical one. The output
     folder gets table.md, table.tex, table.csv, per-image.csv, results.json and figures. A method
-    that fails leaves an empty row, and the exit status is 1.
+    that fails leaves an empty row, and the exit status is 1. A model with several fidelities is
+    drawn as a curve (examples/configs/fidelity.yaml), and several sets of photographs show what
+    becomes of a model out of the domain of its prior (examples/configs/out-of-domain.yaml).
 
     Example: ugpnet compare examples/configs/compare.yaml data.photographs=[photos] data.count=20
     """
     from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
-    from ugpnet_core.config_files import apply_override, read_sections, validated
+    from ugpnet_core.config_files import read_settings
     from ugpnet_core.inference.restorer import choose_device
+    from ugpnet_core.reports.domains import conclusion
     from ugpnet_core.studies.compare_files import compare_into_folder
     from ugpnet_core.studies.settings import CompareConfig
 
-    content = read_sections(config)
-    for override in overrides or []:
-        apply_override(content, override)
-    settings = validated(CompareConfig, content, str(config))
+    settings = read_settings(CompareConfig, config, overrides or [])
     where = choose_device(device)
     networks = find_networks(settings.perceptual_weights, settings.inception, where)
     with Bar() as bar:
@@ -51,6 +51,8 @@ def compare(
     for evaluation in result.evaluations:
         console.print(f"\n{evaluation.title}")
         print_evaluation(evaluation, console)
+    for study in result.domains:
+        console.print(f"{study.task}: {conclusion(study)}", soft_wrap=True)
     console.print(f"Tables and figures: {settings.output}", soft_wrap=True)
     if report is not None:
         console.print(f"Report: {report / 'index.html'}", soft_wrap=True)

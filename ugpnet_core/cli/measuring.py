@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import rich.box
+import rich.table
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ugpnet_core.evaluation.results import Evaluation
     from ugpnet_core.metrics.networks import MetricNetworks
     from ugpnet_core.networks.ugpnet import UGPNet
+    from ugpnet_core.reports.table import Table
 
 
 class Bar:
@@ -96,18 +99,18 @@ def degraded_photographs(
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """Print how figures came about, the table, and which figures are missing why."""
-    from ugpnet_core.reports.files import summary_table, with_interval
+    from ugpnet_core.reports.table import methods_table, with_interval
 
     console.print("Protocol")
     for subject, words in evaluation.protocol.items():
         console.print(f"  {subject}: {plain(words)}", soft_wrap=True)
-    console.print(summary_table(evaluation))
+    console.print(_in_terminal(methods_table(evaluation)))
     metrics = {metric.key: metric for metric in evaluation.metrics}
     for each in evaluation.differences:
         metric = metrics[each.metric]
         console.print(
             f"{metric.title} of {each.method} - {each.reference}, paired: "
-            f"{with_interval(each.figure, metric)}",
+            f"{with_interval(each.figure, metric.digits, signed=True)}",
             soft_wrap=True,
         )
     reasons: dict[str, list[str]] = {}
@@ -116,6 +119,25 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
             reasons.setdefault(metric.missing, []).append(metric.title)
     for reason, titles in reasons.items():
         console.print(f"{' and '.join(titles)} not computed: {plain(reason)}", soft_wrap=True)
+
+
+def _in_terminal(table: Table) -> rich.table.Table:
+    from ugpnet_core.reports.table import Number, with_interval
+
+    shown = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    shown.add_column(table.head)
+    for column in table.columns:
+        title = f"{column.title}, {column.better} is better" if column.better else column.title
+        shown.add_column(title, justify="right", overflow="fold")
+    for row in table.rows:
+        cells = (
+            with_interval(cell.figure, cell.digits, signed=row.signed)
+            if isinstance(cell, Number)
+            else cell
+            for cell in row.cells
+        )
+        shown.add_row(row.name, *cells)
+    return shown
 
 
 def print_problems(evaluation: Evaluation) -> None:

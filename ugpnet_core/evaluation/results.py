@@ -148,15 +148,58 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class Domain:
+    """One model on one set of photographs: means of PSNR over these, dB.
+
+    Attributes:
+        title: of the set.
+        count: how many photographs there are.
+        psnr: by the name of the method: x_reg, x_syn and x_hat, in this order.
+        gain: of PSNR(x_hat) - PSNR(x_syn).
+        behind: of PSNR(x_reg) - PSNR(x_syn): how far the synthesis is off.
+        loss: of PSNR(x_reg) - PSNR(x_hat): what of that the fusion lets through.
+    """
+
+    title: str
+    count: int
+    psnr: Mapping[str, Figure]
+    gain: Figure
+    behind: Figure
+    loss: Figure
+
+
+@dataclass(frozen=True)
+class OutOfDomain:
+    """One model in and out of the domain of its prior (Fig. 7).
+
+    Attributes:
+        task: what both sets are degraded by.
+        inside, outside: the two sets.
+        more_gain: gain outside - gain inside, dB: above 0 where the fusion saves what the
+            synthesis loses.
+        drops: by method, mean PSNR inside - mean PSNR outside, dB. Photographs of two sets differ
+            in how hard they are, too, so only methods can be compared here.
+    """
+
+    task: str
+    inside: Domain
+    outside: Domain
+    more_gain: Figure
+    drops: Mapping[str, Figure]
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """Methods on several tasks: one evaluation each.
+    """Methods on several tasks and sets of photographs: one evaluation each.
 
     Attributes:
         name: of the comparison.
-        evaluations: one for each task, in the order of the configuration.
+        evaluations: one for each task and set, in the order of the configuration.
         settings: of the comparison as a whole, in words, by subject.
+        domains: where there are several sets, what becomes of each model in the later ones.
     """
 
     name: str
     evaluations: tuple[Evaluation, ...]
     settings: Mapping[str, str] = field(default_factory=dict)
+    domains: tuple[OutOfDomain, ...] = ()

@@ -1,4 +1,4 @@
-"""Pictures of some photographs with all methods side by side, written while these are measured."""
+"""Pictures of some photographs with all methods side by side, taken while these are measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ugpnet_core.errors import ConfigError
 from ugpnet_core.evaluation.measure import Keep
 from ugpnet_core.evaluation.photographs import Sample, TestSet
 from ugpnet_core.image import write_image
-from ugpnet_core.reports.crops import comparison_figure
+from ugpnet_core.reports.crops import comparison_figure, comparison_sheet
 from ugpnet_core.reports.figure_settings import FiguresConfig
 
 
@@ -27,12 +27,45 @@ def figures_of(test_set: TestSet, config: FiguresConfig, folder: Path) -> Keep:
 
     def write(sample: Sample, images: Mapping[str, Tensor]) -> None:
         if sample.name in wanted:
-            ordered = {name: image for name, image in images.items() if name != "clean"}
-            ordered["clean"] = images["clean"]
-            figure = comparison_figure(ordered, inset=config.inset)
+            figure = comparison_figure(_clean_last(images), inset=config.inset)
             write_image(folder / _file_name(sample.name), figure)
 
     return write
+
+
+class Sheet:
+    """The photographs of several sets that the settings choose, one a row, as in Fig. 7."""
+
+    def __init__(self, config: FiguresConfig) -> None:
+        self.config = config
+        self._rows: dict[str, Mapping[str, Tensor]] = {}
+
+    def of(self, title: str, test_set: TestSet) -> Keep:
+        """What takes the images of a set.
+
+        Raises:
+            ConfigError: as :func:`figures_of`.
+        """
+        names = [test_set.name_of(file) for file in test_set.files]
+        wanted = set(_chosen(names, self.config))
+
+        def take(sample: Sample, images: Mapping[str, Tensor]) -> None:
+            if sample.name in wanted:
+                self._rows[f"{title}: {sample.name}"] = _clean_last(images)
+
+        return take
+
+    def write(self, path: Path) -> None:
+        """Write the sheet."""
+        rows = list(self._rows.values())
+        insets = [self.config.inset] * len(rows)
+        write_image(path, comparison_sheet(rows, titles=list(self._rows), insets=insets))
+
+
+def _clean_last(images: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return {name: image for name, image in images.items() if name != "clean"} | {
+        "clean": images["clean"]
+    }
 
 
 def _chosen(names: Sequence[str], config: FiguresConfig) -> Sequence[str]:

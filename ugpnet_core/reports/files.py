@@ -1,4 +1,4 @@
-"""What an evaluation is shown as: a table, a CSV file per image, a JSON summary."""
+"""What an evaluation is for programs: a CSV file per image, a JSON summary."""
 
 from __future__ import annotations
 
@@ -6,53 +6,15 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ugpnet_core.checkpoints.state_dict import write_whole
 from ugpnet_core.evaluation.results import Evaluation, Figure
-from ugpnet_core.metrics.metric import Metric
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-NOT_COMPUTED = "not computed"
 VERSIONS_OF = ("ugpnet-core", "torch", "torchvision", "torchmetrics", "lpips", "opencv-python")
-
-
-def summary_table(evaluation: Evaluation) -> Table:
-    """One row per method, one column per figure that was computed, each with its interval."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("images")
-    metrics = [metric for metric in evaluation.metrics if not metric.missing]
-    for metric in metrics:
-        table.add_column(
-            f"{metric.title}, {metric.better} is better", justify="right", overflow="fold"
-        )
-    for method in evaluation.methods:
-        cells = [with_interval(method.figures.get(metric.key), metric) for metric in metrics]
-        table.add_row(method.name, *cells)
-    return table
-
-
-def with_interval(figure: Figure | None, metric: Metric) -> str:
-    """A figure as text: "28.31 [27.90, 28.72]"."""
-    if figure is None:
-        return NOT_COMPUTED
-    text = shown(figure.value, metric)
-    if figure.low is None or figure.high is None:
-        return text
-    return f"{text} [{shown(figure.low, metric)}, {shown(figure.high, metric)}]"
-
-
-def shown(value: float, metric: Metric) -> str:
-    """A number with the metric's digits."""
-    return f"{value:.{metric.digits}f}"
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
@@ -63,13 +25,12 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
         for metric in evaluation.metrics
         if metric.per_image
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", *(f"{as_key(name)}_{metric}" for name, metric in columns)])
-    for image in evaluation.images:
-        values = (image.figures.get(name, {}).get(metric) for name, metric in columns)
-        writer.writerow([image.name, *("" if v is None else f"{v:.6g}" for v in values)])
-    write_whole(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    rows = [
+        [image.name, *(image.figures.get(name, {}).get(metric) for name, metric in columns)]
+        for image in evaluation.images
+    ]
+    head = ["file", *(f"{as_key(name)}_{metric}" for name, metric in columns)]
+    write_whole(path, as_csv(head, rows, digits=6))
 
 
 def write_json(
@@ -84,6 +45,16 @@ def write_json(
     """
     summary = {"model": model, "task": evaluation.title, "seed": seed, **more}
     write_whole(path, as_json(summary | as_record(evaluation) | {"versions": versions()}))
+
+
+def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]], digits: int = 8) -> bytes:
+    """CSV whose numbers have so many significant digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([f"{v:.{digits}g}" if isinstance(v, float) else v for v in row])
+    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def as_record(evaluation: Evaluation) -> dict[str, Any]:

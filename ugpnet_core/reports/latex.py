@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from ugpnet_core.evaluation.results import Comparison, Evaluation
+from ugpnet_core.reports.domains import conclusion
+from ugpnet_core.reports.table import (
+    Cell,
+    Table,
+    costs_table,
+    domains_table,
+    methods_table,
+    with_interval,
+)
 
-from ugpnet_core.evaluation.results import Comparison, Evaluation, MethodResult
-from ugpnet_core.metrics.metric import Metric
-from ugpnet_core.reports.files import shown
-from ugpnet_core.reports.tables import COST_COLUMNS, best, computed, cost_cells
-
-LATEX_ARROWS = {"higher": r"$\uparrow$", "lower": r"$\downarrow$"}
+LATEX_ARROWS = {"higher": r" $\uparrow$", "lower": r" $\downarrow$", None: ""}
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -25,6 +29,7 @@ _LATEX = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     "–": "--",
+    "−": "$-$",
 }
 
 
@@ -41,68 +46,54 @@ def latex(comparison: Comparison) -> str:
                 for subject, words in evaluation.protocol.items()
             )
         )
-        parts.append(_latex_figures(evaluation))
-        if any(method.cost for method in evaluation.methods):
-            parts.append(_latex_costs(evaluation, comparison))
+        parts.append(latex_table(methods_table(evaluation), _caption(evaluation)))
+        if costs := costs_table(evaluation):
+            words = "; ".join(f"{key}: {text}" for key, text in comparison.settings.items())
+            parts.append(latex_table(costs, f"{evaluation.title}: {words}."))
+    for study in comparison.domains:
+        words = f"{study.task}: {conclusion(study)} PSNR in dB, with intervals of 95 %."
+        parts.append(latex_table(domains_table(study), words))
     return "\n\n".join(parts) + "\n"
 
 
-def _latex_figures(evaluation: Evaluation) -> str:
-    marked = best(evaluation)
-    metrics = computed(evaluation)
-    head = ["Method", *(f"{in_latex(m.title)} {LATEX_ARROWS[m.better]}" for m in metrics)]
-    rows = []
-    group = None
-    for method in evaluation.methods:
-        if method.group != group:
+def latex_table(table: Table, caption: str) -> str:
+    """One table environment; the best of a class is bold, and a line parts the classes."""
+    rows: list[str] = []
+    for index, row in enumerate(table.rows):
+        if not index or row.group != table.rows[index - 1].group:
             rows.append(r"\hline")
-            group = method.group
-        cells = [in_latex(method.name)]
-        for metric in metrics:
-            cells.append(_latex_cell(method, metric, (method.name, metric.key) in marked))
-        rows.append(" & ".join(cells) + r" \\")
-    words = (
-        f"{evaluation.title}: {evaluation.protocol.get('task', '')}; "
-        f"{len(evaluation.images)} photographs. Intervals are {evaluation.protocol['intervals']}. "
-        "Bold: the best of each class."
-    )
-    words += "".join(f" {m.title} not computed." for m in evaluation.metrics if m.missing)
-    return _latex_table(head, rows, words)
-
-
-def _latex_cell(method: MethodResult, metric: Metric, is_best: bool) -> str:
-    figure = method.figures.get(metric.key)
-    if figure is None:
-        return "--"
-    value = shown(figure.value, metric)
-    text = rf"\textbf{{{value}}}" if is_best else value
-    if figure.low is None or figure.high is None:
-        return text
-    return rf"{text} {{\tiny [{shown(figure.low, metric)}, {shown(figure.high, metric)}]}}"
-
-
-def _latex_costs(evaluation: Evaluation, comparison: Comparison) -> str:
-    rows = [r"\hline"]
-    rows += [
-        " & ".join(in_latex(cell) for cell in [method.name, *cost_cells(method.cost)]) + r" \\"
-        for method in evaluation.methods
-    ]
-    words = [f"{subject}: {text}" for subject, text in comparison.settings.items()]
-    return _latex_table(["Method", *COST_COLUMNS], rows, f"{evaluation.title}: {'; '.join(words)}.")
-
-
-def _latex_table(head: Sequence[str], rows: Sequence[str], caption: str) -> str:
+        cells = [_shown(cell, row.signed) for cell in row.cells]
+        rows.append(" & ".join([in_latex(row.name), *cells]) + r" \\")
+    heads = [in_latex(column.title) + LATEX_ARROWS[column.better] for column in table.columns]
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{in_latex(caption)}}}",
-        rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-        " & ".join(head) + r" \\",
+        rf"\begin{{tabular}}{{l{'r' * len(heads)}}}",
+        " & ".join([table.head, *heads]) + r" \\",
         *rows,
         r"\end{tabular}",
         r"\end{table}",
     ]
     return "\n".join(lines)
+
+
+def _shown(cell: Cell, signed: bool) -> str:
+    if isinstance(cell, str):
+        return in_latex(cell)
+    text = with_interval(cell.figure, cell.digits, signed=signed)
+    value, _, interval = text.partition(" ")
+    bold = rf"\textbf{{{value}}}" if cell.best else value
+    return rf"{bold} {{\tiny {interval}}}" if interval else bold
+
+
+def _caption(evaluation: Evaluation) -> str:
+    words = (
+        f"{evaluation.title}: {evaluation.protocol.get('task', '')}; "
+        f"{len(evaluation.images)} photographs. Intervals are {evaluation.protocol['intervals']}. "
+        "Bold: the best of each class."
+    )
+    return words + "".join(f" {m.title} not computed." for m in evaluation.metrics if m.missing)
 
 
 def in_latex(text: str) -> str:

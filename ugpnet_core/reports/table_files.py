@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ugpnet_core.checkpoints.state_dict import write_whole
 from ugpnet_core.evaluation.results import Comparison, Cost, Evaluation
-from ugpnet_core.reports.files import as_json, as_key, as_record, versions
+from ugpnet_core.reports.domains import domain_record
+from ugpnet_core.reports.files import as_csv, as_json, as_key, as_record, versions
 from ugpnet_core.reports.latex import latex
-from ugpnet_core.reports.tables import markdown
+from ugpnet_core.reports.markdown import markdown
 
 COST_KEYS = ("parameters", "macs", "seconds", "memory")
 
@@ -47,7 +45,7 @@ def table_csv(comparison: Comparison) -> bytes:
             cost = method.cost or Cost()
             row += [cost.parameters, cost.macs, cost.seconds, cost.memory, cost.side]
             rows.append([*row, method.failed])
-    return _csv(head, rows)
+    return as_csv(head, rows)
 
 
 def per_image_csv(comparison: Comparison) -> bytes:
@@ -59,7 +57,7 @@ def per_image_csv(comparison: Comparison) -> bytes:
         for image in evaluation.images
         for name, figures in image.figures.items()
     ]
-    return _csv(["task", "file", "method", *keys], rows)
+    return as_csv(["task", "file", "method", *keys], rows)
 
 
 def comparison_record(comparison: Comparison) -> dict[str, Any]:
@@ -71,6 +69,7 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
             {"task": evaluation.title, **as_record(evaluation), "costs": _costs(evaluation)}
             for evaluation in comparison.evaluations
         ],
+        "domains": [domain_record(each) for each in comparison.domains],
         "versions": versions(),
     }
 
@@ -93,12 +92,3 @@ def _metric_keys(comparison: Comparison, per_image: bool = False) -> list[str]:
             if metric.per_image or not per_image
         )
     )
-
-
-def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    for row in rows:
-        writer.writerow([f"{value:.8g}" if isinstance(value, float) else value for value in row])
-    return text.getvalue().encode("utf-8", "surrogateescape")

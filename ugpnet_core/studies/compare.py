@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.evaluation.cost import cost_words, measure_cost
+from ugpnet_core.evaluation.domains import out_of_domain
 from ugpnet_core.evaluation.measure import Keep, Progress, measure_methods
 from ugpnet_core.evaluation.photographs import (
     Sample,
@@ -19,26 +20,26 @@ from ugpnet_core.evaluation.photographs import (
     find_photographs,
     paired_set,
 )
-from ugpnet_core.evaluation.results import Comparison, Evaluation
+from ugpnet_core.evaluation.results import Comparison, Evaluation, OutOfDomain
 from ugpnet_core.metrics.networks import MetricNetworks
 from ugpnet_core.studies.compared_methods import runners_for
-from ugpnet_core.studies.settings import CompareConfig, CompareTask
+from ugpnet_core.studies.settings import CompareConfig, CompareTable
 
 KeepOf = Callable[[str, TestSet], Keep]
-"""Gives what sees the images of a task's evaluation, by its title and photographs."""
+"""Gives what sees the images of a table, by its title and photographs."""
 
 
 @dataclass(frozen=True)
-class PlannedTask:
+class PlannedTable:
     """A table that is to be made.
 
     Attributes:
-        task: its settings.
+        table: its settings.
         test_set: the photographs.
         names: of the methods, in the order of the table.
     """
 
-    task: CompareTask
+    table: CompareTable
     test_set: TestSet
     names: tuple[str, ...]
 
@@ -51,37 +52,40 @@ def compare(
     keep: Sequence[KeepOf] = (),
     progress: Progress | None = None,
 ) -> Comparison:
-    """Measure methods on tasks, one task after the other.
+    """Measure methods on tasks and sets of photographs, one after the other.
 
     A method that cannot be loaded, or fails, has an empty row and is among the problems.
 
     Args:
         networks: which figures are computed; default: PSNR and SSIM.
-        keep: for each task, what sees every image, in the order of the table.
+        keep: for each table, what sees every image, in the order of the rows.
 
     Raises:
         ImageError: photographs of a task are missing, or none can be used.
         ConfigError, PluginError: a task cannot be made.
     """
     where = device or torch.device("cpu")
-    planned = [plan(config, task) for task in config.tasks]
+    planned = [plan(config, table) for table in config.tables()]
+    # All of them before anything long starts, since one may refuse its photographs.
+    observers = [[each(one.table.title, one.test_set) for each in keep] for one in planned]
     evaluations = tuple(
-        _evaluation(config, each, networks, where, keep, progress) for each in planned
+        _evaluation(config, one, networks, where, seen_by, progress)
+        for one, seen_by in zip(planned, observers, strict=True)
     )
     settings = {"device": str(where)}
     if config.cost is not None:
         settings = cost_words(where, config.data.resolution, config.cost.repeats)
-    return Comparison(config.name, evaluations, settings)
+    return Comparison(config.name, evaluations, settings, tuple(_domains(config, evaluations)))
 
 
-def plan(config: CompareConfig, task: CompareTask) -> PlannedTask:
-    """Find a task's photographs, before anything long starts.
+def plan(config: CompareConfig, table: CompareTable) -> PlannedTable:
+    """Find a table's photographs, before anything long starts.
 
     Raises:
         ImageError: there are none, or pairs lack partners.
         ConfigError, PluginError: the task cannot be made.
     """
-    data = config.data
+    data, task = config.data, table.task
     if task.pairs is not None:
         pairs = task.pairs
         test_set = paired_set(
@@ -90,12 +94,11 @@ def plan(config: CompareConfig, task: CompareTask) -> PlannedTask:
         test_set = replace(test_set, seed=data.seed)
     else:
         assert task.task is not None
-        files = [file for folder in data.photographs for file in find_photographs(folder)]
-        root = data.photographs[0]
-        if len(data.photographs) > 1:
-            root = type(root)(
-                os.path.commonpath([folder.absolute() for folder in data.photographs])
-            )
+        folders = table.photographs
+        files = [file for folder in folders for file in find_photographs(folder)]
+        root = folders[0]
+        if len(folders) > 1:
+            root = type(root)(os.path.commonpath([folder.absolute() for folder in folders]))
             files = [file.absolute() for file in files]
         elif not root.is_dir():
             root = root.parent
@@ -103,19 +106,18 @@ def plan(config: CompareConfig, task: CompareTask) -> PlannedTask:
     names = [method.name for method in config.methods_for(task)]
     if not any(method.classical == "degraded" for method in config.methods_for(task)):
         names.insert(0, "degraded")
-    return PlannedTask(task, test_set, tuple(names))
+    return PlannedTable(table, test_set, tuple(names))
 
 
 def _evaluation(
     config: CompareConfig,
-    planned: PlannedTask,
+    planned: PlannedTable,
     networks: MetricNetworks | None,
     device: torch.device,
-    keep: Sequence[KeepOf],
+    observers: Sequence[Keep],
     progress: Progress | None,
 ) -> Evaluation:
-    title = planned.task.shown_title
-    observers = [each(title, planned.test_set) for each in keep]
+    title = planned.table.title
 
     def show(sample: Sample, images: Mapping[str, Tensor]) -> None:
         ordered = {name: images[name] for name in _ordered(images, planned.names)}
@@ -123,7 +125,7 @@ def _evaluation(
             observer(sample, ordered)
 
     evaluation = measure_methods(
-        runners_for(config.methods_for(planned.task), planned.test_set, device),
+        runners_for(config.methods_for(planned.table.task), planned.test_set, device),
         planned.test_set,
         networks=networks,
         batch_size=config.batch_size,
@@ -135,6 +137,14 @@ def _evaluation(
     )
     methods = sorted(evaluation.methods, key=lambda method: planned.names.index(method.name))
     return replace(evaluation, title=title, methods=tuple(methods))
+
+
+def _domains(config: CompareConfig, evaluations: Sequence[Evaluation]) -> Iterator[OutOfDomain]:
+    tables = list(zip(config.tables(), evaluations, strict=True))
+    for task in config.tasks:
+        sets = {table.data_set: each for table, each in tables if table.task is task}
+        for parts in config.models_for(task) if len(sets) > 1 else ():
+            yield from out_of_domain(task.shown_title, parts, sets, config.data.seed)
 
 
 def _ordered(images: Mapping[str, Tensor], names: Sequence[str]) -> Iterator[str]:

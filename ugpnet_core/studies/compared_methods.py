@@ -118,7 +118,12 @@ def _parts(
     names = PartNames(
         by_part.get("regression"),
         by_part.get("synthesis"),
-        {method.name: method.fidelity for method in methods if method.part == "ugpnet"},
+        {
+            name: value
+            for method in methods
+            if method.part == "ugpnet"
+            for name, value in method.fidelities().items()
+        },
         {method.name: method.group for method in methods},
     )
     return UGPNetRunner(model, names, device)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -13,6 +13,8 @@ from ugpnet_core.reports.figure_settings import FiguresConfig
 
 Part = Literal["regression", "synthesis", "ugpnet"]
 Classical = Literal["degraded", "bicubic", "non-local means", "wiener"]
+Fidelity = Annotated[float, Field(ge=0, le=1)]
+Folders = Annotated[list[Path], Field(min_length=1)]
 SOURCES = ("model", "backbone", "network", "classical")
 
 
@@ -58,12 +60,43 @@ class CompareTask(Strict):
 class CompareData(Strict):
     """The photographs that tasks degrade, and the size of all of them."""
 
-    photographs: list[Path] = Field(
-        default=[], description="folders, read recursively (pairs bring their own)"
+    photographs: list[Path] | dict[str, Folders] = Field(
+        default=[],
+        description="folders, read recursively (pairs bring their own); or several data sets by "
+        "title, of which the first is the domain of the priors",
     )
     resolution: Positive = Field(default=512, description="images are cropped square and resized")
     count: Positive | None = Field(default=None, description="only the first files")
     seed: int = Field(default=0, ge=0, description="of degradations and crops")
+
+    @property
+    def sets(self) -> Mapping[str, list[Path]]:
+        """Folders by the title of their data set; one set alone has none."""
+        return self.photographs if isinstance(self.photographs, dict) else {"": self.photographs}
+
+
+class CompareTable(NamedTuple):
+    """A task on a data set.
+
+    Attributes:
+        title: of the table.
+        task: its settings.
+        data_set: the title of the photographs; empty where there is one set, and for pairs.
+        photographs: the folders of the data set.
+    """
+
+    title: str
+    task: CompareTask
+    data_set: str
+    photographs: list[Path]
+
+
+class ModelRows(NamedTuple):
+    """What the rows of the parts of one model are called."""
+
+    regression: str
+    synthesis: str
+    restored: str
 
 
 class MethodConfig(Strict):
@@ -82,8 +115,9 @@ class MethodConfig(Strict):
     )
     model: str | None = Field(default=None, description="name of a model, or a model file")
     part: Part = Field(default="ugpnet", description="of the model: x_reg, x_syn or x_hat")
-    fidelity: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.0, description="how much of x_reg is blended into x_hat"
+    fidelity: Fidelity | Annotated[list[Fidelity], Field(min_length=1)] = Field(
+        default=0.0,
+        description="how much of x_reg is blended into x_hat; several: a row for each, and a curve",
     )
     backbone: ComponentConfig | None = Field(
         default=None, description="a regression network without an adapter"
@@ -107,7 +141,22 @@ class MethodConfig(Strict):
             raise ValueError("fidelity belongs to part: ugpnet")
         if self.backbone is not None and self.weights is None and not self.backbone.options:
             raise ValueError("a backbone needs weights, without which it restores nothing")
+        if isinstance(self.fidelity, list) and len(self.fidelities()) < len(self.fidelity):
+            raise ValueError("two fidelities are the same in six digits; leave one of them out")
         return self
+
+    def rows(self) -> list[MethodConfig]:
+        """Itself, or a method for each of several fidelities, which its name ends with."""
+        return [
+            self.model_copy(update={"name": name, "fidelity": value})
+            for name, value in self.fidelities().items()
+        ]
+
+    def fidelities(self) -> dict[str, float]:
+        """The fidelities, by the name of the row; one alone leaves the name as it is."""
+        if not isinstance(self.fidelity, list):
+            return {self.name: self.fidelity}
+        return {f"{self.name} {value:g}": value for value in sorted(self.fidelity)}
 
 
 class CostConfig(Strict):
@@ -137,7 +186,8 @@ class CompareConfig(Strict):
     @model_validator(mode="after")
     def _titles_fit(self) -> CompareConfig:
         titles = [task.shown_title for task in self.tasks]
-        _refuse_repeated("two tasks have the title", titles, "give one a title of its own")
+        tables = [table.title for table in self.tables()]
+        _refuse_repeated("two tables have the title", tables, "give a task a title of its own")
         for task in self.tasks:
             if task.task is not None and not self.data.photographs:
                 raise ValueError("tasks need data.photographs")
@@ -155,8 +205,39 @@ class CompareConfig(Strict):
                 )
         return self
 
+    def tables(self) -> list[CompareTable]:
+        """Every task on every data set, in order; pairs bring their own photographs."""
+        return [
+            CompareTable(", ".join(filter(None, (task.shown_title, name))), task, name, folders)
+            for task in self.tasks
+            for name, folders in (self.data.sets if task.task else {"": []}).items()
+        ]
+
     def methods_for(self, task: CompareTask) -> list[MethodConfig]:
         """The rows of a task's table."""
+        return [row for method in self._chosen_for(task) for row in method.rows()]
+
+    def curves_for(self, task: CompareTask) -> dict[str, dict[str, float]]:
+        """The methods of a task that have several fidelities: these, by the name of the row."""
+        return {
+            method.name: method.fidelities()
+            for method in self._chosen_for(task)
+            if isinstance(method.fidelity, list)
+        }
+
+    def models_for(self, task: CompareTask) -> list[ModelRows]:
+        """The models of a task of which x_reg, x_syn and x_hat are rows."""
+        rows: dict[str, dict[Part, str]] = {}
+        for method in self.methods_for(task):
+            if method.model is not None and not method.fidelity:
+                rows.setdefault(str(method.model), {}).setdefault(method.part, method.name)
+        return [
+            ModelRows(each["regression"], each["synthesis"], each["ugpnet"])
+            for each in rows.values()
+            if len(each) == 3
+        ]
+
+    def _chosen_for(self, task: CompareTask) -> list[MethodConfig]:
         return [
             method
             for method in self.methods

@@ -5,13 +5,12 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Sequence
 
-from ugpnet_core.evaluation.results import Cost, Evaluation, Figure
+from ugpnet_core.evaluation.results import Figure
 from ugpnet_core.metrics.metric import Metric
 from ugpnet_core.reports.html.names import shown
+from ugpnet_core.reports.table import EMPTY, Cell, Column, Row, Table
 
-MISSING = "–"
 _LONG_TITLE = 16  # letters; longer ones may take several lines
 
 
@@ -25,15 +24,10 @@ def breakable(name: str) -> str:
     return re.sub(r"([/_.-])(?=.)", r"\1<wbr>", escape(name))
 
 
-def name_span(name: str) -> str:
-    """A method's name, as the head of a row."""
-    return f'<span class="name">{escape(name)}</span>'
-
-
 def value(number: float | None, digits: int, *, signed: bool = False) -> str:
     """A figure with so many decimals; a dash where there is none."""
     if number is None or math.isnan(number):
-        return MISSING
+        return EMPTY
     sign = "−" if number < 0 else "+" if signed and number > 0 else ""
     size = abs(number)
     return sign + ("∞" if math.isinf(size) else f"{size:.{digits}f}")
@@ -47,78 +41,58 @@ def interval(figure: Figure, digits: int, *, signed: bool = False) -> str:
     return f"{low} to {high}"
 
 
-def better(metric: Metric) -> str:
+def better(metric: Metric | Column) -> str:
     """Which direction of a metric is better, in words."""
     return f"{metric.better} is better"
 
 
-def metric_head(metric: Metric) -> str:
-    """The head of a metric's column, with an arrow to the better direction, read as words."""
-    long = " long" if len(metric.title) > _LONG_TITLE else ""
-    arrow = "↑" if metric.better == "higher" else "↓"
+def html_table(table: Table, label: str) -> str:
+    """A table, with a star at the best of a column and the best of a class in bold; differences
+    among other rows are marked as such.
+
+    Args:
+        label: what it is, for those who do not see it.
+    """
+    heads = "".join(map(_head, table.columns))
+    mixed = any(not row.signed for row in table.rows)
+    rows = "".join(_row(row, mixed and row.signed) for row in table.rows)
     return (
-        f'<th scope="col" class="number{long}">{escape(metric.title)}&nbsp;'
-        f'<abbr class="arrow" title="{better(metric)}">{arrow}</abbr></th>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f'<table class="methods"><caption class="unseen">{escape(label)}</caption>'
+        f'<thead><tr><th scope="col">{escape(table.head)}</th>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
-def best_of(metric: Metric, numbers: Sequence[float | None]) -> float | None:
-    """The best number of a column as its digits show it; None where fewer than two can be
-    compared."""
-    known = [
-        round(number, metric.digits)
-        for number in numbers
-        if number is not None and not math.isnan(number)
-    ]
-    if len(known) < 2:
-        return None
-    return max(known) if metric.better == "higher" else min(known)
-
-
-def number_cell(
-    text: str, *, best: bool = False, bold: bool = False, below: str = "", classes: str = ""
-) -> str:
+def number_cell(text: str, *, best: bool = False, bold: bool = False, below: str = "") -> str:
     """A cell with a figure, its interval in small below it, and a star if it is the best."""
     star = '<span class="star" role="img" aria-label="best">★</span>' if best else ""
     shown_value = f"<strong>{text}</strong>" if best or bold else text
     under = f'<span class="interval">{below}</span>' if below else ""
-    names = f"number {classes}".strip()
-    return f'<td class="{names}"><span class="figure">{star}{shown_value}</span>{under}</td>'
+    return f'<td class="number"><span class="figure">{star}{shown_value}</span>{under}</td>'
 
 
-def cost_cells(cost: Cost | None) -> list[str]:
-    """Parameters, multiply-accumulates, time and memory as texts."""
-    if cost is None:
-        return [MISSING] * len(COST_TITLES)
-    return [
-        _scaled(cost.parameters, ("", " k", " M", " G"), 1000),
-        _scaled(cost.macs, ("", " k", " M", " G", " T"), 1000),
-        MISSING if cost.seconds is None else _seconds(cost.seconds),
-        _scaled(cost.memory, (" B", " KiB", " MiB", " GiB"), 1024),
-    ]
+def _head(column: Column) -> str:
+    """The head of a column, with an arrow to the better direction, read as words."""
+    long = " long" if len(column.title) > _LONG_TITLE else ""
+    arrow = ""
+    if column.better:
+        sign = "↑" if column.better == "higher" else "↓"
+        arrow = f'&nbsp;<abbr class="arrow" title="{better(column)}">{sign}</abbr>'
+    return f'<th scope="col" class="number{long}">{escape(column.title)}{arrow}</th>'
 
 
-COST_TITLES = ("Parameters", "MACs", "Time", "Peak memory")
+def _row(row: Row, apart: bool) -> str:
+    group = f'<span class="group">{escape(row.group)}</span>' if row.group else ""
+    kind = ' class="difference"' if apart else ""
+    cells = "".join(_cell(cell, row.signed) for cell in row.cells)
+    name = f'<span class="name">{escape(row.name)}</span>{group}'
+    return f'<tr{kind}><th scope="row">{name}</th>{cells}</tr>'
 
 
-def metrics_computed(evaluation: Evaluation, *, per_image: bool) -> list[Metric]:
-    """The columns that have a figure; ``per_image``: of single photographs."""
-    return [
-        metric
-        for metric in evaluation.metrics
-        if not metric.missing and (metric.per_image or not per_image)
-    ]
-
-
-def _scaled(number: int | None, units: Sequence[str], step: int) -> str:
-    if number is None:
-        return MISSING
-    power = 0
-    while number >= step ** (power + 1) and power + 1 < len(units):
-        power += 1
-    size = number / step**power
-    return f"{size:.0f}{units[power]}" if power == 0 or size >= 100 else f"{size:.3g}{units[power]}"
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1000:.3g} ms"
+def _cell(cell: Cell, signed: bool) -> str:
+    if isinstance(cell, str):
+        return number_cell(escape(cell))
+    text = value(cell.figure.value, cell.digits, signed=signed)
+    below = interval(cell.figure, cell.digits, signed=signed)
+    return number_cell(text, best=cell.top, bold=cell.best, below=below)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ugpnet_core.evaluation.results import Evaluation
-from ugpnet_core.reports.html.markup import metrics_computed
 from ugpnet_core.reports.html.names import shown
 from ugpnet_core.reports.html.pictures import Photograph
+from ugpnet_core.reports.table import computed, difference
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,12 @@ class Column:
     @property
     def title(self) -> str:
         """Words for its head."""
-        return self.method if self.reference is None else f"{self.method} − {self.reference}"
+        return self.method if self.reference is None else difference(self.method, self.reference)
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether something is subtracted."""
+        return self.reference is not None
 
     def value(self, figures: Mapping[str, Mapping[str, float]], metric: str) -> float | None:
         """Its figure of a photograph; None where one is missing."""
@@ -49,7 +54,7 @@ def columns(evaluation: Evaluation) -> list[Column]:
 def script(evaluation: Evaluation, photographs: Mapping[str, Photograph]) -> str:
     """``const photographs``: metrics, columns, and each photograph with its files and figures."""
     shown_columns = columns(evaluation)
-    metrics = metrics_computed(evaluation, per_image=True)
+    metrics = computed(evaluation, per_image=True)
     content = {
         "metrics": [
             {

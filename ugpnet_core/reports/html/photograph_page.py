@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ugpnet_core.evaluation.results import Evaluation, ImageResult
-from ugpnet_core.reports.html.markup import (
-    MISSING,
-    best_of,
-    breakable,
-    escape,
-    metric_head,
-    metrics_computed,
-    name_span,
-    number_cell,
-    value,
-)
+from ugpnet_core.evaluation.results import Evaluation, Figure, ImageResult
+from ugpnet_core.metrics.metric import Metric
+from ugpnet_core.reports.html.markup import breakable, escape, html_table
 from ugpnet_core.reports.html.page_data import Column, columns
 from ugpnet_core.reports.html.pictures import Photograph
+from ugpnet_core.reports.table import EMPTY, Number, Row, Table, best_of, columns_of, computed
 
 
 class Neighbours(NamedTuple):
@@ -74,41 +67,27 @@ def _options(photograph: Photograph, chosen: str) -> str:
 
 
 def _figures(evaluation: Evaluation, image: ImageResult) -> str:
-    metrics = metrics_computed(evaluation, per_image=True)
-    heads = "".join(metric_head(metric) for metric in metrics)
-    rows = []
+    metrics = computed(evaluation, per_image=True)
     shown = columns(evaluation)
-    compared = [c for c in shown if not c.reference and _can_be_best(evaluation, c)]
-    best = {
-        metric.key: best_of(metric, [c.value(image.figures, metric.key) for c in compared])
-        for metric in metrics
+    marks = [_marked(evaluation, image, metric) for metric in metrics]
+    rows = [
+        Row(one.title, [column.get(one, EMPTY) for column in marks], signed=one.is_difference)
+        for one in shown
+    ]
+    return html_table(Table("Method", columns_of(metrics), rows), "Figures of this photograph")
+
+
+def _marked(evaluation: Evaluation, image: ImageResult, metric: Metric) -> dict[Column, Number]:
+    """The figures of a metric; differences and the degraded image are never the best."""
+    every = {one: one.value(image.figures, metric.key) for one in columns(evaluation)}
+    known = {one: x for one, x in every.items() if x is not None and not math.isnan(x)}
+    compared = {
+        one.title: number
+        for one, number in known.items()
+        if not one.is_difference and evaluation.method(one.method).kind != "degraded"
     }
-    for column in shown:
-        cells = []
-        for metric in metrics:
-            number = column.value(image.figures, metric.key)
-            text = value(number, metric.digits, signed=column.reference is not None)
-            is_best = (
-                column in compared
-                and text != MISSING
-                and number is not None
-                and round(number, metric.digits) == best[metric.key]
-            )
-            cells.append(number_cell(text, best=is_best))
-        kind = ' class="difference"' if column.reference else ""
-        rows.append(
-            f'<tr{kind}><th scope="row">{name_span(column.title)}</th>{"".join(cells)}</tr>'
-        )
-    return (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Figures">'
-        '<table class="methods"><caption class="unseen">Figures of this photograph</caption>'
-        f'<thead><tr><th scope="col">Method</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _can_be_best(evaluation: Evaluation, column: Column) -> bool:
-    return evaluation.method(column.method).kind != "degraded"
+    top = best_of(compared, metric)
+    return {one: Number(Figure(x), metric.digits, top=one.title in top) for one, x in known.items()}
 
 
 def _picture(image: ImageResult, photograph: Photograph, name: str) -> str:

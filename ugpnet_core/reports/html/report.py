@@ -10,19 +10,21 @@ from types import TracebackType
 
 from ugpnet_core.errors import UGPNetError
 from ugpnet_core.evaluation.results import Comparison, Evaluation
+from ugpnet_core.reports.domains import conclusion
 from ugpnet_core.reports.html.folder import ReportFolder, check_apart
-from ugpnet_core.reports.html.markup import escape
+from ugpnet_core.reports.html.markup import escape, html_table
 from ugpnet_core.reports.html.names import UniqueNames
 from ugpnet_core.reports.html.page_data import script
 from ugpnet_core.reports.html.photograph_page import Neighbours, fields
 from ugpnet_core.reports.html.pictures import Photograph, Pictures
 from ugpnet_core.reports.html.summary_page import (
-    differences_table,
-    methods_table,
+    differences_section,
+    methods_section,
     photographs_section,
     protocol_section,
     trade_off_section,
 )
+from ugpnet_core.reports.table import domains_table
 
 ASSETS = "assets"
 STYLES = ("page.css", "tables.css", "chart.css", "photograph.css")
@@ -124,7 +126,7 @@ class HtmlReport:
         back = "" if alone else '<nav><a href="../index.html">← All tasks</a></nav>'
         body = (
             f"<header>{back}<h1>{escape(above)}</h1><p>{escape(below)}</p></header><main>"
-            f"<h2>Methods</h2>{methods_table(evaluation)}{differences_table(evaluation)}"
+            f"<h2>Methods</h2>{methods_section(evaluation)}{differences_section(evaluation)}"
             f"{trade_off_section(evaluation)}"
             f"{photographs_section(evaluation, photographs, base)}"
             f"{protocol_section(evaluation)}</main>"
@@ -186,10 +188,16 @@ def _overview(report: HtmlReport, comparison: Comparison) -> str:
         link = report._names.of(evaluation.title, "evaluation") + "/index.html"
         count = len(evaluation.images)
         sections.append(
-            f"<h2>{escape(evaluation.title)}</h2>{methods_table(evaluation)}"
+            f"<h2>{escape(evaluation.title)}</h2>{methods_section(evaluation)}"
             f'<p><a class="button" href="{link}">More of {escape(evaluation.title)}: {count} '
             "photographs, differences, protocol →</a></p>"
         )
+    sections += [
+        f"<h2>{escape(study.task)}: out of the domain of the prior</h2>"
+        f"{html_table(domains_table(study), 'In and out of the domain')}"
+        f'<p class="note">{escape(conclusion(study))} PSNR in dB, 95 % confidence intervals.</p>'
+        for study in comparison.domains
+    ]
     settings = "".join(
         f"<dt>{escape(subject)}</dt><dd>{escape(words)}</dd>"
         for subject, words in comparison.settings.items()

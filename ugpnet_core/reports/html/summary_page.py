@@ -4,54 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
 
-from ugpnet_core.evaluation.results import Evaluation, MethodResult
-from ugpnet_core.metrics.metric import Metric
+from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.reports.html.chart import scatter
 from ugpnet_core.reports.html.markup import (
-    COST_TITLES,
-    MISSING,
-    best_of,
     better,
     breakable,
-    cost_cells,
     escape,
-    interval,
-    metric_head,
-    metrics_computed,
-    name_span,
+    html_table,
     number_cell,
     value,
 )
-from ugpnet_core.reports.html.page_data import Column, columns
+from ugpnet_core.reports.html.page_data import columns
 from ugpnet_core.reports.html.pictures import Photograph
-from ugpnet_core.reports.tables import best as best_of_groups
+from ugpnet_core.reports.table import computed, costs_table, differences_table, methods_table
 
 _SHOWN_FIRST = ("ugpnet", "network", "regression", "synthesis", "classical", "degraded")
 """Whose pictures the list shows at first: the first kind that there is."""
 
 
-class _Marks(NamedTuple):
-    """Which figures are the best: of groups, by method and metric, and of all, by metric."""
-
-    groups: set[tuple[str, str]]
-    overall: Mapping[str, float | None]
-
-
-def methods_table(evaluation: Evaluation) -> str:
+def methods_section(evaluation: Evaluation) -> str:
     """Means with their intervals, the best marked, and what each method costs."""
-    metrics = metrics_computed(evaluation, per_image=False)
-    with_cost = any(method.cost for method in evaluation.methods)
-    heads = "".join(metric_head(metric) for metric in metrics)
-    if with_cost:
-        heads += "".join(f'<th scope="col" class="number">{title}</th>' for title in COST_TITLES)
-    marks = _Marks(
-        best_of_groups(evaluation),
-        {metric.key: _best(evaluation, metric) for metric in metrics},
-    )
-    rows = "".join(_method_row(method, metrics, marks, with_cost) for method in evaluation.methods)
-    notes = [_legend(evaluation, marks, with_cost)]
+    table, costs = methods_table(evaluation), costs_table(evaluation)
+    notes = [_legend(evaluation, table.has_best)]
     notes += [
         f"{escape(metric.title)} was not computed: {escape(metric.missing)}"
         for metric in evaluation.metrics
@@ -67,41 +42,19 @@ def methods_table(evaluation: Evaluation) -> str:
         for method in evaluation.methods
         if method.cost and method.cost.note
     ]
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Methods">'
-        f'<table class="methods"><caption class="unseen">Methods on {escape(evaluation.title)}'
-        f'</caption><thead><tr><th scope="col">Method</th>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-        + "".join(f'<p class="note">{note}</p>' for note in notes)
+    whole = table.beside(costs) if costs else table
+    return html_table(whole, f"Methods on {evaluation.title}") + "".join(
+        f'<p class="note">{note}</p>' for note in notes
     )
 
 
-def differences_table(evaluation: Evaluation) -> str:
+def differences_section(evaluation: Evaluation) -> str:
     """How far methods lie from another, photograph by photograph; nothing where none was asked."""
-    if not evaluation.differences:
+    table = differences_table(evaluation)
+    if table is None:
         return ""
-    keys = list(dict.fromkeys(each.metric for each in evaluation.differences))
-    metrics = [metric for metric in evaluation.metrics if metric.key in keys]
-    found = {(each.method, each.reference, each.metric): each for each in evaluation.differences}
-    heads = "".join(metric_head(metric) for metric in metrics)
-    rows = []
-    for method, reference in dict.fromkeys((key[0], key[1]) for key in found):
-        cells = []
-        for metric in metrics:
-            each = found.get((method, reference, metric.key))
-            if each is None:
-                cells.append(number_cell(MISSING))
-                continue
-            text = value(each.figure.value, metric.digits, signed=True)
-            below = interval(each.figure, metric.digits, signed=True)
-            cells.append(number_cell(text, below=below))
-        title = name_span(Column(method, reference).title)
-        rows.append(f'<tr><th scope="row">{title}</th>{"".join(cells)}</tr>')
     return (
-        '<h2>Differences</h2><div class="scroll" tabindex="0" role="region" '
-        'aria-label="Differences"><table class="methods"><caption class="unseen">Mean differences '
-        f'</caption><thead><tr><th scope="col">Methods</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"<h2>Differences</h2>{html_table(table, 'Mean differences')}"
         '<p class="note">Means of differences photograph by photograph, with 95 % confidence '
         "intervals: one that does not hold 0 is a difference that other photographs of this kind "
         "would show, too.</p>"
@@ -110,7 +63,7 @@ def differences_table(evaluation: Evaluation) -> str:
 
 def trade_off_section(evaluation: Evaluation) -> str:
     """Perception against distortion, a point for each photograph; nothing without LPIPS."""
-    metrics = {metric.key: metric for metric in metrics_computed(evaluation, per_image=True)}
+    metrics = {metric.key: metric for metric in computed(evaluation, per_image=True)}
     if not {"psnr", "lpips"} <= metrics.keys():
         return ""
     series = {}
@@ -160,7 +113,7 @@ def photographs_section(
     Args:
         base: from the page to the folder of the evaluation: "" or "NAME/".
     """
-    metrics = metrics_computed(evaluation, per_image=True)
+    metrics = computed(evaluation, per_image=True)
     shown_columns = columns(evaluation)
     names = list(next(iter(photographs.values())).pictures)
     first = _shown_first(evaluation, names)
@@ -204,48 +157,14 @@ def photographs_section(
     )
 
 
-def _method_row(
-    method: MethodResult,
-    metrics: list[Metric],
-    marks: _Marks,
-    with_cost: bool,
-) -> str:
-    cells = []
-    for metric in metrics:
-        figure = method.figures.get(metric.key)
-        if figure is None:
-            cells.append(number_cell(MISSING))
-            continue
-        candidate = method.kind != "degraded"
-        rounded = round(figure.value, metric.digits)
-        cells.append(
-            number_cell(
-                value(figure.value, metric.digits),
-                best=candidate and rounded == marks.overall[metric.key],
-                bold=(method.name, metric.key) in marks.groups,
-                below=interval(figure, metric.digits),
-            )
-        )
-    if with_cost:
-        cells += [number_cell(text, classes="cost") for text in cost_cells(method.cost)]
-    group = f'<span class="group">{escape(method.group)}</span>' if method.group else ""
-    return f'<tr><th scope="row">{name_span(method.name)}{group}</th>{"".join(cells)}</tr>'
-
-
-def _best(evaluation: Evaluation, metric: Metric) -> float | None:
-    candidates = [method for method in evaluation.methods if method.kind != "degraded"]
-    figures = [method.figures.get(metric.key) for method in candidates]
-    return best_of(metric, [figure.value if figure else None for figure in figures])
-
-
-def _legend(evaluation: Evaluation, marks: _Marks, with_cost: bool) -> str:
+def _legend(evaluation: Evaluation, has_best: bool) -> str:
     words = (
         f"Means of {_count(len(evaluation.images))}, below them 95 % confidence intervals; ★ the "
-        f"best of a column, {'bold the best of a class, ' if marks.groups else ''}"
+        f"best of a column, {'bold the best of a class, ' if has_best else ''}"
         "↑ higher is better, ↓ lower is better."
     )
     sides = {each.cost.side for each in evaluation.methods if each.cost and each.cost.side}
-    if with_cost and len(sides) == 1:
+    if len(sides) == 1:
         side = sides.pop()
         words += f" Costs are those of one image of {side}x{side} pixels."
     return words
