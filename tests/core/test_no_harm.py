@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -139,7 +140,7 @@ def test_the_restoration_module_sees_whole_multiples_only(size: tuple[int, int],
 
     class Copies(torch.nn.Module):
         backbone = None
-        seen: set[tuple[int, ...]] = set()
+        seen: ClassVar[set[tuple[int, ...]]] = set()
 
         def forward(self, x: Tensor) -> RestorationOutput:
             self.seen.add(tuple(x.shape[-2:]))
@@ -149,7 +150,7 @@ def test_the_restoration_module_sees_whole_multiples_only(size: tuple[int, int],
     model = SimpleNamespace(restoration=restoration, scale=1)
     x = torch.rand(1, 3, *size)
     made = regressed(model, x, torch.device("cpu"), tile)  # type: ignore[arg-type]
-    torch.testing.assert_close(made, x, rtol=0, atol=1e-6)
+    torch.testing.assert_close(made, x, rtol=0, atol=1e-5)
     assert all(side % MULTIPLE == 0 for sides in restoration.seen for side in sides)
     limit = max(tile // MULTIPLE * MULTIPLE, MULTIPLE)
     assert max(side for sides in restoration.seen for side in sides) <= limit

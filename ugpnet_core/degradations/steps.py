@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ugpnet_core.degradations.blur import blur, disk_kernel, gaussian_kernel
@@ -21,9 +20,9 @@ from ugpnet_core.degradations.motion import Deblur
 from ugpnet_core.degradations.noise import field_noise, gaussian, poisson_gaussian
 from ugpnet_core.degradations.ranges import Range
 from ugpnet_core.degradations.resampling import Method, downsample, resample
+from ugpnet_core.image import luma
 
 Size = tuple[int, int]
-LUMA = (0.299, 0.587, 0.114)
 _METHODS: tuple[Method, ...] = ("bilinear", "bicubic", "area")
 
 
@@ -179,8 +178,7 @@ class Grey:
 
     def __call__(self, image: Tensor, rng: np.random.Generator, size: Size) -> Tensor:
         """Turn grey; draws nothing."""
-        weights = torch.tensor(LUMA, dtype=image.dtype).view(3, 1, 1)
-        return (image * weights).sum(0, keepdim=True).expand_as(image).contiguous()
+        return luma(image).expand_as(image).contiguous()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from ugpnet_core.image.files import (
     read_image,
     write_image,
 )
+from ugpnet_core.image.luma import luma
 from ugpnet_core.image.pairs import MatchedPair, match_pairs
 from ugpnet_core.image.sizes import center_square, pad_reflect, pad_to_multiple, resize
 
@@ -24,6 +25,7 @@ __all__ = [
     "decode_image",
     "from_levels",
     "list_images",
+    "luma",
     "match_pairs",
     "pad_reflect",
     "pad_to_multiple",

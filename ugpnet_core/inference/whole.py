@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ugpnet_core.faces.alignment import align, paste, scaled
 from ugpnet_core.faces.face import Face
-from ugpnet_core.image import pad_reflect
+from ugpnet_core.image import luma, pad_reflect
 from ugpnet_core.inference.colours import fast
 from ugpnet_core.inference.tiling import run_tiled
 from ugpnet_core.networks.ugpnet import UGPNet
@@ -68,7 +68,9 @@ def by_faces(
         cut = align(x[0], faces[begin : begin + FACES_AT_ONCE], size)
         output = model(cut.to(device).contiguous(memory_format=torch.channels_last))
         image, own, synthesis = (one.float().cpu() for one in output)
-        addition = fast(image - own, model.resolution / SLOW)
+        # Its colours are the regression's: what a prior adds to them at this scale is mottle, and
+        # now and then a blue eye.
+        addition = luma(fast(image - own, model.resolution / SLOW)).expand_as(own)
         added += list(torch.cat([addition, synthesis - own], 1))
     weighted = [one * sureness(face) for one, face in zip(added, faces, strict=True)]
     places = scaled(faces, model.scale)
@@ -123,7 +125,7 @@ def regressed(model: UGPNet, x: Tensor, device: torch.device, tile: int = TILE) 
     tile = max(MULTIPLE, tile // MULTIPLE * MULTIPLE)
     height, width = (min(-(-side // MULTIPLE) * MULTIPLE, tile) for side in (height, width))
     sides = (fixed, fixed) if fixed is not None else (height, width)
-    step = max(1, min(sides) - OVERLAP)
+    step = max(min(sides) // 2, min(sides) - OVERLAP)
     if fixed is not None:
         step = fixed * 3 // 4
     (image,) = _with_margin(
