@@ -11,15 +11,15 @@ def ugpnet_models() -> list[ModelEntry]:
     return [
         ModelEntry(
             name="portraits",
-            description="Real photographs: noise, blur, JPEG, grey; faces at 128 pixels",
+            description="Real photographs: noise, blur, JPEG, grey; faces at 256 pixels",
             file="ugpnet_priors.portraits:portraits.safetensors",
-            sha256="68043839d3c398559c7cd3bbd6ad24f9e63e5395871b6a738580c86d92195319",
+            sha256="a9e7a83d0f974d209c60e8d94e2777ada4bc3504a60fd89c02a626cf77815145",
             task="photo",
-            resolution=128,
+            resolution=256,
             backbone="nafnet",
             prior="stylegan2",
             domain="faces",
-            parameters=4_283_278,
+            parameters=12_779_387,
             licence="Apache-2.0",
         ),
         ModelEntry(
