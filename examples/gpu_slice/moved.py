@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from examples.gpu_slice.archive import digest
-from ugpnet_core.checkpoints.state_dict import write_beside
+from ugpnet_core.atomic import write_beside
 from ugpnet_core.training.checkpoint import read_checkpoint, read_result, write_checkpoint
 from ugpnet_core.training.fingerprint import Fingerprint
 

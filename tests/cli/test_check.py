@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ugpnet_core import cli
 from ugpnet_core.networks.regression import RegressionNetwork
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, Problem, Registry
-from ugpnet_core.testing import check_names, read_last_check
+from ugpnet_core.testing import check_names
 
 
 class Plain(RegressionNetwork):
@@ -136,22 +136,10 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert [result["name"] for result in shown["results"]] == list(check_names())
 
 
-def test_only_some_checks_and_no_record(capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_some_checks(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["check-backbone", "in-place", "--only", "protocol", "--only", "sizes"]
     assert cli.main(words) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
-    assert read_last_check("in-place") is None
-
-
-def test_the_outcome_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["check-backbone", "in-place", "-O", "words=hm"]) == 1
-    last = read_last_check("in-place")
-    assert last is not None
-    assert (last.distribution, last.version, last.ok) == ("acme", "2.0", False)
-    assert last.failed == ("input_unchanged",)
-    assert last.options == ("words=hm",)
-    assert "GMACs" in last.speed
-    assert last.date.endswith("+00:00")
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,6 @@ from ugpnet_core.plugins import (
     registry,
 )
 from ugpnet_core.plugins import lookup as lookup_module
-from ugpnet_core.testing.record import LastCheck, write_last_check
 
 Show = Callable[..., str]
 Cards = Callable[..., list[dict[str, Any]]]
@@ -124,7 +123,6 @@ def test_the_card_of_a_backbone(show: Show) -> None:
         "licence Apache-2.0",
         "distribution ugpnet-backbones-nafnet ",
         "installed from ",
-        "last check never checked: ugpnet check-backbone nafnet",
         "width 32 integer, > 0 channels at full resolution",
         "enc_blk_nums [1, 1, 1, 28] list of integer, each",
         "nafnet-sidd-width64 115.98 M as published for denoising: width=64 middle_blk_num=12",
@@ -202,33 +200,6 @@ def test_a_backbone_that_cannot_be_built_still_has_a_card(
     assert factory in capsys.readouterr().err
 
 
-def test_the_last_check_is_told(show: Show, cards: Cards) -> None:
-    version = registry().backbones["nafnet"].version
-    check = LastCheck(
-        name="nafnet",
-        date="2025-01-31T12:00:00+00:00",
-        distribution="ugpnet-backbones-nafnet",
-        version=version,
-        core_version="0.1.0",
-        ok=False,
-        failed=("check_gradients", "check_batch"),
-        passed=17,
-        speed="0.2 s for 256x256",
-    )
-    write_last_check(check)
-    small = ["-Owidth=2", "-Oenc_blk_nums=[1]", "-Odec_blk_nums=[1]", "-Omiddle_blk_num=0"]
-    assert (
-        "last check 2025-01-31: 17 passed, 2 failed (check_gradients, check_batch); "
-        "0.2 s for 256x256 Options"
-    ) in show("nafnet", *small)
-    assert cards("nafnet", *small)[0]["last_check"]["failed"] == ["check_gradients", "check_batch"]
-    write_last_check(dataclasses.replace(check, version="0.0.1", failed=(), options=("width=8",)))
-    assert (
-        "17 passed; with width=8; 0.2 s for 256x256; that was ugpnet-backbones-nafnet 0.0.1, so "
-        "check it again"
-    ) in show("nafnet", *small)
-
-
 # --- other kinds ----------------------------------------------------------------------------------
 
 
@@ -242,7 +213,6 @@ def test_the_card_of_a_prior(cards: Cards, show: Show) -> None:
     assert "for a result of 32x32 pixels" in shown
     (card,) = cards("stylegan2", *arguments)
     assert card["measured"]["macs"] > 0
-    assert "last_check" not in card
 
 
 def test_the_card_of_a_task_needs_no_network(show: Show, cards: Cards) -> None:

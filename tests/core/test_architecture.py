@@ -37,7 +37,7 @@ FLOORS = [
     ["plugins"],
     ["config_files"],
     ["config"],
-    ["protocols", "seeding", "errors", "moved"],
+    ["protocols", "seeding", "atomic", "near", "errors", "moved"],
 ]
 HEIGHT = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -19,13 +19,10 @@ from ugpnet_core.testing import (
     BackboneConformance,
     CheckFailed,
     Declared,
-    LastCheck,
     Subject,
     check_backbone,
     check_names,
-    read_last_check,
     run_checks,
-    write_last_check,
 )
 
 QUICK = ("builds", "protocol", "declared_values", "parameter_count", "feature_shape")
@@ -284,63 +281,14 @@ def test_the_class_fails_where_a_check_does() -> None:
         BackboneConformance.test_check(TestExpected(), "feature_shape", good, said.__setitem__)
 
 
-# --- imports and the record -----------------------------------------------------------------------
+# --- imports --------------------------------------------------------------------------------------
 
 
 def test_importing_the_package_imports_neither_torch_nor_pytest() -> None:
     program = """
-import sys, ugpnet_core.testing, ugpnet_core.testing.record, ugpnet_core.testing.report
+import sys, ugpnet_core.testing, ugpnet_core.testing.report
 assert not {"torch", "numpy", "pytest"} & set(sys.modules)
 from ugpnet_core.testing import check_backbone
 assert "pytest" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-LAST = LastCheck(
-    name="nafnet",
-    date="2025-01-31T12:00:00+00:00",
-    distribution="ugpnet-backbones-nafnet",
-    version="0.1.0",
-    core_version="0.1.0",
-    ok=False,
-    failed=("sizes", "gradients"),
-    passed=3,
-    speed="1 ms",
-    options=("width=4",),
-)
-
-
-def test_the_last_check_is_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable, folder in (("UGPNET_CACHE", "a"), ("XDG_CACHE_HOME", "b"), ("HOME", "c")):
-        monkeypatch.setenv(variable, str(tmp_path / folder))
-    for variable, place in (
-        ("UGPNET_CACHE", "a/checks"),
-        ("XDG_CACHE_HOME", "b/ugpnet/checks"),
-        ("HOME", "c/.cache/ugpnet/checks"),
-    ):
-        assert read_last_check("nafnet") is None
-        assert write_last_check(LAST) == tmp_path / place / "nafnet.json"
-        assert read_last_check("nafnet") == LAST
-        assert [path.name for path in (tmp_path / place).iterdir()] == ["nafnet.json"]
-        monkeypatch.delenv(variable)
-
-
-def test_a_damaged_record_is_none(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UGPNET_CACHE", str(tmp_path))
-    (tmp_path / "checks").mkdir()
-    for text in ("", "[]", "{}", '{"name": 3}', '{"surprise": 1}', "\x00"):
-        (tmp_path / "checks" / "nafnet.json").write_text(text)
-        assert read_last_check("nafnet") is None
-    assert read_last_check("../nafnet") is None
-
-
-def test_a_folder_that_refuses_is_said(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("UGPNET_CACHE", str(tmp_path / "file"))
-    assert write_last_check(LAST) is None
-    said = capsys.readouterr().err
-    assert said.startswith("The outcome of the check is not kept: ")
-    assert said.count("\n") == 1

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -39,14 +40,17 @@ def ugpnet_backbones():
 """
 
 
+Load = Callable[[str], plugins.Registry]
+
+
 @pytest.fixture
-def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Discovers one plugin whose module has a given text."""
     monkeypatch.syspath_prepend(tmp_path)
     count = iter(range(99))
 
     def load(text: str) -> plugins.Registry:
-        name = f"plugin_under_test_{next(count)}"
+        name = f"{tmp_path.name}_{next(count)}"  # no other test has imported that
         (tmp_path / f"{name}.py").write_text(HEAD + text)
         return discover([EntryPoint("mine", name, plugins.GROUP)])
 
@@ -80,7 +84,9 @@ def test_what_is_not_in_the_interface_is_an_attribute_error() -> None:
 @pytest.mark.parametrize(
     ("declared", "is_usable"), [("1", True), ("2", False), ("'soon'", False), ("1.5", False)]
 )
-def test_a_plugin_for_a_later_interface_says_so(loaded, declared: str, is_usable: bool) -> None:  # type: ignore[no-untyped-def]
+def test_a_plugin_for_a_later_interface_says_so(
+    loaded: Load, declared: str, is_usable: bool
+) -> None:
     found = loaded(f"PLUGIN_API = {declared}\n" + HOOK)
     assert ("mine" in found.backbones) == is_usable
     reasons = [problem.reason for problem in found.problems]
@@ -99,14 +105,14 @@ def test_a_plugin_for_a_later_interface_says_so(loaded, declared: str, is_usable
     ],
 )
 def test_what_this_version_does_not_know_may_be_of_a_later_one(
-    loaded, text: str, said: str
-) -> None:  # type: ignore[no-untyped-def]
+    loaded: Load, text: str, said: str
+) -> None:
     (problem,) = loaded(text).problems
     assert said in problem.reason
     assert "If it was made for a later ugpnet-core, install that" in problem.reason
 
 
-def test_a_later_hook_may_be_optional(loaded) -> None:  # type: ignore[no-untyped-def]
+def test_a_later_hook_may_be_optional(loaded: Load) -> None:
     found = loaded(HOOK + "@hookimpl(optionalhook=True)\ndef ugpnet_engines(): return []\n")
     assert list(found.backbones) == ["mine"]
     assert not found.problems
@@ -126,14 +132,14 @@ def test_a_later_hook_may_be_optional(loaded) -> None:  # type: ignore[no-untype
         ),
     ],
 )
-def test_what_would_break_a_listing_is_named(loaded, text: str, said: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_would_break_a_listing_is_named(loaded: Load, text: str, said: str) -> None:
     (problem,) = loaded(text).problems
     assert said in problem.reason
     assert len(problem.reason) < 200
 
 
-def test_a_slow_plugin_is_named_with_its_time(  # type: ignore[no-untyped-def]
-    loaded, monkeypatch: pytest.MonkeyPatch
+def test_a_slow_plugin_is_named_with_its_time(
+    loaded: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not loaded(HOOK).slow
     monkeypatch.setattr("ugpnet_core.plugins.discovery.SLOW_SECONDS", 0.05)
@@ -158,8 +164,8 @@ print(found.slow[0]); print(list(found.backbones))
 @pytest.mark.parametrize(
     ("factory", "said"),
     [
-        ("sys:exit", "'sys:exit' of acme 1 failed to make 'mine'"),
-        ("collections:OrderedDict.fromkeys", "of acme 1 failed to make 'mine' (TypeError"),
+        ("sys:exit", "'sys:exit' of acme failed to make 'mine' (SystemExit"),
+        ("collections:OrderedDict.fromkeys", "of acme failed to make 'mine' (TypeError"),
         ("ugpnet_nowhere.network:Net", "cannot be imported: ModuleNotFoundError"),
         ("plugin_that_gives_a_class:make", "returned the class int for 'mine' and not one of its"),
     ],
@@ -169,8 +175,10 @@ def test_a_factory_that_fails_names_its_distribution(
 ) -> None:
     (tmp_path / "plugin_that_gives_a_class.py").write_text("def make(): return int\n")
     monkeypatch.syspath_prepend(tmp_path)
-    entry = BackboneEntry("mine", "A test.", factory, "direct", 8, plugins.Options)
-    installed = Installed(entry, "acme 1" if "sys" in factory or "coll" in factory else "acme", "1")
+    entry = BackboneEntry(
+        name="mine", description="A test.", factory=factory, kind="direct", feature_channels=8
+    )
+    installed = Installed(entry, "acme", "1")
     monkeypatch.setattr(factory_module, "find", lambda *_: installed)
     with pytest.raises(PluginError) as caught:
         ug.create_backbone("mine")
@@ -178,7 +186,9 @@ def test_a_factory_that_fails_names_its_distribution(
     assert "acme" in str(caught.value)
 
 
-def test_listings_say_what_is_slow(monkeypatch: pytest.MonkeyPatch, capsys) -> None:  # type: ignore[no-untyped-def]
+def test_listings_say_what_is_slow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from ugpnet_core import cli
     from ugpnet_core.cli import listing
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from ugpnet_core.atomic import write_whole
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import (
     fit,
@@ -23,7 +24,6 @@ from ugpnet_core.checkpoints.state_dict import (
     read_safetensors,
     read_tensors,
     write_safetensors,
-    write_whole,
 )
 from ugpnet_core.errors import WeightsError
 

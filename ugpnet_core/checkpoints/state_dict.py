@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import errno
 import math
-import os
-import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ugpnet_core.atomic import write_beside
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
 from ugpnet_core.checkpoints.recognition import recognise
@@ -208,36 +207,3 @@ def write_safetensors(
             raise OSError(errno.EIO, str(error)) from error
 
     write_beside(Path(path), write)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then move it there in one step."""
-    write_beside(path, lambda partial: partial.write_bytes(content))
-
-
-def copy_whole(source: Path, path: Path) -> None:
-    """Give a file's content a second place; on the same disk both share it (a hard link).
-
-    Whoever writes a file of this toolkit replaces it, so neither place changes the other.
-    """
-
-    def place(partial: Path) -> None:
-        try:
-            os.link(source, partial)
-        except OSError:  # another disk, or one that knows no links
-            shutil.copyfile(source, partial)
-
-    write_beside(path, place)
-
-
-def write_beside(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file beside the place of another, then move it there in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        with partial.open("r+b") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -158,10 +158,9 @@ class _LazyGroup(TyperGroup):
 
 
 def _unknown_command(word: str) -> str:
-    import difflib
+    from ugpnet_core.near import did_you_mean
 
-    near = difflib.get_close_matches(word, COMMANDS, n=2)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(COMMANDS)}."
+    hint = did_you_mean(word, COMMANDS, f"there are: {', '.join(COMMANDS)}.", count=2)
     return f"There is no command {word!r}; {hint}"
 
 

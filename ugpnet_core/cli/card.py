@@ -60,12 +60,8 @@ def card_of(installed: Installed[Any], options: Mapping[str, Any] | None = None)
     if isinstance(entry, TaskEntry):
         return card
     if isinstance(entry, BackboneEntry):
-        from ugpnet_core.testing.record import read_last_check
-
         card["preset_of"] = entry.preset_of
         card["preset_options"] = as_json(dict(entry.preset_options))
-        last = read_last_check(entry.name)
-        card["last_check"] = last and dataclasses.asdict(last)
     if missing:
         wanted = " ".join(f"-O {name}=..." for name in missing)
         if options:

@@ -7,7 +7,6 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -18,8 +17,7 @@ from ugpnet_core.cli.check_lines import print_line, print_result
 from ugpnet_core.cli.console import plain
 from ugpnet_core.cli.options import parse_options
 from ugpnet_core.errors import PluginError, UnknownNameError
-from ugpnet_core.plugins import WORDS, BackboneEntry, find
-from ugpnet_core.testing.record import LastCheck, write_last_check
+from ugpnet_core.plugins import WORDS, find
 
 if TYPE_CHECKING:
     from ugpnet_core.testing.report import Report, Result
@@ -88,21 +86,6 @@ def check_installed(
         print(json.dumps(content, indent=2, default=str))
     else:
         print(report.summary)
-    if not only and kind is BackboneEntry:
-        write_last_check(
-            LastCheck(
-                name=name,
-                date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                distribution=distribution,
-                version=plugin_version,
-                core_version=core_version,
-                ok=report.ok,
-                failed=tuple(result.name for result in report.failed),
-                passed=sum(result.status == "passed" for result in report.results),
-                speed=report.speed,
-                options=tuple(option),
-            )
-        )
     if not report.ok:
         raise typer.Exit(1)
 

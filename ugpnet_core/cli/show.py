@@ -114,8 +114,6 @@ def rows_of(card: Card) -> Iterator[Row]:
             yield label, card[label]
     yield "distribution", f"{card['distribution']} {card['version']}"
     yield "installed from", Origin(**card["origin"])
-    if "last_check" in card:
-        yield "last check", _last_check(card)
 
 
 def _backbone_rows(facts: Mapping[str, Any]) -> Iterator[Row]:
@@ -187,22 +185,6 @@ def _gmacs(card: Card, measured: Mapping[str, Any]) -> str:
         return f"not known: {measured.get('macs_not_known') or card['not_measured']}"
     place = "an image" if card["what"] == "backbone" else "a result"
     return f"{macs / 1e9:.2f} for {place} of {_square(measured['macs_side'])}"
-
-
-def _last_check(card: Card) -> str:
-    last = card["last_check"]
-    if last is None:
-        return f"never checked: ugpnet check-backbone {card['name']}"
-    failed = len(last["failed"])
-    words = f"{last['date'][:10]}: {last['passed']} passed"
-    words += f", {failed} failed ({', '.join(last['failed'])})" if failed else ""
-    if last["options"]:
-        words += f"; with {' '.join(last['options'])}"
-    if last["speed"]:
-        words += f"; {last['speed']}"
-    if (last["distribution"], last["version"]) != (card["distribution"], card["version"]):
-        words += f"; that was {last['distribution']} {last['version']}, so check it again"
-    return words
 
 
 def _option_cells(option: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ task: [{blur: {sigma: [0.5, 2]}}, {downsample: {factor: 4}}, jpeg]
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +46,7 @@ from ugpnet_core.degradations.steps import (
     Upsample,
 )
 from ugpnet_core.errors import ConfigError
+from ugpnet_core.near import did_you_mean
 from ugpnet_core.plugins.lookup import checked_options
 
 _BACK = Upsample("bilinear")
@@ -157,9 +157,9 @@ def _named(step: Any) -> tuple[str, Mapping[str, Any]]:
 
 def _step(name: str, given: Mapping[str, Any], resolution: int) -> Step:
     if name not in STEP_OPTIONS:
-        near = difflib.get_close_matches(name, STEP_OPTIONS, n=1)
-        hint = f"did you mean {near[0]!r}? V" if near else "v"
-        raise ConfigError(f"There is no step {name!r}; {hint}alid: {', '.join(STEP_OPTIONS)}.")
+        hint = did_you_mean(name, STEP_OPTIONS, quoted=True)
+        valid = f"{hint} Valid" if hint else "valid"
+        raise ConfigError(f"There is no step {name!r}; {valid}: {', '.join(STEP_OPTIONS)}.")
     options = checked_options(STEP_OPTIONS[name], given, f"step {name!r}")
     step = _made(options, resolution)
     return step if options.probability == 1 else Sometimes(step, options.probability)

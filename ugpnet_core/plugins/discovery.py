@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import functools
 import importlib.metadata
 import sys
@@ -15,6 +14,7 @@ from typing import Any, Generic, TypeVar
 
 import pluggy
 
+from ugpnet_core.near import did_you_mean
 from ugpnet_core.plugins.entries import (
     GROUP,
     HOOKS,
@@ -271,8 +271,8 @@ def _load(source: _Source, problems: list[Problem]) -> list[Entry]:
         and not all(one.optionalhook for one in hook.get_hookimpls())
     ]
     for name in unknown:
-        near = difflib.get_close_matches(name, HOOKS, n=1, cutoff=0.0)[0]
-        problems.append(source.problem(f"unknown hook {name!r}; did you mean {near!r}?{LATER}"))
+        hint = did_you_mean(name, HOOKS, cutoff=0.0, quoted=True)
+        problems.append(source.problem(f"unknown hook {name!r}; {hint}{LATER}"))
     if unknown:
         return []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
+from ugpnet_core.near import did_you_mean
 from ugpnet_core.plugins.discovery import Installed, Problem, describe_error, registry
 from ugpnet_core.plugins.entries import (
     WORDS,
@@ -104,13 +104,10 @@ def _unknown_anywhere(name: str) -> str:
         "task": plugins.tasks,
     }
     words = {each: word for word, group in groups.items() for each in group}
-    near = difflib.get_close_matches(name, words, n=3, cutoff=0.5)
+    others = "see ugpnet list-backbones, list-priors, list-models and list-tasks."
+    hint = did_you_mean(name, words, others, count=3, cutoff=0.5, kinds=words)
     owners = {one.distribution for group in groups.values() for one in group.values()}
     bringing = [_distribution(kind, name) for kind in (BackboneEntry, PriorEntry, ModelEntry)]
-    if near:
-        hint = f"did you mean {' or '.join(f'{each} ({words[each]})' for each in near)}?"
-    else:
-        hint = "see ugpnet list-backbones, list-priors, list-models and list-tasks."
     message = f"There is no backbone, preset, prior, model or task {name!r}; {hint}"
     wanted = [each for each in dict.fromkeys(bringing) if each and each not in owners]
     if wanted:
@@ -134,13 +131,11 @@ def _unknown(
     unusable: list[Problem],
 ) -> str:
     word = WORDS[kind]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if near:
-        message = f"There is no {word} {name!r}; did you mean {' or '.join(near)}?"
-    elif installed:
-        message = f"There is no {word} {name!r}; installed are: {', '.join(installed)}."
-    else:
-        message = f"There is no {word} {name!r}, and none is installed."
+    listed = (
+        f"; installed are: {', '.join(installed)}." if installed else ", and none is installed."
+    )
+    found = did_you_mean(name, known, count=3, cutoff=0.5)
+    message = f"There is no {word} {name!r}" + (f"; {found}" if found else listed)
     distribution = _distribution(kind, name)
     if distribution and distribution not in owners:
         message += f" A plugin may bring it: pip install {distribution}"
@@ -219,9 +214,9 @@ def checked_options(model: type[M], options: Mapping[str, Any], what: str) -> M:
         aliases = {field.alias for field in fields.values()}
         for name in options:
             if name not in fields and name not in aliases:
-                near = difflib.get_close_matches(str(name), fields, n=1)
-                hint = f"did you mean {near[0]!r}? V" if near else "v"
-                raise ConfigError(f"There is no option {name!r} of {what}; {hint}alid: {valid}.")
+                hint = did_you_mean(str(name), fields, quoted=True)
+                words = f"{hint} Valid" if hint else "valid"
+                raise ConfigError(f"There is no option {name!r} of {what}; {words}: {valid}.")
     try:
         return model.model_validate(dict(options))
     except ValidationError as error:

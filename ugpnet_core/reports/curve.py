@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ugpnet_core.checkpoints.state_dict import write_whole
+from ugpnet_core.atomic import write_whole
 from ugpnet_core.errors import ConfigError, DependencyError
 from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.metrics.metric import Metric

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ugpnet_core.checkpoints.state_dict import write_whole
+from ugpnet_core.atomic import write_whole
 from ugpnet_core.evaluation.results import Evaluation, Figure
 
 VERSIONS_OF = ("ugpnet-core", "torch", "torchvision", "torchmetrics", "lpips", "opencv-python")

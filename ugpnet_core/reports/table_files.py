@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ugpnet_core.checkpoints.state_dict import write_whole
+from ugpnet_core.atomic import write_whole
 from ugpnet_core.evaluation.results import Comparison, Cost, Evaluation
 from ugpnet_core.reports.domains import domain_record
 from ugpnet_core.reports.files import as_csv, as_json, as_key, as_record, versions

@@ -67,7 +67,6 @@ if TYPE_CHECKING:
         prior_check_names,
         run_prior_checks,
     )
-    from ugpnet_core.testing.record import LastCheck, read_last_check, write_last_check
     from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result
     from ugpnet_core.testing.subject import Declared, Subject, subject_of
     from ugpnet_core.testing.suite import check_backbone, check_names, run_checks
@@ -76,7 +75,6 @@ __all__ = [
     "BackboneConformance",
     "CheckFailed",
     "Declared",
-    "LastCheck",
     "Outcome",
     "PriorConformance",
     "PriorSubject",
@@ -119,11 +117,9 @@ __all__ = [
     "check_training_step",
     "prior_check_names",
     "prior_subject_of",
-    "read_last_check",
     "run_checks",
     "run_prior_checks",
     "subject_of",
-    "write_last_check",
 ]
 
 _HOMES = {
@@ -131,7 +127,6 @@ _HOMES = {
     "priors.conformance": ("PriorConformance",),
     "priors.subject": ("PriorSubject", "prior_subject_of"),
     "priors.suite": ("check_prior", "prior_check_names", "run_prior_checks"),
-    "record": ("LastCheck", "read_last_check", "write_last_check"),
     "report": ("CheckFailed", "Outcome", "Report", "Result"),
     "subject": ("Declared", "Subject", "subject_of"),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 from ugpnet_core.errors import ConfigError
+from ugpnet_core.near import did_you_mean
 from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result, in_words
 from ugpnet_core.testing.surroundings import changed_setting, settings, untouched
 
@@ -84,9 +84,8 @@ class Suite(Generic[S]):
             ConfigError: there is none; the message names the near ones.
         """
         if name not in self.by_name:
-            near = difflib.get_close_matches(name, self.by_name, n=2)
             known = f"there are: {', '.join(self.by_name)}."
-            hint = f"did you mean {' or '.join(near)}?" if near else known
+            hint = did_you_mean(name, self.by_name, known, count=2)
             raise ConfigError(f"There is no check {name!r}; {hint}")
         return self.by_name[name]
 

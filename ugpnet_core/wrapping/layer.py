@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, PluginError
+from ugpnet_core.near import did_you_mean
 from ugpnet_core.wrapping.capture import Call, plain_call, run_to
 from ugpnet_core.wrapping.probe import Fit
 
@@ -89,8 +89,6 @@ def find_layer(network: nn.Module, name: str) -> nn.Module:
         layer: nn.Module = layers[name]
         return layer
     names = [each for each in layers if each]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(near)}?" if near else f"it ends with {', '.join(names[-3:])}."
-    )
+    ends = f"it ends with {', '.join(names[-3:])}."
+    hint = did_you_mean(name, names, ends, count=3, cutoff=0.5)
     raise ConfigError(f"{type(network).__name__} has no layer {name!r}; {hint}")
