@@ -18,11 +18,12 @@ from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_task
 from ugpnet_core.training.checkpoint import read_checkpoint
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.photographs import Photographs, Picture
-from ugpnet_core.training.stage import Bench, Losses, Stage
+from ugpnet_core.training.stage import Losses, Stage
 
 
 class Level(nn.Module):
@@ -40,7 +41,7 @@ class Scripted(Stage):
     def __init__(
         self, config: TrainConfig, levels: Sequence[float], losses: Sequence[float] = ()
     ) -> None:
-        super().__init__(Bench(config, None, Accelerator()), config.restoration)  # type: ignore[arg-type]
+        super().__init__(TrainingContext(config, None, Accelerator()), config.restoration)  # type: ignore[arg-type]
         network = Level()
         self.networks = {"network": network}
         self.optimizers = {"network": (SGD(network.parameters(), lr=1.0), 0.5)}

@@ -13,8 +13,9 @@ from ugpnet_core.losses.contextual import PatchContextualLoss
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.losses.pixel import l1_loss
 from ugpnet_core.protocols import PriorOutput, RestorationOutput
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.stage import Bench, SingleLossStage
+from ugpnet_core.training.stage import SingleLossStage
 
 
 class FusionStage(SingleLossStage):
@@ -24,7 +25,7 @@ class FusionStage(SingleLossStage):
 
     def __init__(
         self,
-        bench: Bench,
+        context: TrainingContext,
         settings: FusionStageConfig,
         lpips: LPIPS | None,
         contextual: PatchContextualLoss | None,
@@ -32,9 +33,9 @@ class FusionStage(SingleLossStage):
         self.options = settings
         self.lpips = lpips
         self.contextual = contextual if settings.contextual_weight > 0 else None
-        bench.model.restoration.requires_grad_(False).eval()
-        bench.model.synthesis.requires_grad_(False).eval()
-        super().__init__(bench, settings, bench.model.fusion)
+        context.model.restoration.requires_grad_(False).eval()
+        context.model.synthesis.requires_grad_(False).eval()
+        super().__init__(context, settings, context.model.fusion)
 
     def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
         """L_1 and L_per against x_gt, L_cf against x_syn; those of weight zero are not computed."""
@@ -55,7 +56,7 @@ class FusionStage(SingleLossStage):
         synthesis: PriorOutput,
         centre: Tensor | None,
     ) -> dict[str, tuple[float, Tensor]]:
-        image = self.network(*self.bench.model.fusion_inputs(regression, synthesis))
+        image = self.network(*self.context.model.fusion_inputs(regression, synthesis))
         terms = {"l1": (self.options.pixel_weight, l1_loss(image, clean))}
         if self.lpips is not None and self.options.perceptual_weight > 0:
             terms["perceptual"] = (self.options.perceptual_weight, self.lpips(image, clean))
@@ -66,26 +67,26 @@ class FusionStage(SingleLossStage):
 
     def _centre(self, targets: Sequence[Tensor]) -> Tensor | None:
         """Of the contextual loss, where a batch is not the whole update."""
-        accelerator = self.bench.accelerator
+        accelerator = self.context.accelerator
         if self.contextual is None or len(targets) * accelerator.num_processes == 1:
             return None
         own = torch.stack([self.contextual.centre(target) for target in targets]).mean(0)
         return cast(Tensor, accelerator.reduce(own, "mean"))
 
     def _frozen(self, pair: Pair) -> tuple[RestorationOutput, PriorOutput]:
-        model = self.bench.model
-        with torch.no_grad(), self.bench.accelerator.autocast():
+        model = self.context.model
+        with torch.no_grad(), self.context.accelerator.autocast():
             regression = model.restoration(pair.degraded)
             return regression, model.synthesis(regression.image)
 
     def restored(self, network: nn.Module, pair: Pair) -> Tensor:
         """x_hat."""
         regression, synthesis = self._frozen(pair)
-        image: Tensor = network(*self.bench.model.fusion_inputs(regression, synthesis))
+        image: Tensor = network(*self.context.model.fusion_inputs(regression, synthesis))
         return image
 
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
         """x_reg, x_syn and x_hat."""
         regression, synthesis = self._frozen(pair)
-        image = network(*self.bench.model.fusion_inputs(regression, synthesis))
+        image = network(*self.context.model.fusion_inputs(regression, synthesis))
         return [regression.image, synthesis.image, image]

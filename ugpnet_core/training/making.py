@@ -23,18 +23,19 @@ from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.checkpoint import read_result, result_path
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.crops import CropPairs
 from ugpnet_core.training.data import Pairs
 from ugpnet_core.training.fusion import FusionStage
-from ugpnet_core.training.material import Material
 from ugpnet_core.training.mixture import MixedPairs
 from ugpnet_core.training.plan import StageName
 from ugpnet_core.training.pretrained import load_pretrained
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.restoration import RestorationStage
-from ugpnet_core.training.stage import Bench, Stage
+from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.synthesis import SynthesisStage
+from ugpnet_core.training.training_data import TrainingData
 
 
 def make_model(
@@ -67,7 +68,7 @@ def make_model(
 
 
 def make_stage(
-    name: StageName, bench: Bench, material: Material, say: Callable[[str], None]
+    name: StageName, context: TrainingContext, data: TrainingData, say: Callable[[str], None]
 ) -> Stage:
     """Make a stage with its losses, and say where the networks of these come from.
 
@@ -76,21 +77,21 @@ def make_stage(
         WeightsError: the weights of a perceptual network are missing, or a discriminator does not
             fit.
     """
-    config, device = bench.config, bench.accelerator.device
+    config, device = context.config, context.accelerator.device
     if name == "prior":
         if config.prior is None:
             raise ConfigError("The configuration has no section 'prior'; add one.")
-        quality = _quality(bench, config.prior, material, say)
-        return PriorStage(bench, config.prior, quality)
+        quality = _quality(context, config.prior, data, say)
+        return PriorStage(context, config.prior, quality)
     if name == "restoration":
-        return RestorationStage(bench, config.restoration)
+        return RestorationStage(context, config.restoration)
     if name == "synthesis":
-        lpips = _lpips(bench, config.synthesis.perceptual_weight, say)
-        discriminator = bench.discriminator
+        lpips = _lpips(context, config.synthesis.perceptual_weight, say)
+        discriminator = context.discriminator
         if config.prior is not None:
             discriminator = read_result(result_path(config.output, "prior"))[0]["discriminator"]
-        return SynthesisStage(bench, config.synthesis, lpips, discriminator)
-    lpips = _lpips(bench, config.fusion.perceptual_weight, say)
+        return SynthesisStage(context, config.synthesis, lpips, discriminator)
+    lpips = _lpips(context, config.fusion.perceptual_weight, say)
     contextual = None
     if config.fusion.contextual_weight > 0:
         contextual = PatchContextualLoss(
@@ -100,46 +101,49 @@ def make_stage(
             config.fusion.contextual_weighted,
         )
         say(f"Contextual loss: {describe(config.perceptual).contextual}")
-    return FusionStage(bench, config.fusion, lpips, contextual)
+    return FusionStage(context, config.fusion, lpips, contextual)
 
 
-def make_pairs(name: StageName, bench: Bench, material: Material) -> Dataset[Any]:
+def make_pairs(name: StageName, context: TrainingContext, data: TrainingData) -> Dataset[Any]:
     """What a stage learns from: pairs, or mixed ones where several restoration modules are."""
-    config = bench.config
-    data, own = config.data, create_task_at(config.model.task, config.data.resolution)
-    crop = data.crop if name == "restoration" else None
-    if material.crops is not None and crop is not None:
-        return CropPairs(material.crops, own, config.seed, name, crop=crop, flip=data.flip)
+    config = context.config
+    flip, own = config.data.flip, create_task_at(config.model.task, config.data.resolution)
+    crop = config.data.crop if name == "restoration" else None
+    if data.crops is not None and crop is not None:
+        return CropPairs(data.crops, own, config.seed, name, crop=crop, flip=flip)
 
     def degraded_by(task: Task) -> Pairs:
-        return Pairs(material.photographs, task, config.seed, name, flip=data.flip, crop=crop)
+        return Pairs(data.photographs, task, config.seed, name, flip=flip, crop=crop)
 
-    if name == "synthesis" and bench.others:
-        return MixedPairs([degraded_by(task) for task in (own, *(o.task for o in bench.others))])
+    if name == "synthesis" and context.others:
+        return MixedPairs([degraded_by(task) for task in (own, *(o.task for o in context.others))])
     return degraded_by(own)
 
 
 def _quality(
-    bench: Bench, settings: PriorStageConfig, material: Material, say: Callable[[str], None]
+    context: TrainingContext,
+    settings: PriorStageConfig,
+    data: TrainingData,
+    say: Callable[[str], None],
 ) -> PriorQuality | None:
     """What measures the prior, named in the log; None where that is not asked for."""
     if settings.frechet_every is None:
         return None
-    name = describe(bench.config.perceptual).frechet
+    name = describe(context.config.perceptual).frechet
     say(f"Fréchet distance to the training photographs: {name}")
     return PriorQuality(
-        build_frechet_features(bench.config.perceptual),
-        material.photographs,
+        build_frechet_features(context.config.perceptual),
+        data.photographs,
         settings.frechet_images,
-        bench.config.seed,
-        bench.accelerator.device,
+        context.config.seed,
+        context.accelerator.device,
         name,
     )
 
 
-def _lpips(bench: Bench, weight: float, say: Callable[[str], None]) -> LPIPS | None:
+def _lpips(context: TrainingContext, weight: float, say: Callable[[str], None]) -> LPIPS | None:
     """L_per of a stage, named in the log; None where its weight is zero."""
     if weight == 0:
         return None
-    say(f"Perceptual loss: {describe(bench.config.perceptual).lpips}")
-    return build_lpips(bench.config.perceptual).to(bench.accelerator.device)
+    say(f"Perceptual loss: {describe(context.config.perceptual).lpips}")
+    return build_lpips(context.config.perceptual).to(context.accelerator.device)

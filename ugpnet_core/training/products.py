@@ -16,20 +16,20 @@ from ugpnet_core.model_files.model import save_model
 from ugpnet_core.model_files.prior import write_prior
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.training.checkpoint import read_result, refused, result_path
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.plan import planned
-from ugpnet_core.training.stage import Bench
 
 State = Mapping[str, Tensor]
 DTYPES = {name: getattr(torch, name) for name in ("float32", "float16", "bfloat16")}
 
 
-def write_model(bench: Bench, say: Callable[[str], None]) -> Path:
+def write_model(context: TrainingContext, say: Callable[[str], None]) -> Path:
     """Write the finished model, with the record of how it was trained.
 
     Raises:
         TrainingError: the disk refuses.
     """
-    config = bench.config
+    config = context.config
     names = describe(config.perceptual)
     record = {
         "name": config.name,
@@ -42,10 +42,10 @@ def write_model(bench: Bench, say: Callable[[str], None]) -> Path:
         "versions": {name: version(name) for name in ("ugpnet-core", "torch", "accelerate")},
     }
     path = config.output / f"{config.name}.safetensors"
-    if bench.accelerator.is_main_process:
+    if context.accelerator.is_main_process:
         try:
             save_model(
-                bench.model,
+                context.model,
                 path,
                 dtype=DTYPES[config.model_dtype],
                 record=record,

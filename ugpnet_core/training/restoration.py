@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ugpnet_core.config import RestorationStageConfig
 from ugpnet_core.losses.pixel import PIXEL_LOSSES, psnr_loss
 from ugpnet_core.plugins import BackboneEntry, find
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.stage import Bench, SingleLossStage
+from ugpnet_core.training.stage import SingleLossStage
 
 
 class RestorationStage(SingleLossStage):
@@ -19,8 +20,8 @@ class RestorationStage(SingleLossStage):
 
     name: ClassVar[str] = "restoration"
 
-    def __init__(self, bench: Bench, settings: RestorationStageConfig) -> None:
-        model = bench.model
+    def __init__(self, context: TrainingContext, settings: RestorationStageConfig) -> None:
+        model = context.model
         entry = find(BackboneEntry, model.config.backbone.name).entry
         self.loss_name = entry.loss if settings.loss == "backbone" else settings.loss
         self.loss = (
@@ -28,7 +29,7 @@ class RestorationStage(SingleLossStage):
             if self.loss_name == "psnr"
             else PIXEL_LOSSES[self.loss_name]
         )
-        super().__init__(bench, settings, model.restoration)
+        super().__init__(context, settings, model.restoration)
 
     def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
         """L_res between x_reg and x_gt, and as much for each image that R makes on the way."""

@@ -1,4 +1,4 @@
-"""Finished stages of other trainings, taken over where they are what this one would make."""
+"""Finished stages of other trainings, reused where they are what this one would make."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.fingerprint import Fingerprint, agree
 
 
-def take_over(
+def reuse_result(
     stage: str,
     output: Path,
     made_by: Fingerprint,
@@ -40,7 +40,7 @@ def take_over(
         try:
             before = read_result(found)[1]
         except TrainingError as error:
-            say(f"Not taken over: {error}")
+            say(f"Not reused: {error}")
             continue
         if agree(stage, before, made_by):
             try:
@@ -50,6 +50,6 @@ def take_over(
                     f"{path} cannot be written ({error.strerror or error}); make room for it, "
                     "then start again."
                 ) from error
-            say(f"Stage {stage} is the same as that of {folder}, so it is taken over from there.")
+            say(f"Stage {stage} is the same as that of {folder}, so it is reused from there.")
             return True
     return False

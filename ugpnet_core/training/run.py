@@ -19,18 +19,18 @@ from ugpnet_core.training.checkpoint import (
     write_result,
 )
 from ugpnet_core.training.compiling import compile_network
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.making import make_model, make_pairs, make_stage
-from ugpnet_core.training.material import Material, read_material
 from ugpnet_core.training.mixture import read_restorations
 from ugpnet_core.training.plan import StageName, check, is_finished, planned, stage_files
 from ugpnet_core.training.pretrained import keeps_weights, read_pretrained_prior
 from ugpnet_core.training.processes import any_process, make_accelerator
 from ugpnet_core.training.products import prior_file_path, write_model, write_trained_prior
-from ugpnet_core.training.reuse import take_over
-from ugpnet_core.training.stage import Bench
+from ugpnet_core.training.reuse import reuse_result
 from ugpnet_core.training.stopping import Stop, Stopped
+from ugpnet_core.training.training_data import TrainingData, read_training_data
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def train(
 
     Args:
         reuse: outputs of other trainings; a stage that is finished there and was made by the
-            same settings and inputs is taken over instead of trained.
+            same settings and inputs is reused instead of trained.
         stop: knows when to stop before the end, in a state that ``resume`` goes on from.
 
     Returns:
@@ -77,16 +77,16 @@ def train(
     others = read_restorations(config) if "synthesis" in wanted else []
     for one in others:
         one.module.to(accelerator.device)
-    bench = Bench(config, model, accelerator, discriminator, others)
+    context = TrainingContext(config, model, accelerator, discriminator, others)
     restoring = "restoration" in wanted and not result_path(config.output, "restoration").exists()
     quiet = not accelerator.is_main_process
-    material = read_material(config, say, quiet, restoring=restoring)
+    data = read_training_data(config, say, quiet, restoring=restoring)
     if config.trackers:
         accelerator.init_trackers("scalars")
     try:
         for name in planned(config):
             if name in wanted or is_finished(config, name):
-                _run(name, bench, material, reuse, stop, say)
+                _run(name, context, data, reuse, stop, say)
     finally:
         # An interrupted training keeps its scalars, too.
         for tracker in accelerator.trackers:
@@ -96,7 +96,7 @@ def train(
         say(f"Still to train: {', '.join(missing)}.")
         path = None
     else:
-        path = write_model(bench, say)
+        path = write_model(context, say)
     accelerator.end_training()
     return path
 
@@ -119,20 +119,20 @@ def rehearse(config: TrainConfig) -> UGPNet:
 
 def _run(
     name: StageName,
-    bench: Bench,
-    material: Material,
+    context: TrainingContext,
+    data: TrainingData,
     reuse: Sequence[Path],
     stop: Stop,
     say: Callable[[str], None],
 ) -> None:
     """Train a stage, or take its finished weights; either way install them in the model."""
-    config, accelerator, output = bench.config, bench.accelerator, bench.config.output
+    config, accelerator, output = context.config, context.accelerator, context.config.output
     settings: StageConfig = getattr(config, name)
-    images, listings = len(material.photographs), material.listings
+    images, listings = len(data.photographs), data.listings
     made_by = fingerprint(config, name, settings, stage_files(config, name), images, listings)
     path = result_path(output, name)
     if accelerator.is_main_process and not path.exists():
-        take_over(name, output, made_by, reuse, say)
+        reuse_result(name, output, made_by, reuse, say)
     accelerator.wait_for_everyone()
     was_finished = path.exists()
     # No process may write the result before all have seen that it is not there.
@@ -140,7 +140,7 @@ def _run(
     if was_finished:
         compare(name, read_result(path)[1], made_by, path)
     else:
-        finished = _train(name, bench, material, made_by, stop, say)
+        finished = _train(name, context, data, made_by, stop, say)
         if accelerator.is_main_process:
             write_result(path, finished.states, made_by, finished.record)
         accelerator.wait_for_everyone()
@@ -150,7 +150,7 @@ def _run(
     # Read by every process, and also by the one that wrote it: what follows is then the same as
     # after an interruption.
     states, _, record = read_result(path)
-    _install(bench.model, name, states)
+    _install(context.model, name, states)
     say(f"Stage {name} is finished: {path}")
     if name == "prior" and accelerator.is_main_process:
         # Written once: other trainings know it by its bytes, which safetensors does not repeat.
@@ -162,27 +162,27 @@ def _run(
 
 def _train(
     name: StageName,
-    bench: Bench,
-    material: Material,
+    context: TrainingContext,
+    data: TrainingData,
     made_by: Fingerprint,
     stop: Stop,
     say: Callable[[str], None],
 ) -> Finished:
-    config = bench.config
-    if any_process(bench.accelerator, stop.is_due(stop.piece)):
+    config = context.config
+    if any_process(context.accelerator, stop.is_due(stop.piece)):
         raise Stopped(f"stopped before stage {name} ({stop.reason or 'another process'})")
-    if keeps_weights(name, bench.model, config):
+    if keeps_weights(name, context.model, config):
         kept = getattr(config, name).weights
         say(f"Stage {name} has nothing to train: it keeps the weights of {kept}.")
-        states = {"network": getattr(bench.model, name).state_dict()}
-        if name == "synthesis" and bench.discriminator is not None:
-            states["discriminator"] = bench.discriminator
+        states = {"network": getattr(context.model, name).state_dict()}
+        if name == "synthesis" and context.discriminator is not None:
+            states["discriminator"] = context.discriminator
         return Finished(states, {"iterations": 0, "images": 0, "kept": "the pretrained weights"})
     torch.manual_seed(config.seed)
-    stage = make_stage(name, bench, material, say)
+    stage = make_stage(name, context, data, say)
     compile_network(stage.trained, config.compile)
-    pairs = make_pairs(name, bench, material)
-    finished = run_stage(stage, pairs, material.validation, made_by, stop)
+    pairs = make_pairs(name, context, data)
+    finished = run_stage(stage, pairs, data.validation, made_by, stop)
     stage.release()
     return finished
 

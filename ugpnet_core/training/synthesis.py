@@ -15,10 +15,11 @@ from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.losses.pixel import l1_loss
 from ugpnet_core.training.augmentation import draw_movements, move_together
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import MixedPair, Pair
 from ugpnet_core.training.mixture import Restoration, regress
-from ugpnet_core.training.processes import descend
-from ugpnet_core.training.stage import Bench, Losses, Stage
+from ugpnet_core.training.processes import optimizer_step
+from ugpnet_core.training.stage import Losses, Stage
 
 
 class SynthesisStage(Stage):
@@ -33,19 +34,19 @@ class SynthesisStage(Stage):
 
     def __init__(
         self,
-        bench: Bench,
+        context: TrainingContext,
         settings: SynthesisStageConfig,
         lpips: LPIPS | None,
         discriminator_state: Mapping[str, Tensor] | None = None,
     ) -> None:
-        super().__init__(bench, settings)
+        super().__init__(context, settings)
         self.options = settings
         self.lpips = lpips
-        model = bench.model
+        model = context.model
         model.synthesis.requires_grad_(True)
         model.restoration.requires_grad_(False).eval()
         task = create_task_at(model.config.task, model.resolution)
-        self.restorations = [Restoration(model.restoration, task), *bench.others]
+        self.restorations = [Restoration(model.restoration, task), *context.others]
         rate = settings.learning_rate
         self.synthesis, optimizer = self.prepare(model.synthesis, rate)
         self.networks = {"network": self.synthesis}
@@ -58,7 +59,7 @@ class SynthesisStage(Stage):
             )
             if discriminator_state is not None:
                 fit(discriminator, discriminator_state, "The discriminator of the prior")
-            if bench.config.channels_last:
+            if context.config.channels_last:
                 discriminator.to(memory_format=torch.channels_last)
             rate = settings.discriminator_learning_rate
             self.discriminator, optimizer = self.prepare(discriminator, rate)
@@ -86,10 +87,12 @@ class SynthesisStage(Stage):
                 loss = generator_loss(discriminator(fake))
                 terms["adversarial"] = (self.options.adversarial_weight, loss)
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
-            self.bench.accelerator.backward(total / len(batches))
+            self.context.accelerator.backward(total / len(batches))
             _add(values, {name: loss for name, (_, loss) in terms.items()}, len(batches))
             made.append((fake.detach(), clean))
-        descend(self.bench.accelerator, self.synthesis, optimizer, self.settings.clip_gradient)
+        optimizer_step(
+            self.context.accelerator, self.synthesis, optimizer, self.settings.clip_gradient
+        )
         if discriminator is not None:
             _add(values, self._update_discriminator(discriminator, made, step), 1)
         return values
@@ -113,8 +116,10 @@ class SynthesisStage(Stage):
                 )
                 losses["r1"] = losses.get("r1", 0) + penalty.detach() / len(made)
                 loss = loss + penalty
-            self.bench.accelerator.backward(loss / len(made))
-        descend(self.bench.accelerator, discriminator, optimizer, self.settings.clip_gradient)
+            self.context.accelerator.backward(loss / len(made))
+        optimizer_step(
+            self.context.accelerator, discriminator, optimizer, self.settings.clip_gradient
+        )
         return losses
 
     def _moved(self, batches: Sequence[Pair]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -128,10 +133,10 @@ class SynthesisStage(Stage):
         )
 
     def _regression(self, pair: Pair | MixedPair) -> Tensor:
-        with torch.no_grad(), self.bench.accelerator.autocast():
+        with torch.no_grad(), self.context.accelerator.autocast():
             if isinstance(pair, MixedPair):
                 return regress(self.restorations, pair)
-            image: Tensor = self.bench.model.restoration(pair.degraded).image.float()
+            image: Tensor = self.context.model.restoration(pair.degraded).image.float()
         return image
 
     def send(self, network: nn.Module, pair: Pair | MixedPair) -> None:
@@ -140,17 +145,20 @@ class SynthesisStage(Stage):
 
     def describe(self) -> Mapping[str, str]:
         """The tasks whose restoration modules were learned from, where these were several."""
-        tasks = [self.bench.model.config.task.name, *(one.task.name for one in self.bench.others)]
-        return {"tasks": ", ".join(tasks)} if self.bench.others else {}
+        tasks = [
+            self.context.model.config.task.name,
+            *(one.task.name for one in self.context.others),
+        ]
+        return {"tasks": ", ".join(tasks)} if self.context.others else {}
 
     def restored(self, network: nn.Module, pair: Pair) -> Tensor:
         """x_syn."""
-        image: Tensor = network(self.bench.model.restoration(pair.degraded).image).image
+        image: Tensor = network(self.context.model.restoration(pair.degraded).image).image
         return image
 
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
         """x_reg and x_syn."""
-        regression = self.bench.model.restoration(pair.degraded).image
+        regression = self.context.model.restoration(pair.degraded).image
         return [regression, network(regression).image]
 
 

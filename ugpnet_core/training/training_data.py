@@ -15,7 +15,7 @@ from ugpnet_core.training.photographs import Photographs, read_photographs
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """The photographs to learn from, and the fixed validation set in batches.
 
     Attributes:
@@ -30,9 +30,9 @@ class Material:
     crops: CropPhotographs | None = None
 
 
-def read_material(
+def read_training_data(
     config: TrainConfig, say: Callable[[str], None], quiet: bool, *, restoring: bool = True
-) -> Material:
+) -> TrainingData:
     """Read all, and say what was found and what was skipped.
 
     Args:
@@ -88,4 +88,4 @@ def read_material(
         say(f"{len(crops)} photographs for crops of {data.crop} pixels.")
     listings |= {"training": photographs.listing, "validation": validation.listing}
     validated = validation_batches(validation, task, config.seed)
-    return Material(photographs, validated, listings, crops)
+    return TrainingData(photographs, validated, listings, crops)
