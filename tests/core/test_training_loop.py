@@ -14,9 +14,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from ugpnet_core.config import TrainConfig
+from ugpnet_core.config import RestorationStageConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_task
+from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.checkpoint import read_checkpoint
 from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs
@@ -36,6 +37,7 @@ class Scripted(Stage):
     """Its network is one number that takes the given values; it restores x_gt + that number."""
 
     name: ClassVar[str] = "restoration"
+    settings_class: ClassVar[type[StageConfig]] = RestorationStageConfig
     keeps: ClassVar[Literal["best", "last"]] = "best"
 
     def __init__(
@@ -48,6 +50,14 @@ class Scripted(Stage):
         self.levels, self.losses = levels, losses
         self.rates: list[float] = []
         self.drawn: list[tuple[float, list[Pair]]] = []
+
+    @classmethod
+    def from_config(cls, context: TrainingContext) -> Scripted:
+        return cls(context.config, [])
+
+    @classmethod
+    def module_in(cls, model: UGPNet) -> nn.Module:
+        return model.restoration
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         self.rates.append(self.optimizers["network"][0].param_groups[0]["lr"])

@@ -52,7 +52,7 @@ from functools import partial
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 from ugpnet_core.cli import main
-from ugpnet_core.training import prior, processes, stage, synthesis
+from ugpnet_core.training import prior, processes, single_loss, stage, synthesis
 from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
 from ugpnet_priors.stylegan2.generator import StyleGAN2Generator
@@ -73,7 +73,8 @@ def doubled(self, pair):
     return to_device(self, Pair(*(image.double() for image in pair)))
 
 TrainingContext.to_device = doubled
-stage.optimizer_step = synthesis.optimizer_step = prior.optimizer_step = checked
+for module in (single_loss, synthesis, prior):
+    module.optimizer_step = checked
 for config in configs:
     if config != noisy:
         StyleGAN2Generator.generate = lambda self, styles, **_: generate(self, styles)

@@ -211,7 +211,7 @@ from pathlib import Path
 from ugpnet_core.cli import main
 from ugpnet_core.training import run
 from ugpnet_core.training.prior import PriorStage
-from ugpnet_core.training.stage import SingleLossStage
+from ugpnet_core.training.single_loss import SingleLossStage
 from ugpnet_core.training.synthesis import SynthesisStage
 import torch, torchvision.models
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
@@ -260,7 +260,7 @@ def train(output, arrange, *words):
 term, usr1 = signal.SIGTERM, signal.SIGUSR1
 done = {"whole": train(output / "whole", None), "signals": [], "minutes": []}
 for arrange in ((between, "read_training_data", usr1), (in_step, "prior", 1, term),
-                (in_step, "restoration", 2, usr1), (between, "make_stage", usr1),
+                (in_step, "restoration", 2, usr1), (between, "compile_network", usr1),
                 (in_step, "synthesis", 1, term), (in_step, "fusion", 3, usr1),
                 (between, "write_model", term), None):
     done["signals"].append(train(output / "signals", arrange))
@@ -383,7 +383,7 @@ TOGETHER = """
 import os, signal, sys
 from accelerate import Accelerator
 from ugpnet_core.cli import main
-from ugpnet_core.training.stage import SingleLossStage
+from ugpnet_core.training.single_loss import SingleLossStage
 from ugpnet_core.training.synthesis import SynthesisStage
 Accelerator.end_training = lambda self: None  # the processes go on with the next training
 whole, broken = sys.argv[1:]

@@ -102,11 +102,6 @@ def read_result(path: Path) -> tuple[dict[str, dict[str, Tensor]], Fingerprint, 
     return networks, made_by, record
 
 
-def is_result(metadata: Mapping[str, str]) -> bool:
-    """Whether a file with this metadata is the result of a finished stage."""
-    return {"fingerprint", "record"} <= metadata.keys()
-
-
 def refused(path: Path, error: Exception) -> TrainingError:
     """What to say of a disk that refuses to take a file."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error

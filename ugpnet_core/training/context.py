@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from accelerate import Accelerator
@@ -12,23 +13,26 @@ from torch import Tensor
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.data import P
-from ugpnet_core.training.mixture import Restoration
+from ugpnet_core.training.training_data import TrainingData
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What all stages work with: the settings, the model under training, the device, and the state
-    dict of the discriminator that came with the prior's weights, where one did.
+    """What all stages work with: the settings, the model under training, the device, what is
+    learned from, and how to say something to who trains.
 
     Attributes:
-        others: restoration modules of other models, which the synthesis stage learns from, too.
+        discriminator: its state dict, where one came with the prior's weights.
     """
 
     config: TrainConfig
     model: UGPNet
     accelerator: Accelerator
     discriminator: Mapping[str, Tensor] | None = None
-    others: Sequence[Restoration] = ()
+    data: TrainingData = field(default_factory=TrainingData)
+    say: Callable[[str], None] = logger.info
 
     def to_device(self, pair: P) -> P:
         """Bring a batch to the device and into the memory format of the networks."""

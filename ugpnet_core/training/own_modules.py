@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 from torch import Tensor
@@ -17,11 +17,9 @@ from ugpnet_core.checkpoints.state_dict import unwrap
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.model import card_of, is_model_file
-from ugpnet_core.training.checkpoint import is_result
 
-ModuleName = Literal["restoration", "synthesis", "fusion"]
 # How the keys of one module begin, and those of no other: a result does not say whose it is.
-TOLD_BY: Mapping[ModuleName, str] = {
+TOLD_BY: Mapping[str, str] = {
     "restoration": "backbone.",
     "synthesis": "encoder.",
     "fusion": "conv.",
@@ -48,7 +46,7 @@ class OwnModule:
         return _inner(self.tensors, f"{name}.")
 
 
-def read_own_module(path: str | PathLike[str], module: ModuleName) -> OwnModule | None:
+def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
     """Read a module from a model file or from the result of its stage.
 
     Returns:
@@ -64,7 +62,7 @@ def read_own_module(path: str | PathLike[str], module: ModuleName) -> OwnModule 
             card_of(file).config,
             {},
         )
-    elif is_result(file.metadata):
+    elif _is_result(file.metadata):
         found = unwrap(file)
         tensors, config = _inner(found, "network."), _described(file)
         discriminator = _inner(found, "discriminator.")
@@ -80,6 +78,10 @@ def read_own_module(path: str | PathLike[str], module: ModuleName) -> OwnModule 
 
 def _inner(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _is_result(metadata: Mapping[str, str]) -> bool:
+    return {"fingerprint", "record"} <= metadata.keys()
 
 
 def _described(file: Checkpoint) -> ModelConfig:

@@ -9,14 +9,14 @@ regularisation, style mixing, averaged weights. Against small data sets, what D 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.config import PriorStageConfig
+from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.errors import TrainingError
+from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.factory import make_discriminator
 from ugpnet_core.losses.adversarial import (
     discriminator_loss,
@@ -25,13 +25,16 @@ from ugpnet_core.losses.adversarial import (
     path_lengths,
     r1_penalty,
 )
+from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.protocols import TrainablePrior
 from ugpnet_core.training.adaptive_augmentation import AdaptiveAugmentation
 from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.prior_quality import PriorQuality
+from ugpnet_core.training.prior_quality import PriorQuality, make_quality
 from ugpnet_core.training.processes import optimizer_step
 from ugpnet_core.training.stage import Losses, Stage
+from ugpnet_core.training.stage_definition import States
+from ugpnet_core.training.trained_prior import prior_file_path, write_trained_prior
 
 PATH_LENGTH_DECAY = 0.01  # how fast the running mean follows (StyleGAN2's published value)
 TRUNCATION_CODES = 4096
@@ -45,6 +48,8 @@ class PriorStage(Stage):
     """
 
     name: ClassVar[str] = "prior"
+    settings_class: ClassVar[type[StageConfig]] = PriorStageConfig
+    depends_on: ClassVar[frozenset[str]] = frozenset({"prior"})
     keeps: ClassVar[Literal["best", "last"]] = "last"
 
     def __init__(
@@ -82,6 +87,43 @@ class PriorStage(Stage):
         target = settings.augmentation_target if settings.augmentation == "adaptive" else None
         self.augment = AdaptiveAugmentation(strength, target, settings.augmentation_images)
         self.mean_length = torch.zeros((), dtype=torch.float64)
+
+    @classmethod
+    def from_config(cls, context: TrainingContext) -> PriorStage:
+        """With the Fréchet distance, where that is asked for."""
+        settings = cast(PriorStageConfig, cls.settings_in(context.config))
+        return cls(context, settings, make_quality(context, settings))
+
+    @classmethod
+    def module_in(cls, model: UGPNet) -> nn.Module:
+        """G."""
+        return cast(nn.Module, model.synthesis.generator)
+
+    @classmethod
+    def check_settings(cls, config: TrainConfig) -> None:
+        """A prior is trained or read from a file."""
+        if config.synthesis.weights is not None:
+            raise ConfigError(
+                "The prior is trained (section 'prior') and also read from synthesis.weights; "
+                "remove one of them."
+            )
+
+    @classmethod
+    def perceptual_networks(cls, config: TrainConfig) -> frozenset[str]:
+        """That of the Fréchet distance, where it is measured."""
+        is_measured = config.prior is not None and config.prior.frechet_every
+        return frozenset({"frechet"} if is_measured else ())
+
+    @classmethod
+    def write_more(
+        cls, context: TrainingContext, states: States, record: Mapping[str, Any], *, is_new: bool
+    ) -> None:
+        """The prior file. Written once: other trainings know it by its bytes, which safetensors
+        does not repeat."""
+        path = prior_file_path(context.config)
+        if is_new or not path.exists():
+            write_trained_prior(context.config, states, record)
+        context.say(f"The prior, for other trainings: {path}")
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """One step of G, then one of D on what G made."""

@@ -94,7 +94,7 @@ def begun(stage: Stage, made_by: Fingerprint) -> Progress:
     progress = Progress(stage, made_by, path, averaged)
     if path.exists():
         state = read_checkpoint(path)
-        compare(stage.name, state["fingerprint"], made_by, path)
+        compare(type(stage), state["fingerprint"], made_by, path)
         _restore(progress, state)
     return progress
 

@@ -1,37 +1,39 @@
-"""What the loop needs from a stage, and the part that stages of one loss share."""
+"""What the loop needs from a stage."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+from torch.utils.data import Dataset
 
 from ugpnet_core.config import StageConfig
 from ugpnet_core.degradations import rng_for
+from ugpnet_core.factory import create_task_at
+from ugpnet_core.protocols import Task
 from ugpnet_core.training.batch_norm import synchronise_batch_norm
 from ugpnet_core.training.context import TrainingContext
-from ugpnet_core.training.data import Pair
-from ugpnet_core.training.processes import broadcast_weights, optimizer_step, shares
+from ugpnet_core.training.data import Pair, Pairs
+from ugpnet_core.training.processes import broadcast_weights, shares
+from ugpnet_core.training.stage_definition import StageDefinition
 
 Losses = dict[str, float]
 
 
-class Stage(ABC):
+class Stage(StageDefinition):
     """One stage: which networks learn, from which losses, and which of them is averaged.
 
     Attributes:
-        name: of the stage, and of its files.
         networks: everything whose weights belong to the stage's state; the first is its result.
         optimizers: with the learning rate each starts from.
         keeps: "best" weights by PSNR on the validation set, or the "last".
     """
 
-    name: ClassVar[str]
     keeps: ClassVar[Literal["best", "last"]] = "best"
     networks: dict[str, nn.Module]
     optimizers: dict[str, tuple[Optimizer, float]]
@@ -39,6 +41,28 @@ class Stage(ABC):
     def __init__(self, context: TrainingContext, settings: StageConfig) -> None:
         self.context = context
         self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, context: TrainingContext) -> Stage:
+        """Make the stage with its networks, optimisers and losses, and say where the networks of
+        the losses come from.
+
+        Raises:
+            WeightsError: the weights of a perceptual network are missing, or a discriminator does
+                not fit.
+        """
+
+    def pairs(self) -> Dataset[Any]:
+        """What it learns from: the photographs, degraded by the model's task."""
+        config = self.context.config
+        return self.degraded_by(create_task_at(config.model.task, config.data.resolution))
+
+    def degraded_by(self, task: Task, crop: int | None = None) -> Pairs:
+        """The photographs, or crops of them, as a task degrades them."""
+        config, photographs = self.context.config, self.context.data.photographs
+        flip = config.data.flip
+        return Pairs(photographs, task, config.seed, self.name, flip=flip, crop=crop)
 
     @property
     def trained(self) -> nn.Module:
@@ -149,39 +173,3 @@ class Stage(ABC):
         if settings.schedule == "step" and settings.decay_at is not None:
             return warmup * (0.1 if step >= settings.decay_at else 1.0)
         return warmup
-
-
-class SingleLossStage(Stage):
-    """A stage with one network, one optimiser, and a weighted sum of losses."""
-
-    def __init__(self, context: TrainingContext, settings: StageConfig, network: nn.Module) -> None:
-        super().__init__(context, settings)
-        network.requires_grad_(True)
-        self.network, optimizer = self.prepare(network, settings.learning_rate)
-        self.networks = {"network": self.network}
-        self.optimizers = {"network": (optimizer, settings.learning_rate)}
-
-    @abstractmethod
-    def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
-        """Named losses of a batch, each with its weight."""
-
-    def losses_of_each(self, batches: Sequence[Pair]) -> Iterator[dict[str, tuple[float, Tensor]]]:
-        """The losses of each batch of an update, one after the other."""
-        yield from map(self.losses, batches)
-
-    def update(self, batches: Sequence[Pair], step: int) -> Losses:
-        """Add up the gradients of the batches, then make one step."""
-        self.part(step)
-        optimizer, _ = self.optimizers["network"]
-        self.network.train()
-        optimizer.zero_grad(set_to_none=True)
-        values: Losses = {}
-        for terms in self.losses_of_each(batches):
-            total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
-            self.context.accelerator.backward(total / len(batches))
-            for name, (_, loss) in terms.items():
-                values[name] = values.get(name, 0.0) + float(loss.detach()) / len(batches)
-        optimizer_step(
-            self.context.accelerator, self.network, optimizer, self.settings.clip_gradient
-        )
-        return values
