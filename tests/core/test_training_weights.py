@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,12 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import write_safetensors
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.config_files import read_config
 from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
 from ugpnet_core.factory import create_backbone
 from ugpnet_core.model_files.model import load_model
+from ugpnet_core.model_files.stage_results import read_stage_result
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.training.checkpoint import read_result, result_path, write_result
 from ugpnet_core.training.fusion import FusionStage
@@ -297,8 +300,10 @@ def test_other_content_of_the_weights_is_refused(
     config = training_config(prior=None, **{f"{stage}__weights": str(weights)})
     train(config)
     train(config)  # finished, and still the same
-    networks, made_by, record = read_result(original)
-    write_result(weights, networks, made_by, {**record, "changed": True})
+    result = read_stage_result(read_checkpoint_file(original))
+    assert result is not None
+    changed = replace(result, record={**result.record, "changed": True})
+    write_result(weights, changed, read_result(original)[1])
     with pytest.raises(TrainingError, match=f"stage {stage}: content of weights"):
         train(config)
 

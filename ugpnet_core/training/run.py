@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.model_files.stage_results import StageResult
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.checkpoint import (
     checkpoint_path,
@@ -134,7 +135,9 @@ def _run(stage: type[Stage], context: TrainingContext, reuse: Sequence[Path], st
     else:
         finished = _train(stage, context, made_by, stop)
         if accelerator.is_main_process:
-            write_result(path, finished.states, made_by, finished.record)
+            used = stage.model_config_in(config)
+            result = StageResult(stage.name, used, finished.record, finished.states)
+            write_result(path, result, made_by)
         accelerator.wait_for_everyone()
         accelerator.free_memory()
     if accelerator.is_main_process:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ugpnet_core.config import StageConfig, StartedStageConfig, TrainConfig
+from ugpnet_core.config import ModelConfig, StageConfig, StartedStageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet
@@ -66,6 +66,12 @@ class StageDefinition(ABC):
                 f"The configuration has no section {cls.name!r}; add one to train a {cls.name}."
             )
         return settings
+
+    @classmethod
+    def model_config_in(cls, config: TrainConfig) -> ModelConfig:
+        """The configuration of the model, as far as its result depends on it."""
+        given = config.model.model_dump(mode="json", include=set(cls.depends_on))
+        return ModelConfig.model_validate(given)
 
     @classmethod
     def check_settings(cls, config: TrainConfig) -> None:
