@@ -29,10 +29,10 @@ from benchmarks.training_speed import RECIPE, images_per_second, invent_photogra
 from ugpnet_core.config import TaskConfig, TrainConfig
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.networks.ugpnet import build_model
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.photographs import Photographs, read_photographs
 from ugpnet_core.training.restoration import RestorationStage
-from ugpnet_core.training.stage import Bench
 
 TASKS: dict[str, Any] = {
     "denoise": {"name": "denoise"},
@@ -60,7 +60,8 @@ def restoration_stage(size: int, task: Any) -> tuple[RestorationStage, TrainConf
     content["restoration"]["batch_size"] = max(1, 4 * 128**2 // size**2)
     config = TrainConfig.model_validate(content)
     model = build_model(config.model).to(memory_format=torch.channels_last)
-    return RestorationStage(Bench(config, model, Accelerator(cpu=True)), config.restoration), config
+    context = TrainingContext(config, model, Accelerator(cpu=True))
+    return RestorationStage(context, config.restoration), config
 
 
 def batches(
@@ -94,7 +95,7 @@ def fed(
     pair = next(source)
     waited, count, started = 0.0, 0, time.perf_counter()
     while time.perf_counter() - started < seconds or count < 2 * batch_size:
-        stage.update([stage.bench.to_device(pair)], stage.settings.iterations - 1)
+        stage.update([stage.context.to_device(pair)], stage.settings.iterations - 1)
         count += batch_size
         asked = time.perf_counter()
         pair = next(source)

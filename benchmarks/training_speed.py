@@ -43,12 +43,13 @@ from ugpnet_core.losses.perceptual import build_contextual_features, build_lpips
 from ugpnet_core.losses.perceptual_weights import empty_trunk
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.compiling import compile_network
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.crops import CropPairs, read_crop_photographs
 from ugpnet_core.training.data import Pair, Pairs, training_batches
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.photographs import read_photographs
 from ugpnet_core.training.restoration import RestorationStage
-from ugpnet_core.training.stage import Bench, Stage
+from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.synthesis import SynthesisStage
 
 RECIPES = Path(__file__).parents[1] / "examples" / "configs"
@@ -72,15 +73,15 @@ def stages(config: TrainConfig) -> Iterator[Stage]:
     model = build_model(config.model).to(accelerator.device)
     if config.channels_last:
         model.to(memory_format=torch.channels_last)
-    bench = Bench(config, model, accelerator)
+    context = TrainingContext(config, model, accelerator)
     lpips = build_lpips(config.perceptual).to(accelerator.device)
     contextual = PatchContextualLoss(
         build_contextual_features(config.perceptual).to(accelerator.device),
         config.fusion.contextual_patch,
     )
-    yield RestorationStage(bench, config.restoration)
-    yield SynthesisStage(bench, config.synthesis, lpips)
-    yield FusionStage(bench, config.fusion, lpips, contextual)
+    yield RestorationStage(context, config.restoration)
+    yield SynthesisStage(context, config.synthesis, lpips)
+    yield FusionStage(context, config.fusion, lpips, contextual)
 
 
 def invented_pair(stage: Stage, config: TrainConfig) -> Pair:
@@ -90,7 +91,7 @@ def invented_pair(stage: Stage, config: TrainConfig) -> Pair:
         side = config.data.crop
     clean = torch.rand(stage.settings.batch_size, 3, side, side)
     noisy = (clean + 0.3 * torch.randn_like(clean)).clamp(0, 1)
-    return stage.bench.to_device(Pair(clean, noisy))
+    return stage.context.to_device(Pair(clean, noisy))
 
 
 def images_per_second(stage: Stage, config: TrainConfig, repeats: int) -> float:
@@ -125,13 +126,13 @@ def waiting(
     source = training_batches(pairs, first=0, last=10**9, batch_size=count, workers=workers)
     step = stage.settings.iterations - 1
     with closing(source):
-        stage.update([stage.bench.to_device(next(source))], step)
+        stage.update([stage.context.to_device(next(source))], step)
         waited, steps, started = 0.0, 0, time.perf_counter()
         while time.perf_counter() - started < seconds or steps < 2:
             asked = time.perf_counter()
             pair = next(source)
             waited += time.perf_counter() - asked
-            stage.update([stage.bench.to_device(pair)], step)
+            stage.update([stage.context.to_device(pair)], step)
             _wait()
             steps += 1
         total = time.perf_counter() - started

@@ -82,12 +82,27 @@ def move_result(source: Path, target: Path, translate: Translate) -> tuple[str, 
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length])
     metadata = header["__metadata__"]
-    metadata["fingerprint"] = json.dumps(translate(json.loads(metadata["fingerprint"])))
+    made_by = translate(json.loads(metadata["fingerprint"]))
+    metadata["fingerprint"] = json.dumps(made_by)
+    if "config" in metadata:  # which older code did not write
+        metadata["config"] = _model_config(made_by)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     moved = struct.pack("<Q", len(text)) + text + data[8 + length :]
     write_beside(target, lambda partial: partial.write_bytes(moved))
     return hashlib.sha256(data).hexdigest(), hashlib.sha256(moved).hexdigest()
+
+
+def _model_config(made_by: Fingerprint) -> str:
+    """The configuration of the model as ugpnet_core.model_files.stage_results writes it: paths in
+    it are translated with the fingerprint."""
+    prefix = "model."
+    sections = {
+        key.removeprefix(prefix): json.loads(value)
+        for key, value in made_by.items()
+        if key.startswith(prefix)
+    }
+    return json.dumps(sections, sort_keys=True)
 
 
 def move_checkpoint(source: Path, target: Path, translate: Translate) -> None:

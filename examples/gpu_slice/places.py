@@ -13,10 +13,10 @@ from examples.gpu_slice.moved import Words, differing
 from examples.gpu_slice.photographs import Need, joined
 from ugpnet_core.config import PairedFolders, Source, TrainConfig
 from ugpnet_core.training.fingerprint import LISTING, Fingerprint, fingerprint
-from ugpnet_core.training.plan import StageName, planned
+from ugpnet_core.training.plan import planned
 from ugpnet_core.training.pretrained import read_pretrained_prior
-from ugpnet_core.training.products import prior_file_path
 from ugpnet_core.training.sources import find_photographs
+from ugpnet_core.training.trained_prior import prior_file_path
 
 RUNS = "runs"
 
@@ -77,9 +77,9 @@ class Training:
     away: TrainConfig
 
     @property
-    def stages(self) -> tuple[StageName, ...]:
+    def stages(self) -> tuple[str, ...]:
         """In their order."""
-        return planned(self.home)
+        return tuple(stage.name for stage in planned(self.home))
 
     def files(self, output: Path) -> list[Path]:
         """The files of an output folder that are no state, logs or pictures, but are inputs of
@@ -188,10 +188,7 @@ def fingerprints(config: TrainConfig, root: Path | None) -> dict[str, Fingerprin
     if data.crops:
         listings[LISTING + "crops"] = _listing_of_crops(config, root)
     said = {what.removeprefix(LISTING): digest for what, digest in listings.items()}
-    return {
-        name: fingerprint(config, name, getattr(config, name), {}, 0, said)
-        for name in planned(config)
-    }
+    return {stage.name: fingerprint(config, stage, {}, 0, said) for stage in planned(config)}
 
 
 def _listing_of_crops(config: TrainConfig, root: Path | None) -> str:

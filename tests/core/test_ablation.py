@@ -183,10 +183,10 @@ def test_what_would_stop_an_arm_is_found_before_the_first_starts(
 
 
 def trained(said: list[str]) -> list[str]:
-    """Of what a training says: the stages that were finished but not taken over."""
+    """Of what a training says: the stages that were finished but not reused."""
     finished = [line.split()[1] for line in said if re.match(r"Stage \w+ is finished", line)]
-    taken = [line.split()[1] for line in said if "taken over from there" in line]
-    for stage in taken:
+    reused = [line.split()[1] for line in said if "reused from there" in line]
+    for stage in reused:
         finished.remove(stage)
     return sorted(finished)
 

@@ -19,11 +19,11 @@ from ugpnet_core.losses.adversarial import path_length_penalty, path_lengths
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.adaptive_augmentation import AdaptiveAugmentation, moved, recoloured
 from ugpnet_core.training.checkpoint import read_result
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.pretrained import read_pretrained_prior
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.run import train
-from ugpnet_core.training.stage import Bench
 from ugpnet_core.training.synthesis import SynthesisStage
 
 Make = Callable[..., TrainConfig]
@@ -31,8 +31,8 @@ Make = Callable[..., TrainConfig]
 
 def stage(config: TrainConfig, **settings: Any) -> PriorStage:
     torch.manual_seed(0)
-    bench = Bench(config, build_model(config.model), Accelerator())
-    return PriorStage(bench, PriorStageConfig(iterations=9, **settings))
+    context = TrainingContext(config, build_model(config.model), Accelerator())
+    return PriorStage(context, PriorStageConfig(iterations=9, **settings))
 
 
 def batch(count: int = 4) -> Pair:
@@ -148,11 +148,13 @@ def test_adaptation_goes_on_after_an_interruption() -> None:
     whole, parts = (AdaptiveAugmentation(0.1, 0.6, 1000) for _ in range(2))
     for turn in range(10):
         if turn == 5:
-            memory, parts = parts.memory(), AdaptiveAugmentation(0.0, 0.6, 1000)
-            parts.recall(memory)
+            state, parts = parts.state_dict(), AdaptiveAugmentation(0.0, 0.6, 1000)
+            parts.load_state_dict(state)
         for one in (whole, parts):
             one.adapt(0.9 if turn % 3 else -0.2, 10)
-    assert whole.memory()["augmentation"].tolist() == parts.memory()["augmentation"].tolist()
+    assert (
+        whole.state_dict()["augmentation"].tolist() == parts.state_dict()["augmentation"].tolist()
+    )
 
 
 # The stage
@@ -215,10 +217,10 @@ def test_a_prior_that_cannot_draw_is_refused(
     training_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = training_config()
-    bench = Bench(made, build_model(made.model), Accelerator())
-    bench.model.synthesis.generator = torch.nn.Identity()  # type: ignore[assignment]
+    context = TrainingContext(made, build_model(made.model), Accelerator())
+    context.model.synthesis.generator = torch.nn.Identity()  # type: ignore[assignment]
     with pytest.raises(TrainingError, match="does not generate from random codes"):
-        PriorStage(bench, PriorStageConfig(iterations=1))
+        PriorStage(context, PriorStageConfig(iterations=1))
 
 
 def test_the_trained_prior_is_a_file_that_other_trainings_start_from(
@@ -238,12 +240,12 @@ def test_the_trained_prior_is_a_file_that_other_trainings_start_from(
     second = training_config(
         output=str(tmp_path / "second"), prior=None, synthesis={"iterations": 1, "weights": path}
     )
-    bench = Bench(second, build_model(second.model), Accelerator())
+    context = TrainingContext(second, build_model(second.model), Accelerator())
     _, stored = read_pretrained_prior(second)
     assert stored is not None
     discriminator = stored.discriminator
     assert discriminator is not None
-    stage = SynthesisStage(bench, second.synthesis, None, discriminator)
+    stage = SynthesisStage(context, second.synthesis, None, discriminator)
     for key, value in stage.networks["discriminator"].state_dict().items():
         assert torch.equal(value, trained["discriminator"][key]), key
     train(second, "restoration")

@@ -24,6 +24,7 @@ from ugpnet_core.model_files.model import load_model, read_card
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, PriorEntry, Registry, registry
 from ugpnet_core.plugins import lookup as lookup_module
+from ugpnet_core.training import prior as prior_module
 from ugpnet_core.training import products as products_module
 from ugpnet_core.training import run as run_module
 from ugpnet_core.training.checkpoint import read_result
@@ -193,7 +194,8 @@ def test_a_disk_that_is_full_at_the_end_of_a_stage_costs_nothing(
     prior = {"iterations": 1, "batch_size": 2} if function == "write_trained_prior" else None
     changes = {f"{name}__iterations": 1 for name in STAGES[1:]}
     made = training_config(prior=prior, **changes)
-    module = products_module if function == "save_model" else run_module
+    modules = {"save_model": products_module, "write_trained_prior": prior_module}
+    module = modules.get(function, run_module)
     original = getattr(module, function)
 
     def full(*args: Any, **more: Any) -> Any:

@@ -16,11 +16,11 @@ from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training import loop as loop_module
 from ugpnet_core.training.batch_statistics import estimate_statistics
 from ugpnet_core.training.checkpoint import read_result
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.photographs import Photographs, read_photographs
 from ugpnet_core.training.run import train
-from ugpnet_core.training.stage import Bench
 from ugpnet_core.training.synthesis import SynthesisStage
 
 Make = Callable[..., TrainConfig]
@@ -77,7 +77,7 @@ def test_a_network_without_batch_normalisation_costs_nothing() -> None:
 def stage_and_pairs(made: TrainConfig) -> tuple[SynthesisStage, Pairs]:
     torch.manual_seed(0)
     stage = SynthesisStage(
-        Bench(made, build_model(made.model), Accelerator()), made.synthesis, None
+        TrainingContext(made, build_model(made.model), Accelerator()), made.synthesis, None
     )
     photographs: Photographs = read_photographs(made.data.train, made.data.resolution)
     return stage, Pairs(photographs, create_task("denoise"), made.seed, "synthesis")
@@ -110,7 +110,7 @@ def test_averaged_weights_get_the_statistics_that_they_have_on_the_data(
     )
     with torch.no_grad():
         degraded = torch.stack([pairs[index].degraded for index in range(40)])
-        true = first(stage.bench.model.restoration(degraded).image).mean((0, 2, 3))
+        true = first(stage.context.model.restoration(degraded).image).mean((0, 2, 3))
     torch.testing.assert_close(state[FIRST], true, rtol=1e-4, atol=1e-5)
 
     # Without, the same weights have the statistics of other weights, and make another image.

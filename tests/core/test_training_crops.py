@@ -338,7 +338,7 @@ def test_other_stages_learn_without_reading_the_crops(
 ) -> None:
     config = with_crops(restoration__iterations=1)
     train(config, "restoration")
-    monkeypatch.delattr("ugpnet_core.training.material.read_crop_photographs")
+    monkeypatch.delattr("ugpnet_core.training.training_data.read_crop_photographs")
     said: list[str] = []
     train(config, "synthesis", say=said.append)
     assert (config.output / "synthesis.safetensors").exists()

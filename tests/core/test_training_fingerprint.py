@@ -13,25 +13,29 @@ from ugpnet_core.degradations.kernel_files import save_kernels
 from ugpnet_core.degradations.kernels import kernel_set
 from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
+from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.run import train
+from ugpnet_core.training.stages import STAGES
 
 STATE = Path("run/fusion.safetensors")
 
 
 def of(config: TrainConfig, stage: str = "fusion") -> Fingerprint:
-    return fingerprint(config, stage, getattr(config, stage), {}, 5)
+    return fingerprint(config, STAGES[stage], {}, 5)
 
 
-@pytest.mark.parametrize("stage", ["prior", "restoration", "synthesis", "fusion"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_settings_that_older_code_did_not_have_count_as_their_defaults(
     training_config: Callable[..., TrainConfig], stage: str
 ) -> None:
     now = of(training_config(data__flip=True, model__merging_channels=64, seed=0), stage)
-    compare(stage, now, now, STATE)
+    compare(STAGES[stage], now, now, STATE)
     new = {"settings.clip_gradient", "data.flip", "data.crop", "seed", "precision"}
     new |= {"model.merging_channels", "model.fusion_inputs", "perceptual.network"} & now.keys()
     network = {"perceptual.network": '"vgg"'} if "perceptual.network" in now else {}
-    compare(stage, {k: v for k, v in now.items() if k not in new}, {**now, **network}, STATE)
+    compare(
+        STAGES[stage], {k: v for k, v in now.items() if k not in new}, {**now, **network}, STATE
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_a_new_setting_with_another_value_is_refused(
     now = of(training_config(**changes))
     before = {k: v for k, v in now.items() if k != key}
     with pytest.raises(TrainingError, match=rf"stage fusion: {key} \({message}\); put them back"):
-        compare("fusion", before, now, STATE)
+        compare(FusionStage, before, now, STATE)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +68,8 @@ def test_a_new_setting_with_another_value_is_refused(
 def test_a_form_of_the_networks_concerns_the_stages_that_use_it(
     training_config: Callable[..., TrainConfig], change: dict[str, object], stages: set[str]
 ) -> None:
-    names = ("prior", "restoration", "synthesis", "fusion")
     before, now = training_config(), training_config(**change)
-    assert {name for name in names if of(before, name) != of(now, name)} == stages
+    assert {name for name in STAGES if of(before, name) != of(now, name)} == stages
 
 
 def test_nested_settings_have_defaults_of_their_own(
@@ -74,14 +77,14 @@ def test_nested_settings_have_defaults_of_their_own(
 ) -> None:
     now = of(training_config(model__task={"name": "deblur"}))
     without_options = {**now, "model.task": '{"name": "deblur"}'}
-    compare("fusion", without_options, now, STATE)
+    compare(FusionStage, without_options, now, STATE)
     sized = of(training_config(model__task={"name": "deblur", "options": {"size": 5}}))
     for before in (without_options, {**now, "model.task": '{"gone": 1, "name": "deblur"}'}):
         with pytest.raises(TrainingError, match=r"stage fusion: model\.task \(was {"):
-            compare("fusion", before, sized, STATE)
+            compare(FusionStage, before, sized, STATE)
     # The default task is denoise: a state that says no task is not one of deblur.
     with pytest.raises(TrainingError, match=r"model\.task \(was .*denoise.*, is .*deblur"):
-        compare("fusion", {k: v for k, v in now.items() if k != "model.task"}, now, STATE)
+        compare(FusionStage, {k: v for k, v in now.items() if k != "model.task"}, now, STATE)
 
 
 def test_what_is_no_setting_has_no_default(training_config: Callable[..., TrainConfig]) -> None:
@@ -91,7 +94,7 @@ def test_what_is_no_setting_has_no_default(training_config: Callable[..., TrainC
         if key == "settings.iterations":
             now = {**now, key: "123"}
         with pytest.raises(TrainingError, match=f"stage fusion: {key}"):
-            compare("fusion", before, now, STATE)
+            compare(FusionStage, before, now, STATE)
 
 
 def test_a_setting_that_is_gone_and_settings_that_differ_are_refused(
@@ -99,10 +102,10 @@ def test_a_setting_that_is_gone_and_settings_that_differ_are_refused(
 ) -> None:
     now = of(training_config())
     with pytest.raises(TrainingError, match=r"settings\.gone \(was 1, is unset\)"):
-        compare("fusion", {**now, "settings.gone": json.dumps(1)}, now, STATE)
+        compare(FusionStage, {**now, "settings.gone": json.dumps(1)}, now, STATE)
     other = of(training_config(fusion__learning_rate=0.5, data__flip=False))
     with pytest.raises(TrainingError) as caught:
-        compare("fusion", other, now, STATE)
+        compare(FusionStage, other, now, STATE)
     assert "data.flip (was false, is true)" in str(caught.value)
     assert "settings.learning_rate (was 0.5, is 0.001)" in str(caught.value)
 

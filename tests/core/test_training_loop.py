@@ -14,15 +14,17 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from ugpnet_core.config import TrainConfig
+from ugpnet_core.config import RestorationStageConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_task
+from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.checkpoint import read_checkpoint
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.photographs import Photographs, Picture
-from ugpnet_core.training.stage import Bench, Losses, Stage
+from ugpnet_core.training.stage import Losses, Stage
 
 
 class Level(nn.Module):
@@ -35,18 +37,27 @@ class Scripted(Stage):
     """Its network is one number that takes the given values; it restores x_gt + that number."""
 
     name: ClassVar[str] = "restoration"
+    settings_class: ClassVar[type[StageConfig]] = RestorationStageConfig
     keeps: ClassVar[Literal["best", "last"]] = "best"
 
     def __init__(
         self, config: TrainConfig, levels: Sequence[float], losses: Sequence[float] = ()
     ) -> None:
-        super().__init__(Bench(config, None, Accelerator()), config.restoration)  # type: ignore[arg-type]
+        super().__init__(TrainingContext(config, None, Accelerator()), config.restoration)  # type: ignore[arg-type]
         network = Level()
         self.networks = {"network": network}
         self.optimizers = {"network": (SGD(network.parameters(), lr=1.0), 0.5)}
         self.levels, self.losses = levels, losses
         self.rates: list[float] = []
         self.drawn: list[tuple[float, list[Pair]]] = []
+
+    @classmethod
+    def from_config(cls, context: TrainingContext) -> Scripted:
+        return cls(context.config, [])
+
+    @classmethod
+    def module_in(cls, model: UGPNet) -> nn.Module:
+        return model.restoration
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         self.rates.append(self.optimizers["network"][0].param_groups[0]["lr"])

@@ -24,6 +24,7 @@ from ugpnet_core.training.fingerprint import compare
 from ugpnet_core.training.mixture import MixedPairs, Restoration, read_restoration, regress
 from ugpnet_core.training.photographs import read_photographs
 from ugpnet_core.training.run import rehearse, train
+from ugpnet_core.training.stages import STAGES
 from ugpnet_core.training.stopping import Stop, Stopped
 
 Make = Callable[..., TrainConfig]
@@ -221,7 +222,7 @@ def test_a_synthesis_stage_of_older_code_learned_from_its_own_module_alone(
         new = {"settings.restorations", "settings.weights"}
         before = {key: value for key, value in made_by.items() if key not in new}
         assert len(before) < len(made_by)
-        compare(stage, before, made_by, tmp_path)
+        compare(STAGES[stage], before, made_by, tmp_path)
     other = {**made_by, "settings.weights": json.dumps("other.safetensors")}
     with pytest.raises(TrainingError, match=r"settings\.weights \(was null, is"):
-        compare("fusion", before, other, tmp_path)
+        compare(STAGES["fusion"], before, other, tmp_path)

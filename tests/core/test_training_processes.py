@@ -29,12 +29,13 @@ from ugpnet_core.losses.contextual import PatchContextualLoss
 from ugpnet_core.losses.perceptual import build_contextual_features
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.checkpoint import read_result
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.processes import shares
 from ugpnet_core.training.run import train
-from ugpnet_core.training.stage import Bench, Stage
+from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.synthesis import SynthesisStage
 
 STAGES = ("prior", "restoration", "synthesis", "fusion")
@@ -51,7 +52,8 @@ from functools import partial
 torch.set_default_dtype(torch.float64)
 torch.Tensor.float = torch.Tensor.double
 from ugpnet_core.cli import main
-from ugpnet_core.training import prior, processes, stage, synthesis
+from ugpnet_core.training import prior, processes, single_loss, stage, synthesis
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
 from ugpnet_priors.stylegan2.generator import StyleGAN2Generator
 noisy, *configs = sys.argv[1:]
@@ -59,16 +61,20 @@ noisy, *configs = sys.argv[1:]
 from accelerate import Accelerator
 Accelerator.end_training = lambda self: None  # the processes go on with the next configuration
 stage.AdamW = partial(stage.AdamW, eps=1e-3)
-to_device, descend = stage.Bench.to_device, processes.descend
+to_device, optimizer_step = TrainingContext.to_device, processes.optimizer_step
 generate = StyleGAN2Generator.generate
 
 def checked(accelerator, network, optimizer, norm):
-    descend(accelerator, network, optimizer, norm)
+    optimizer_step(accelerator, network, optimizer, norm)
     digest = torch.stack([p.sum() for p in network.parameters()])
     assert torch.equal(accelerator.reduce(digest, "mean"), digest), "processes differ"
 
-stage.Bench.to_device = lambda self, pair: to_device(self, Pair(*(i.double() for i in pair)))
-stage.descend = synthesis.descend = prior.descend = checked
+def doubled(self, pair):
+    return to_device(self, Pair(*(image.double() for image in pair)))
+
+TrainingContext.to_device = doubled
+for module in (single_loss, synthesis, prior):
+    module.optimizer_step = checked
 for config in configs:
     if config != noisy:
         StyleGAN2Generator.generate = lambda self, styles, **_: generate(self, styles)
@@ -238,14 +244,14 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def make(name: str, made: TrainConfig) -> Stage:
     torch.manual_seed(0)
-    bench = Bench(made, build_model(made.model).double(), Accelerator())
+    context = TrainingContext(made, build_model(made.model).double(), Accelerator())
     if name == "prior":
         assert made.prior is not None
-        return PriorStage(bench, made.prior)
+        return PriorStage(context, made.prior)
     if name == "synthesis":
-        return SynthesisStage(bench, made.synthesis, None)
+        return SynthesisStage(context, made.synthesis, None)
     features = build_contextual_features(made.perceptual).double()
-    return FusionStage(bench, made.fusion, None, PatchContextualLoss(features, 16))
+    return FusionStage(context, made.fusion, None, PatchContextualLoss(features, 16))
 
 
 @pytest.mark.parametrize("name", ["prior", "synthesis", "fusion"])

@@ -24,7 +24,7 @@ from pathlib import Path
 from ugpnet_core.cli import main
 from ugpnet_core.training import run
 from ugpnet_core.training.prior import PriorStage
-from ugpnet_core.training.stage import SingleLossStage
+from ugpnet_core.training.single_loss import SingleLossStage
 from ugpnet_core.training.synthesis import SynthesisStage
 # What every training imports late is imported once here: the first optimiser brings a lot.
 import torch, torchvision.models

@@ -1,4 +1,4 @@
-"""Stages that other trainings finished, taken over."""
+"""Stages that other trainings finished, reused."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def run(config: TrainConfig, *reuse: Path, stage: Any = "all") -> list[str]:
     return said
 
 
-def taken(said: list[str]) -> set[str]:
-    return {line.split()[1] for line in said if "is taken over from there" in line}
+def reused(said: list[str]) -> set[str]:
+    return {line.split()[1] for line in said if "is reused from there" in line}
 
 
 def states(folder: Path, stage: str) -> dict[str, dict[str, Tensor]]:
@@ -51,14 +51,14 @@ def finished(trained_once: Path, tmp_path: Path) -> Path:
     return shutil.copytree(trained_once, tmp_path / "finished")
 
 
-def test_stages_of_the_same_making_are_taken_over_with_equal_results(
+def test_stages_of_the_same_making_are_reused_with_equal_results(
     training_config: Make, finished: Path, tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {"prior": None, "model__fusion_inputs": "images", "name": "other"}
     alone = training_config(**changes, output=str(tmp_path / "alone"))
     sharing = training_config(**changes, output=str(tmp_path / "sharing"))
-    assert taken(run(alone)) == set()
-    assert taken(run(sharing, tmp_path / "nothing", finished)) == {"restoration", "synthesis"}
+    assert reused(run(alone)) == set()
+    assert reused(run(sharing, tmp_path / "nothing", finished)) == {"restoration", "synthesis"}
     for stage in ("restoration", "synthesis", "fusion"):
         a, b = states(alone.output, stage), states(sharing.output, stage)
         assert a.keys() == b.keys()
@@ -83,7 +83,7 @@ def test_stages_of_the_same_making_are_taken_over_with_equal_results(
 def test_other_settings_forbid_it_from_the_stage_on_that_they_change(
     training_config: Make, finished: Path, changes: dict[str, Any], expected: set[str], stage: str
 ) -> None:
-    assert taken(run(training_config(prior=None, **changes), finished, stage=stage)) == expected
+    assert reused(run(training_config(prior=None, **changes), finished, stage=stage)) == expected
 
 
 def test_other_content_of_an_input_forbids_it(
@@ -107,14 +107,14 @@ def test_other_content_of_an_input_forbids_it(
     write(0)
     run(first, stage="restoration")
     same = training_config(**changes, output=str(tmp_path / "same"))
-    assert taken(run(same, first.output, stage="restoration")) == {"restoration"}
+    assert reused(run(same, first.output, stage="restoration")) == {"restoration"}
     write(1)
     other = training_config(**changes, output=str(tmp_path / "other"))
-    assert taken(run(other, first.output, stage="restoration")) == set()
+    assert reused(run(other, first.output, stage="restoration")) == set()
     write(0)
     write_image(folder / "more.png", torch.rand(3, 32, 32))
     more = training_config(**changes, output=str(tmp_path / "more"))
-    assert taken(run(more, first.output, stage="restoration")) == set()
+    assert reused(run(more, first.output, stage="restoration")) == set()
 
 
 def test_a_damaged_result_elsewhere_is_said_and_not_used(
@@ -123,5 +123,5 @@ def test_a_damaged_result_elsewhere_is_said_and_not_used(
     result_path(finished, "restoration").write_bytes(b"nothing")
     config = training_config(prior=None)
     said = run(config, finished, stage="restoration")
-    assert any(line.startswith("Not taken over: ") and "is damaged" in line for line in said)
+    assert any(line.startswith("Not reused: ") and "is damaged" in line for line in said)
     assert result_path(config.output, "restoration").exists()

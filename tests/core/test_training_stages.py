@@ -21,18 +21,19 @@ from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_task
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.checkpoint import read_checkpoint
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.loop import run_stage
 from ugpnet_core.training.photographs import Photographs, Picture
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.restoration import RestorationStage
-from ugpnet_core.training.stage import Bench, Stage
+from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.synthesis import SynthesisStage
 
 
-def bench(config: TrainConfig) -> Bench:
+def context(config: TrainConfig) -> TrainingContext:
     torch.manual_seed(0)
-    return Bench(config, build_model(config.model), Accelerator())
+    return TrainingContext(config, build_model(config.model), Accelerator())
 
 
 def batch(count: int = 2, seed: int = 0) -> Pair:
@@ -50,7 +51,7 @@ def test_accumulated_batches_equal_a_larger_one(
     gradients = []
     for batches in ([whole], parts):
         chosen = RestorationStageConfig(iterations=1, loss="l1", learning_rate=0.1)
-        stage = RestorationStage(bench(made), chosen)
+        stage = RestorationStage(context(made), chosen)
         stage.update(batches, 0)
         gradients.append([p.grad for p in stage.trained.parameters() if p.grad is not None])
     assert len(gradients[0]) == len(gradients[1]) > 20
@@ -62,7 +63,7 @@ def test_a_clipped_gradient_has_the_norm_that_was_set(
     training_config: Callable[..., TrainConfig],
 ) -> None:
     chosen = RestorationStageConfig(iterations=1, clip_gradient=1e-3)
-    stage = RestorationStage(bench(training_config()), chosen)
+    stage = RestorationStage(context(training_config()), chosen)
     stage.update([batch()], 0)
     norms = [p.grad.norm() for p in stage.trained.parameters() if p.grad is not None]
     assert float(torch.stack(norms).norm()) == pytest.approx(1e-3, rel=1e-2)
@@ -73,7 +74,7 @@ def test_the_loss_is_taken_on_the_images_of_both_stages_of_hinet(
 ) -> None:
     backbone = {"name": "hinet", "options": {"wf": 2, "depth": 2}}
     made = training_config(model__backbone=backbone)
-    stage = RestorationStage(bench(made), made.restoration)
+    stage = RestorationStage(context(made), made.restoration)
     pair = batch()
     output = stage.trained(pair.degraded)
     images = [output.image, *output.intermediate]
@@ -114,9 +115,9 @@ def copy(network: nn.Module) -> dict[str, Tensor]:
 
 def adversarial_stage(name: str, made: TrainConfig, r1_every: int) -> Stage:
     if name == "prior":
-        return PriorStage(bench(made), PriorStageConfig(iterations=9, r1_every=r1_every))
+        return PriorStage(context(made), PriorStageConfig(iterations=9, r1_every=r1_every))
     chosen = SynthesisStageConfig(iterations=9, r1_every=r1_every, learning_rate=1e-3)
-    return SynthesisStage(bench(made), chosen, None)
+    return SynthesisStage(context(made), chosen, None)
 
 
 @pytest.mark.parametrize("name", ["prior", "synthesis"])
@@ -193,7 +194,7 @@ def test_adversarial_learning_begins_where_it_was_asked_to(
     training_config: Callable[..., TrainConfig],
 ) -> None:
     chosen = SynthesisStageConfig(iterations=3, adversarial_from=1)
-    stage = SynthesisStage(bench(training_config()), chosen, None)
+    stage = SynthesisStage(context(training_config()), chosen, None)
     before = copy(stage.networks["discriminator"])
     assert stage.update([batch()], 0).keys() == {"l1"}
     assert not changed(stage.networks["discriminator"], before)
@@ -205,7 +206,7 @@ def test_the_restoration_module_stays_as_it_is_in_the_synthesis_stage(
     training_config: Callable[..., TrainConfig],
 ) -> None:
     stage = adversarial_stage("synthesis", training_config(), r1_every=1)
-    restoration = stage.bench.model.restoration
+    restoration = stage.context.model.restoration
     before = copy(restoration)
     for augment in (True, False):
         stage.options = stage.options.model_copy(update={"augment": augment})  # type: ignore[attr-defined]

@@ -25,13 +25,14 @@ from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training import loop as loop_module
 from ugpnet_core.training import watch as watch_module
 from ugpnet_core.training.checkpoint import read_checkpoint, read_result, write_checkpoint
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.photographs import read_photographs
 from ugpnet_core.training.prior import PriorStage
 from ugpnet_core.training.prior_quality import PriorQuality
 from ugpnet_core.training.restoration import RestorationStage
-from ugpnet_core.training.stage import Bench, Stage
+from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.stopping import Stop, Stopped
 from ugpnet_core.training.synthesis import SynthesisStage
 from ugpnet_core.training.watch import Interrupted, Watch
@@ -109,17 +110,17 @@ class At(Stop):
 
 def run(name: str, made: TrainConfig, stop: Stop | None = None) -> Finished:
     torch.manual_seed(0)
-    bench = Bench(made, build_model(made.model), Accelerator())
+    context = TrainingContext(made, build_model(made.model), Accelerator())
     photographs = read_photographs(made.data.train, made.data.resolution)
     if name == "synthesis":
-        stage: Stage = SynthesisStage(bench, made.synthesis, None)
+        stage: Stage = SynthesisStage(context, made.synthesis, None)
     elif name == "prior":
         assert made.prior is not None
         device = torch.device("cpu")
         quality = PriorQuality(features, photographs, 40, 0, device, "means")  # type: ignore[arg-type]
-        stage = PriorStage(bench, made.prior, quality)
+        stage = PriorStage(context, made.prior, quality)
     else:
-        stage = RestorationStage(bench, made.restoration)
+        stage = RestorationStage(context, made.restoration)
     pairs = Pairs(photographs, create_task("denoise"), made.seed, name)
     generator = torch.Generator().manual_seed(3)
     validation = [Pair(*torch.rand(2, 2, 3, 32, 32, generator=generator)) for _ in range(2)]
@@ -210,7 +211,7 @@ from pathlib import Path
 from ugpnet_core.cli import main
 from ugpnet_core.training import run
 from ugpnet_core.training.prior import PriorStage
-from ugpnet_core.training.stage import SingleLossStage
+from ugpnet_core.training.single_loss import SingleLossStage
 from ugpnet_core.training.synthesis import SynthesisStage
 import torch, torchvision.models
 torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
@@ -258,8 +259,8 @@ def train(output, arrange, *words):
 
 term, usr1 = signal.SIGTERM, signal.SIGUSR1
 done = {"whole": train(output / "whole", None), "signals": [], "minutes": []}
-for arrange in ((between, "read_material", usr1), (in_step, "prior", 1, term),
-                (in_step, "restoration", 2, usr1), (between, "make_stage", usr1),
+for arrange in ((between, "read_training_data", usr1), (in_step, "prior", 1, term),
+                (in_step, "restoration", 2, usr1), (between, "compile_network", usr1),
                 (in_step, "synthesis", 1, term), (in_step, "fusion", 3, usr1),
                 (between, "write_model", term), None):
     done["signals"].append(train(output / "signals", arrange))
@@ -382,7 +383,7 @@ TOGETHER = """
 import os, signal, sys
 from accelerate import Accelerator
 from ugpnet_core.cli import main
-from ugpnet_core.training.stage import SingleLossStage
+from ugpnet_core.training.single_loss import SingleLossStage
 from ugpnet_core.training.synthesis import SynthesisStage
 Accelerator.end_training = lambda self: None  # the processes go on with the next training
 whole, broken = sys.argv[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,21 +11,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import write_safetensors
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.config_files import read_config
 from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
 from ugpnet_core.factory import create_backbone
 from ugpnet_core.model_files.model import load_model
+from ugpnet_core.model_files.stage_results import read_stage_result
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.training.checkpoint import read_result, result_path, write_result
-from ugpnet_core.training.pretrained import (
-    load_fusion,
-    load_restoration,
-    load_synthesis,
-    read_pretrained_prior,
-)
+from ugpnet_core.training.fusion import FusionStage
+from ugpnet_core.training.pretrained import read_pretrained_prior
+from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.run import rehearse, train
+from ugpnet_core.training.synthesis import SynthesisStage
 
 Make = Callable[..., TrainConfig]
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ def test_a_restoration_module_is_taken_whole_where_it_fits(
     trained = states(finished, "restoration")["network"]
     for file in files(finished, "restoration"):
         model = new_model(training_config)
-        assert load_restoration(model, file) == "whole module"
+        assert RestorationStage.load_pretrained(model, file) == "whole module"
         assert same(weights_of(model.restoration), trained)
 
 
@@ -84,7 +85,7 @@ def test_the_backbone_is_taken_where_only_it_fits(
         model = new_model(training_config, **{f"model__{k}": v for k, v in changes.items()})
         before = weights_of(model.restoration)
         before = {key: value.clone() for key, value in before.items()}
-        assert load_restoration(model, file) == "backbone"
+        assert RestorationStage.load_pretrained(model, file) == "backbone"
         assert same(weights_of(model.restoration.backbone), inner)
         after = weights_of(model.restoration)
         assert all(torch.equal(v, before[k]) for k, v in after.items() if "backbone." not in k)
@@ -94,10 +95,12 @@ def test_a_file_without_a_fitting_backbone_is_refused(
     training_config: Make, finished: Path
 ) -> None:
     with pytest.raises(WeightsError, match=r"fusion\.safetensors holds no restoration module;"):
-        load_restoration(new_model(training_config), result_path(finished, "fusion"))
+        RestorationStage.load_pretrained(
+            new_model(training_config), result_path(finished, "fusion")
+        )
     wider = new_model(training_config, model__backbone__options={"width": 8})
     with pytest.raises(WeightsError, match=r"restoration\.safetensors does not fit NAFNet"):
-        load_restoration(wider, result_path(finished, "restoration"))
+        RestorationStage.load_pretrained(wider, result_path(finished, "restoration"))
 
 
 def test_a_training_starts_from_the_restoration_module_of_another(
@@ -159,7 +162,7 @@ def test_a_synthesis_module_of_another_encoder_is_refused(
     for file in files(finished, "synthesis"):
         changed = new_model(training_config, model__encoder_channels=[16, 24, 32])
         with pytest.raises(WeightsError, match="does not fit SynthesisModule: 'encoder"):
-            load_synthesis(changed, file, None)
+            SynthesisStage.load_pretrained(changed, file, None)
     with pytest.raises(WeightsError, match=r"fusion\.safetensors holds no synthesis module; give"):
         rehearse(
             training_config(prior=None, synthesis__weights=str(result_path(finished, "fusion")))
@@ -173,7 +176,7 @@ def test_the_shipped_model_starts_the_synthesis_stage_of_the_next_one(tmp_path: 
     config = read_config(example, [f"synthesis.weights={shipped}", f"output={tmp_path}"])
     config, prior = read_pretrained_prior(config)
     model = build_model(config.model)
-    assert load_synthesis(model, shipped, prior) == "whole module"
+    assert SynthesisStage.load_pretrained(model, shipped, prior) == "whole module"
     x = torch.rand(1, 3, model.resolution, model.resolution)
     with torch.no_grad():
         images = [one.synthesis.eval()(x).image for one in (model, load_model(shipped))]
@@ -186,7 +189,7 @@ def test_the_shipped_model_starts_the_synthesis_stage_of_the_next_one(tmp_path: 
 def test_a_fusion_module_is_taken(training_config: Make, finished: Path) -> None:
     for file in files(finished, "fusion"):
         model = new_model(training_config)
-        assert load_fusion(model, file) == "whole module"
+        assert FusionStage.load_pretrained(model, file) == "whole module"
         assert same(weights_of(model.fusion), states(finished, "fusion")["network"])
 
 
@@ -204,7 +207,7 @@ def test_a_fusion_module_that_means_something_else_is_refused(
     model = new_model(training_config, **{f"model__{k}": v for k, v in changes.items()})
     for file in files(finished, "fusion"):
         with pytest.raises(WeightsError, match=message):
-            load_fusion(model, file)
+            FusionStage.load_pretrained(model, file)
 
 
 def test_a_file_without_a_fusion_module_is_refused(
@@ -213,7 +216,7 @@ def test_a_file_without_a_fusion_module_is_refused(
     write_safetensors({"other": torch.zeros(1)}, {}, tmp_path / "other.safetensors")
     for file in (tmp_path / "other.safetensors", result_path(finished, "synthesis")):
         with pytest.raises(WeightsError, match=f"{file.name} holds no fusion module; give a model"):
-            load_fusion(new_model(training_config), file)
+            FusionStage.load_pretrained(new_model(training_config), file)
 
 
 def test_a_fusion_stage_goes_on_from_another(training_config: Make, finished: Path) -> None:
@@ -297,8 +300,10 @@ def test_other_content_of_the_weights_is_refused(
     config = training_config(prior=None, **{f"{stage}__weights": str(weights)})
     train(config)
     train(config)  # finished, and still the same
-    networks, made_by, record = read_result(original)
-    write_result(weights, networks, made_by, {**record, "changed": True})
+    result = read_stage_result(read_checkpoint_file(original))
+    assert result is not None
+    changed = replace(result, record={**result.record, "changed": True})
+    write_result(weights, changed, read_result(original)[1])
     with pytest.raises(TrainingError, match=f"stage {stage}: content of weights"):
         train(config)
 
@@ -309,4 +314,4 @@ def test_a_damaged_description_is_refused(training_config: Make, tmp_path: Path)
         {"network.backbone.x": torch.zeros(1)}, {"fingerprint": "[]", "record": "{}"}, path
     )
     with pytest.raises(WeightsError, match=r"The description inside .* is damaged; get the file"):
-        load_restoration(new_model(training_config), path)
+        RestorationStage.load_pretrained(new_model(training_config), path)

@@ -22,9 +22,9 @@ from ugpnet_core.config import RestorationStageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError, WeightsError
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, registry
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.restoration import RestorationStage
-from ugpnet_core.training.stage import Bench
 from ugpnet_core.wrapping.wrapper import WrappedBackbone
 
 Kind = Literal["direct", "residual"]
@@ -187,19 +187,19 @@ def test_trained_saved_and_loaded(
     options = {"case": case, "kind": kind, "adds": kind == "residual"}
     config = training_config(model__backbone={"name": "foreign", "options": options})
     torch.manual_seed(0)
-    bench = Bench(config, build_model(config.model), Accelerator())
+    context = TrainingContext(config, build_model(config.model), Accelerator())
     settings = RestorationStageConfig(iterations=2, learning_rate=1e-3)
-    stage = RestorationStage(bench, settings)
-    before = copy.deepcopy(bench.model.restoration.state_dict())
+    stage = RestorationStage(context, settings)
+    before = copy.deepcopy(context.model.restoration.state_dict())
     for step in range(2):
         stage.update([Pair(torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32))], step)
-    after = bench.model.restoration.state_dict()
+    after = context.model.restoration.state_dict()
     assert not torch.equal(before["backbone.first.weight"], after["backbone.first.weight"])
-    ug.save_model(bench.model, tmp_path / "model.safetensors")
+    ug.save_model(context.model, tmp_path / "model.safetensors")
     loaded = ug.load_model(tmp_path / "model.safetensors")
     x = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
-        for one, other in zip(bench.model.eval()(x), loaded(x), strict=True):
+        for one, other in zip(context.model.eval()(x), loaded(x), strict=True):
             assert torch.equal(one, other)
 
 

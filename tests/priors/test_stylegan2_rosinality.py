@@ -16,6 +16,7 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core.checkpoints.file import read_checkpoint_file
+from ugpnet_core.config import ComponentConfig, ModelConfig
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.model_files.prior import (
     check_weights,
@@ -24,6 +25,7 @@ from ugpnet_core.model_files.prior import (
     recognise_prior,
     write_prior,
 )
+from ugpnet_core.model_files.stage_results import StageResult, write_stage_result
 from ugpnet_priors.stylegan2.generator import StyleGAN2Generator
 
 State = dict[str, Tensor]
@@ -372,7 +374,11 @@ def test_a_discriminator_alone_is_no_prior(golden: Golden, tmp_path: Path) -> No
 
 
 def test_the_result_of_a_training_is_read(tmp_path: Path) -> None:
-    generator = StyleGAN2Generator(16, style_dim=4, num_mlp=1, narrow=1 / 64)
-    state = {f"network.{key}": value for key, value in generator.state_dict().items()}
-    prior = ug.create_prior("stylegan2", weights=written(state, tmp_path / "prior.pth"))
+    options: dict[str, Any] = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 64}
+    state = StyleGAN2Generator(**options).state_dict()
+    config = ModelConfig(prior=ComponentConfig(name="stylegan2", options=options))
+    path = tmp_path / "prior.safetensors"
+    write_stage_result(path, StageResult("prior", config, {}, {"network": state}), {})
+    prior: Any = ug.create_prior("stylegan2", weights=path)
     assert prior.resolution == 16
+    assert all(torch.equal(state[k], v) for k, v in prior.state_dict().items())

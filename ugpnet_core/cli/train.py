@@ -42,7 +42,7 @@ def train(
         list[Path] | None,
         typer.Option(
             metavar="FOLDER",
-            help="Output of another training, whose finished stages are taken over where settings "
+            help="Output of another training, whose finished stages are reused where settings "
             "and inputs are the same; repeatable.",
         ),
     ] = None,

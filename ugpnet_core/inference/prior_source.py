@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,15 +14,18 @@ from torch import nn
 
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
-from ugpnet_core.checkpoints.state_dict import fit, load_tensors
-from ugpnet_core.config import ComponentConfig
+from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.factory import make_prior
 from ugpnet_core.model_files.model import find_model_file, load_model, read_card
 from ugpnet_core.model_files.prior import create_prior, recognise_prior
+from ugpnet_core.model_files.stage_results import StageResult, read_stage_result
 from ugpnet_core.networks.synthesis import SynthesisModule
 from ugpnet_core.plugins import PriorEntry, find, registry
 from ugpnet_core.protocols import Prior
+
+# The stages whose result holds a generator.
+WITH_PRIOR = ("prior", "synthesis")
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,14 @@ def _named(
 ) -> PriorSource:
     if weights is not None:
         file = read_checkpoint_file(weights)
-        result = _result(file)
+        result = read_stage_result(file)
         if result is None:
             prior = create_prior(name, weights=weights, **options)
             return PriorSource(_ready(prior), name, file=file.path)
-        if result["prior"].name != name:
+        theirs = result.config.prior.name
+        if result.stage in WITH_PRIOR and theirs != name:
             raise WeightsError(
-                f"{weights} holds a prior {result['prior'].name!r} and not {name!r}; give another "
-                "file."
+                f"{weights} holds a prior {theirs!r} and not {name!r}; give another file."
             )
         return _of_result(file, result, options)
     installed = find(PriorEntry, name)
@@ -111,7 +113,7 @@ def _named(
 
 def _of_file(path: Path, options: dict[str, Any]) -> PriorSource:
     file = read_checkpoint_file(path)
-    result = _result(file)
+    result = read_stage_result(file)
     if result is not None:
         return _of_result(file, result, options)
     if not file.metadata.get("format", "").startswith("ugpnet-model"):
@@ -155,40 +157,24 @@ def _remark_on_model(source: str, record: Mapping[str, Any]) -> str:
     )
 
 
-def _result(file: Checkpoint) -> dict[str, Any] | None:
-    """The model's settings in a result of a stage that has a prior; None for other files."""
-    try:
-        made_by = json.loads(file.metadata["fingerprint"])
-        model = {
-            key.removeprefix("model."): json.loads(value)
-            for key, value in made_by.items()
-            if key.startswith("model.")
-        }
-        return {**model, "prior": ComponentConfig.model_validate(model["prior"])}
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _of_result(file: Checkpoint, model: dict[str, Any], options: dict[str, Any]) -> PriorSource:
+def _of_result(file: Checkpoint, result: StageResult, options: dict[str, Any]) -> PriorSource:
     if options:
         raise ConfigError(f"{file.path} determines the options of its prior; leave yours out.")
-    component: ComponentConfig = model["prior"]
-    networks = load_tensors(file.content, file)
+    if result.stage not in WITH_PRIOR:
+        raise WeightsError(
+            f"{file.path} is the result of the {result.stage} stage, which holds no prior; give "
+            "that of the stage prior or synthesis, or the model file."
+        )
+    config, component = result.config, result.config.prior
     state = {
-        key.removeprefix("network."): value.float() if value.is_floating_point() else value
-        for key, value in networks.items()
-        if key.startswith("network.")
+        key: value.float() if value.is_floating_point() else value
+        for key, value in result.networks.get("network", {}).items()
     }
     prior = make_prior(component.name, **component.options)
-    if "encoder.conv1x1.weight" not in state:
-        if any(key.startswith("body.") for key in state):
-            raise WeightsError(
-                f"{file.path} is the result of the fusion stage, which holds no prior; give that "
-                "of the stage prior or synthesis, or the model file."
-            )
+    if result.stage == "prior":
         fit(cast(nn.Module, prior), state, str(file.path))
         return PriorSource(_ready(prior), component.name, file=file.path)
-    synthesis = SynthesisModule(prior, model["encoder_channels"], model["map2style_channels"])
+    synthesis = SynthesisModule(prior, config.encoder_channels, config.map2style_channels)
     fit(synthesis, state, str(file.path))
     synthesis.eval().requires_grad_(False)
     remark = (

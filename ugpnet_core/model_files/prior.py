@@ -1,5 +1,6 @@
 """Prior files: one ``.safetensors`` with a prior's weights and the options that rebuild it; and
-any other file that a prior's reader recognises.
+any other file that a prior is read from: the result of a prior stage, and what a prior's reader
+recognises.
 
 Metadata: ``format`` is "ugpnet-prior-1", ``prior`` the prior's name, ``options`` its options as
 JSON, ``layout`` where the weights came from, ``facts`` as JSON, ``licence``. Tensors are
@@ -23,6 +24,7 @@ from ugpnet_core.checkpoints.state_dict import check_fit, fit, load_weights, wri
 from ugpnet_core.errors import ConfigError, PluginError, UGPNetError, WeightsError
 from ugpnet_core.factory import make_discriminator, make_prior
 from ugpnet_core.model_files.prior_weights import PriorWeights
+from ugpnet_core.model_files.stage_results import read_stage_result
 from ugpnet_core.plugins import PriorEntry, find, registry, resolve, validate_options
 from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.protocols import Prior
@@ -78,6 +80,15 @@ def recognise_prior(
     :func:`read_prior`."""
     if len(files) == 1 and is_prior_file(files[0]):
         return _own(files[0])
+    result = read_stage_result(files[0]) if len(files) == 1 else None
+    if result is not None and result.stage == "prior":
+        prior, networks = result.config.prior, result.networks
+        return prior.name, PriorWeights(
+            "this toolkit's (ugpnet train)",
+            prior.options,
+            networks.get("network", {}),
+            networks.get("discriminator"),
+        )
     for installed in registry().priors.values():
         entry = installed.entry
         if entry.reader is None or name not in (None, entry.name):

@@ -55,14 +55,14 @@ class AdaptiveAugmentation:
             self.probability = min(max(self.probability + rise, 0.0), 1.0)
             self._signs = self._count = self._calls = 0.0
 
-    def memory(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """What goes into a checkpoint."""
         values = (self.probability, self._signs, self._count, self._calls)
         return {"augmentation": torch.tensor(values, dtype=torch.float64)}
 
-    def recall(self, memory: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`memory` gave."""
-        values = memory["augmentation"].tolist()
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        values = state["augmentation"].tolist()
         self.probability, self._signs, self._count, self._calls = values
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.checkpoints.state_dict import read_safetensors, write_beside, write_safetensors
+from ugpnet_core.checkpoints.state_dict import read_safetensors, write_beside
 from ugpnet_core.errors import TrainingError, WeightsError
+from ugpnet_core.model_files.stage_results import StageResult, networks_in, write_stage_result
 from ugpnet_core.training.fingerprint import Fingerprint
 
 
@@ -63,21 +64,14 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def write_result(
-    path: Path,
-    networks: Mapping[str, Mapping[str, Tensor]],
-    made_by: Fingerprint,
-    record: Mapping[str, Any],
-) -> None:
-    """Write a finished stage's weights, with what made them.
+def write_result(path: Path, result: StageResult, made_by: Fingerprint) -> None:
+    """Write what a finished stage leaves, with what made it.
 
     Raises:
         TrainingError: the disk refuses.
     """
-    tensors = {f"{name}.{key}": t for name, state in networks.items() for key, t in state.items()}
-    metadata = {"fingerprint": json.dumps(made_by), "record": json.dumps(dict(record))}
     try:
-        write_safetensors(tensors, metadata, path)
+        write_stage_result(path, result, made_by)
     except OSError as error:
         raise refused(path, error) from error
 
@@ -95,16 +89,7 @@ def read_result(path: Path) -> tuple[dict[str, dict[str, Tensor]], Fingerprint, 
         raise TrainingError(
             f"{path} is damaged or no result of a stage; delete it to train its stage again."
         ) from error
-    networks: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        name, _, inner = key.partition(".")
-        networks.setdefault(name, {})[inner] = tensor
-    return networks, made_by, record
-
-
-def is_result(metadata: Mapping[str, str]) -> bool:
-    """Whether a file with this metadata is the result of a finished stage."""
-    return {"fingerprint", "record"} <= metadata.keys()
+    return networks_in(tensors), made_by, record
 
 
 def refused(path: Path, error: Exception) -> TrainingError:

@@ -15,45 +15,19 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from ugpnet_core.config import (
-    DataConfig,
-    FusionStageConfig,
-    ModelConfig,
-    PerceptualConfig,
-    PriorStageConfig,
-    RestorationStageConfig,
-    StageConfig,
-    SynthesisStageConfig,
-    TrainConfig,
-)
+from ugpnet_core.config import DataConfig, ModelConfig, PerceptualConfig, TrainConfig
 from ugpnet_core.errors import TrainingError
+from ugpnet_core.training.stage import Stage
 
 Fingerprint = dict[str, str]
 
-# What each stage depends on of the model's configuration; the fusion stage on all that has to do
-# with weights.
-DEPENDS_ON: Mapping[str, frozenset[str]] = {
-    "prior": frozenset({"prior"}),
-    "restoration": frozenset({"backbone", "task", "adapter", "merging_channels"}),
-    "synthesis": frozenset(
-        name for name in ModelConfig.model_fields if "fusion" not in name and name != "domain"
-    ),
-    "fusion": frozenset(name for name in ModelConfig.model_fields if name != "domain"),
-}
-PERCEPTUAL_STAGES = ("synthesis", "fusion")
+
 LISTING = "names and sizes of the photographs for "
-SETTINGS: Mapping[str, type[StageConfig]] = {
-    "prior": PriorStageConfig,
-    "restoration": RestorationStageConfig,
-    "synthesis": SynthesisStageConfig,
-    "fusion": FusionStageConfig,
-}
 
 
 def fingerprint(
     config: TrainConfig,
-    stage: str,
-    settings: StageConfig,
+    stage: type[Stage],
     inputs: Mapping[str, Path],
     images: int,
     listings: Mapping[str, str] | None = None,
@@ -68,12 +42,13 @@ def fingerprint(
     Raises:
         TrainingError: one of the files cannot be read.
     """
-    parts = {f"settings.{key}": value for key, value in settings.model_dump(mode="json").items()}
+    settings = stage.settings_in(config).model_dump(mode="json")
+    parts = {f"settings.{key}": value for key, value in settings.items()}
     data = config.data.model_dump(mode="json", exclude={"cache", "workers"})
     parts |= {f"data.{key}": value for key, value in data.items()}
-    model = config.model.model_dump(mode="json", include=set(DEPENDS_ON[stage]))
+    model = config.model.model_dump(mode="json", include=set(stage.depends_on))
     parts |= {f"model.{key}": value for key, value in model.items()}
-    if stage in PERCEPTUAL_STAGES:
+    if stage.is_perceptual:
         network = config.perceptual.model_dump(mode="json", exclude={"weights"})
         parts |= {f"perceptual.{key}": value for key, value in network.items()}
     for key in ("seed", "precision", "channels_last", "validate_every"):
@@ -84,7 +59,7 @@ def fingerprint(
     return {key: json.dumps(value, sort_keys=True) for key, value in parts.items()}
 
 
-def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> None:
+def compare(stage: type[Stage], before: Fingerprint, now: Fingerprint, found: Path) -> None:
     """Refuse a state that other settings or inputs made.
 
     A setting that is unknown to ``before``, because older code wrote it, counts as its default.
@@ -101,12 +76,12 @@ def compare(stage: str, before: Fingerprint, now: Fingerprint, found: Path) -> N
         )
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise TrainingError(
-            f"{found} was made by other inputs of stage {stage}: {changes}{more}; put them back, "
-            "choose another output, or delete it to train the stage again."
+            f"{found} was made by other inputs of stage {stage.name}: {changes}{more}; put them "
+            "back, choose another output, or delete it to train the stage again."
         )
 
 
-def agree(stage: str, before: Fingerprint, now: Fingerprint) -> bool:
+def agree(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> bool:
     """Whether two results of a stage were made by the same, as :func:`compare` sees it."""
     return not _differing(_completed(stage, before, now), now)
 
@@ -115,10 +90,10 @@ def _differing(before: Fingerprint, now: Fingerprint) -> list[str]:
     return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
 
 
-def _completed(stage: str, before: Fingerprint, now: Fingerprint) -> Fingerprint:
+def _completed(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> Fingerprint:
     """``before``, with the settings of ``now`` that it lacks at their defaults, at any depth."""
     sections: dict[str, type[BaseModel]] = {
-        "settings.": SETTINGS[stage],
+        "settings.": stage.settings_class,
         "data.": DataConfig,
         "model.": ModelConfig,
         "perceptual.": PerceptualConfig,

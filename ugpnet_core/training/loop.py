@@ -57,7 +57,7 @@ def run_stage(
         TrainingError: the checkpoint belongs to other settings, or a loss is no number.
         Stopped: it was time to.
     """
-    accelerator, total = stage.bench.accelerator, stage.settings.iterations
+    accelerator, total = stage.context.accelerator, stage.settings.iterations
     stop = stop or Stop()
     if accelerator.num_processes > 1:
         made_by = {**made_by, "number of processes": str(accelerator.num_processes)}
@@ -88,9 +88,9 @@ class _Run:
         self.watch = watch
         self.display = display
         self.stage = progress.stage
-        self.config = self.stage.bench.config
+        self.config = self.stage.context.config
         self.settings = self.stage.settings
-        self.accelerator = self.stage.bench.accelerator
+        self.accelerator = self.stage.context.accelerator
         self.images_per_step: int = (
             self.settings.batch_size * self.settings.accumulate * self.accelerator.num_processes
         )
@@ -156,7 +156,7 @@ class _Run:
         asked = time.monotonic()
         pairs = [next(batches) for _ in range(self.settings.accumulate)]
         self.waited += time.monotonic() - asked
-        drawn = [stage.bench.to_device(pair) for pair in pairs]
+        drawn = [stage.context.to_device(pair) for pair in pairs]
         losses = mean_losses(self.accelerator, stage.update(drawn, step))
         if progress.averaged is not None:
             progress.averaged.update_parameters(stage.trained)
@@ -243,7 +243,7 @@ class _Run:
 
         def send(pair: Pair) -> None:
             with self.accelerator.autocast():
-                stage.send(chosen, stage.bench.to_device(pair))
+                stage.send(chosen, stage.context.to_device(pair))
             self.watch.check()
 
         with closing(self._batches(pairs, 0, updates)) as batches:
@@ -269,7 +269,7 @@ class _Run:
 
 def _seed(stage: Stage, what: str, number: int) -> None:
     """Let what is drawn depend on the seed, the stage, and the number of a step alone."""
-    rng = rng_for(stage.bench.config.seed, stage.name, what, number)
+    rng = rng_for(stage.context.config.seed, stage.name, what, number)
     torch.manual_seed(int(rng.integers(2**62)))
 
 

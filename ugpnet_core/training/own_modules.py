@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
 
-from pydantic import ValidationError
 from torch import Tensor
 
-from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import unwrap
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.model import card_of, is_model_file
-from ugpnet_core.training.checkpoint import is_result
-
-ModuleName = Literal["restoration", "synthesis", "fusion"]
-# How the keys of one module begin, and those of no other: a result does not say whose it is.
-TOLD_BY: Mapping[ModuleName, str] = {
-    "restoration": "backbone.",
-    "synthesis": "encoder.",
-    "fusion": "conv.",
-}
+from ugpnet_core.model_files.stage_results import read_stage_result
 
 
 @dataclass(frozen=True)
@@ -48,7 +37,7 @@ class OwnModule:
         return _inner(self.tensors, f"{name}.")
 
 
-def read_own_module(path: str | PathLike[str], module: ModuleName) -> OwnModule | None:
+def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
     """Read a module from a model file or from the result of its stage.
 
     Returns:
@@ -58,41 +47,24 @@ def read_own_module(path: str | PathLike[str], module: ModuleName) -> OwnModule 
         WeightsError: the file is missing or damaged, or it holds other modules only.
     """
     file = read_checkpoint_file(path)
-    if is_model_file(file):
-        tensors, config, discriminator = (
-            _inner(unwrap(file), f"{module}."),
-            card_of(file).config,
-            {},
-        )
-    elif is_result(file.metadata):
-        found = unwrap(file)
-        tensors, config = _inner(found, "network."), _described(file)
-        discriminator = _inner(found, "discriminator.")
+    result = read_stage_result(file)
+    tensors: Mapping[str, Tensor] = {}
+    discriminator = None
+    if result is not None:
+        config, discriminator = result.config, result.networks.get("discriminator")
+        if result.stage == module:
+            tensors = result.networks.get("network", {})
+    elif is_model_file(file):
+        config, tensors = card_of(file).config, _inner(unwrap(file), f"{module}.")
     else:
         return None
-    if not any(key.startswith(TOLD_BY[module]) for key in tensors):
+    if not tensors:
         raise WeightsError(
             f"{path} holds no {module} module; give a model file, or the {module}.safetensors of "
             "another training."
         )
-    return OwnModule(Path(path), tensors, config, discriminator or None)
+    return OwnModule(Path(path), tensors, config, discriminator)
 
 
 def _inner(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _described(file: Checkpoint) -> ModelConfig:
-    """The model's configuration in the fingerprint of a result."""
-    try:
-        made_by = json.loads(file.metadata["fingerprint"])
-        sections: dict[str, Any] = {
-            key.removeprefix("model."): json.loads(value)
-            for key, value in made_by.items()
-            if key.startswith("model.")
-        }
-        return ModelConfig.model_validate(sections)
-    except (AttributeError, TypeError, ValueError, ValidationError) as error:
-        raise WeightsError(
-            f"The description inside {file.path} is damaged; get the file again."
-        ) from error

@@ -9,14 +9,14 @@ regularisation, style mixing, averaged weights. Against small data sets, what D 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.config import PriorStageConfig
+from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.errors import TrainingError
+from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.factory import make_discriminator
 from ugpnet_core.losses.adversarial import (
     discriminator_loss,
@@ -25,12 +25,16 @@ from ugpnet_core.losses.adversarial import (
     path_lengths,
     r1_penalty,
 )
+from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.protocols import TrainablePrior
 from ugpnet_core.training.adaptive_augmentation import AdaptiveAugmentation
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.prior_quality import PriorQuality
-from ugpnet_core.training.processes import descend
-from ugpnet_core.training.stage import Bench, Losses, Stage
+from ugpnet_core.training.prior_quality import PriorQuality, make_quality
+from ugpnet_core.training.processes import optimizer_step
+from ugpnet_core.training.stage import Losses, Stage
+from ugpnet_core.training.stage_definition import States
+from ugpnet_core.training.trained_prior import prior_file_path, write_trained_prior
 
 PATH_LENGTH_DECAY = 0.01  # how fast the running mean follows (StyleGAN2's published value)
 TRUNCATION_CODES = 4096
@@ -44,15 +48,20 @@ class PriorStage(Stage):
     """
 
     name: ClassVar[str] = "prior"
+    settings_class: ClassVar[type[StageConfig]] = PriorStageConfig
+    depends_on: ClassVar[frozenset[str]] = frozenset({"prior"})
     keeps: ClassVar[Literal["best", "last"]] = "last"
 
     def __init__(
-        self, bench: Bench, settings: PriorStageConfig, quality: PriorQuality | None = None
+        self,
+        context: TrainingContext,
+        settings: PriorStageConfig,
+        quality: PriorQuality | None = None,
     ) -> None:
-        super().__init__(bench, settings)
+        super().__init__(context, settings)
         self.options = settings
         self.quality = quality
-        model = bench.model
+        model = context.model
         found: object = model.synthesis.generator
         if not isinstance(found, TrainablePrior):
             raise TrainingError(
@@ -62,7 +71,7 @@ class PriorStage(Stage):
             )
         generator = cast(nn.Module, found)
         discriminator = make_discriminator(model.config.prior.name, **model.config.prior.options)
-        if bench.config.channels_last:
+        if context.config.channels_last:
             discriminator.to(memory_format=torch.channels_last)
         generator.requires_grad_(True)
         self.generator, generator_steps = self.prepare(generator, settings.learning_rate)
@@ -79,6 +88,43 @@ class PriorStage(Stage):
         self.augment = AdaptiveAugmentation(strength, target, settings.augmentation_images)
         self.mean_length = torch.zeros((), dtype=torch.float64)
 
+    @classmethod
+    def from_config(cls, context: TrainingContext) -> PriorStage:
+        """With the Fréchet distance, where that is asked for."""
+        settings = cast(PriorStageConfig, cls.settings_in(context.config))
+        return cls(context, settings, make_quality(context, settings))
+
+    @classmethod
+    def module_in(cls, model: UGPNet) -> nn.Module:
+        """G."""
+        return cast(nn.Module, model.synthesis.generator)
+
+    @classmethod
+    def check_settings(cls, config: TrainConfig) -> None:
+        """A prior is trained or read from a file."""
+        if config.synthesis.weights is not None:
+            raise ConfigError(
+                "The prior is trained (section 'prior') and also read from synthesis.weights; "
+                "remove one of them."
+            )
+
+    @classmethod
+    def perceptual_networks(cls, config: TrainConfig) -> frozenset[str]:
+        """That of the Fréchet distance, where it is measured."""
+        is_measured = config.prior is not None and config.prior.frechet_every
+        return frozenset({"frechet"} if is_measured else ())
+
+    @classmethod
+    def write_more(
+        cls, context: TrainingContext, states: States, record: Mapping[str, Any], *, is_new: bool
+    ) -> None:
+        """The prior file. Written once: other trainings know it by its bytes, which safetensors
+        does not repeat."""
+        path = prior_file_path(context.config)
+        if is_new or not path.exists():
+            write_trained_prior(context.config, states, record)
+        context.say(f"The prior, for other trainings: {path}")
+
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """One step of G, then one of D on what G made."""
         codes, mixing = self._draw_codes(batches)
@@ -91,7 +137,7 @@ class PriorStage(Stage):
     def _update_generator(
         self, codes: Sequence[Sequence[Tensor]], mixing: int | None, step: int
     ) -> tuple[Losses, Sequence[Tensor]]:
-        accelerator, count = self.bench.accelerator, len(codes)
+        accelerator, count = self.context.accelerator, len(codes)
         self.generator.train()
         self.discriminator.requires_grad_(False)
         optimizer, _ = self.optimizers["network"]
@@ -106,13 +152,13 @@ class PriorStage(Stage):
             fakes.append(fake.detach())
         if self.options.path_length_weight > 0 and step % self.options.path_length_every == 0:
             values["path_length"] = self._regularise_paths(len(codes[0][0]))
-        descend(accelerator, self.generator, optimizer, self.settings.clip_gradient)
+        optimizer_step(accelerator, self.generator, optimizer, self.settings.clip_gradient)
         return values, fakes
 
     def _update_discriminator(
         self, batches: Sequence[Pair], fakes: Sequence[Tensor], step: int
     ) -> Losses:
-        accelerator, count = self.bench.accelerator, len(batches)
+        accelerator, count = self.context.accelerator, len(batches)
         self.discriminator.requires_grad_(True)
         optimizer, _ = self.optimizers["discriminator"]
         optimizer.zero_grad(set_to_none=True)
@@ -131,7 +177,7 @@ class PriorStage(Stage):
                 values["r1"] = values.get("r1", 0.0) + float(penalty.detach()) / count
                 loss = loss + penalty
             accelerator.backward(loss / count)
-        descend(accelerator, self.discriminator, optimizer, self.settings.clip_gradient)
+        optimizer_step(accelerator, self.discriminator, optimizer, self.settings.clip_gradient)
         self.augment.adapt(values["sign_of_real"], self.images(batches))
         return values
 
@@ -139,7 +185,7 @@ class PriorStage(Stage):
         """Two codes z for each image, by batch, and from which layer on the second one counts, or
         None where styles are not mixed."""
         generator = cast(TrainablePrior, self.networks["network"])
-        device, count = self.bench.accelerator.device, self.images(batches)
+        device, count = self.context.accelerator.device, self.images(batches)
         drawn = [torch.randn(count, generator.style_dim).to(device) for _ in range(2)]
         mixing = int(torch.randint(1, generator.num_latents, ()))
         is_mixed = float(torch.rand(())) < self.options.mixing
@@ -157,7 +203,7 @@ class PriorStage(Stage):
     def _regularise_paths(self, count: int) -> float:
         """Add the penalty's gradient to that of G; returns the mean length. On half a batch, as
         published: second derivatives cost as much again."""
-        accelerator, network = self.bench.accelerator, self.networks["network"]
+        accelerator, network = self.context.accelerator, self.networks["network"]
         generator = cast(TrainablePrior, network)
         codes = torch.randn(max(count // 2, 1), generator.style_dim).to(accelerator.device)
         styles = generator.map_styles(codes)[:, None].repeat(1, generator.num_latents, 1)
@@ -183,14 +229,14 @@ class PriorStage(Stage):
     def send(self, network: nn.Module, pair: Pair) -> None:
         """Generate from as many codes as there are photographs."""
         style_dim = cast(TrainablePrior, network).style_dim
-        network(torch.randn(len(pair.clean), style_dim).to(self.bench.accelerator.device))
+        network(torch.randn(len(pair.clean), style_dim).to(self.context.accelerator.device))
 
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
         """Rows of images from codes that are the same at every call: truncated, and as they are."""
         generator = cast(TrainablePrior, network)
-        device = self.bench.accelerator.device
+        device = self.context.accelerator.device
         # A stream of its own: from the bare seed come the numbers that the weights began as.
-        seed = rng_for(self.bench.config.seed, self.name, "pictures").integers(2**62)
+        seed = rng_for(self.context.config.seed, self.name, "pictures").integers(2**62)
         rng = torch.Generator().manual_seed(int(seed))
         codes = torch.randn(len(pair.clean), generator.style_dim, generator=rng).to(device)
         centre = generator.mean_latent(TRUNCATION_CODES, rng)
@@ -210,14 +256,14 @@ class PriorStage(Stage):
         """The Fréchet distance to the training photographs."""
         return {} if self.quality is None else {"frechet": self.quality.distance(network, check)}
 
-    def memory(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """The augmentation's probability and the mean path length."""
-        return {**self.augment.memory(), "mean_length": self.mean_length}
+        return {**self.augment.state_dict(), "mean_length": self.mean_length}
 
-    def recall(self, memory: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from both."""
-        self.augment.recall(memory)
-        self.mean_length = memory["mean_length"]
+        self.augment.load_state_dict(state)
+        self.mean_length = state["mean_length"]
 
     def describe(self) -> Mapping[str, str]:
         """Where the augmentation ended, and what the distance was measured with."""

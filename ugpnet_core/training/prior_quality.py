@@ -8,10 +8,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.config import PriorStageConfig
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.losses.perceptual import FrechetFeatures
+from ugpnet_core.losses.perceptual import FrechetFeatures, build_frechet_features
+from ugpnet_core.losses.perceptual_weights import describe
 from ugpnet_core.metrics.frechet import FeatureStatistics
 from ugpnet_core.protocols import TrainablePrior
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.photographs import Photographs
 
 BATCH = 16
@@ -71,3 +74,20 @@ class PriorQuality:
 
     def _add(self, statistics: FeatureStatistics, images: Tensor) -> None:
         statistics.add(self.features(images.float().clamp(0, 1).to(self.device)))
+
+
+def make_quality(context: TrainingContext, settings: PriorStageConfig) -> PriorQuality | None:
+    """What measures the prior, named in the log; None where that is not asked for."""
+    if settings.frechet_every is None:
+        return None
+    config = context.config
+    name = describe(config.perceptual).frechet
+    context.say(f"Fréchet distance to the training photographs: {name}")
+    return PriorQuality(
+        build_frechet_features(config.perceptual),
+        context.data.photographs,
+        settings.frechet_images,
+        config.seed,
+        context.accelerator.device,
+        name,
+    )

@@ -70,7 +70,7 @@ def shares(drawn: Tensor, batches: int, accelerator: Accelerator) -> list[Tensor
     return [drawn[first + batch :: stride] for batch in range(batches)]
 
 
-def descend(
+def optimizer_step(
     accelerator: Accelerator, network: nn.Module, optimizer: Optimizer, norm: float | None
 ) -> None:
     """Average the gradients of a network over all processes, limit their norm where a limit is
@@ -92,7 +92,7 @@ def mean_losses(accelerator: Accelerator, losses: Mapping[str, float]) -> dict[s
 
 
 @torch.no_grad()
-def begin_alike(accelerator: Accelerator, networks: Iterable[nn.Module]) -> None:
+def broadcast_weights(accelerator: Accelerator, networks: Iterable[nn.Module]) -> None:
     """Give all processes the weights that the first one begins with."""
     if accelerator.num_processes > 1:
         for network in networks:

@@ -76,7 +76,7 @@ class Progress:
             "networks": {name: network.state_dict() for name, network in networks.items()},
             "optimizers": {name: opt.state_dict() for name, (opt, _) in stage.optimizers.items()},
             "averaged": self.averaged.state_dict() if self.averaged is not None else None,
-            "memory": dict(stage.memory()),
+            "memory": dict(stage.state_dict()),
             "best": {"psnr": self.best.psnr, "step": self.best.step, "state": self.best.state},
         }
         write_checkpoint(self.path, state)
@@ -90,11 +90,11 @@ def begun(stage: Stage, made_by: Fingerprint) -> Progress:
     """
     ema = stage.settings.ema
     averaged = AveragedModel(stage.trained, multi_avg_fn=_average(ema)) if ema else None
-    path = checkpoint_path(stage.bench.config.output, stage.name)
+    path = checkpoint_path(stage.context.config.output, stage.name)
     progress = Progress(stage, made_by, path, averaged)
     if path.exists():
         state = read_checkpoint(path)
-        compare(stage.name, state["fingerprint"], made_by, path)
+        compare(type(stage), state["fingerprint"], made_by, path)
         _restore(progress, state)
     return progress
 
@@ -107,7 +107,7 @@ def _restore(progress: Progress, state: Mapping[str, Any]) -> None:
         optimizer.load_state_dict(state["optimizers"][name])
     if progress.averaged is not None:
         progress.averaged.load_state_dict(state["averaged"])
-    stage.recall(state["memory"])
+    stage.load_state_dict(state["memory"])
     progress.best = Best(**state["best"])
     progress.done = progress.saved = state["step"]
     # Older code wrote a checkpoint only after it had looked.

@@ -1,4 +1,4 @@
-"""Finished stages of other trainings, taken over where they are what this one would make."""
+"""Finished stages of other trainings, reused where they are what this one would make."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from ugpnet_core.checkpoints.state_dict import copy_whole
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.fingerprint import Fingerprint, agree
+from ugpnet_core.training.stage import Stage
 
 
-def take_over(
-    stage: str,
+def reuse_result(
+    stage: type[Stage],
     output: Path,
     made_by: Fingerprint,
     folders: Sequence[Path],
@@ -32,15 +33,15 @@ def take_over(
     Raises:
         TrainingError: the disk refuses.
     """
-    path = result_path(output, stage)
+    path = result_path(output, stage.name)
     for folder in folders:
-        found = result_path(folder, stage)
+        found = result_path(folder, stage.name)
         if folder.absolute() == output.absolute() or not found.exists():
             continue
         try:
             before = read_result(found)[1]
         except TrainingError as error:
-            say(f"Not taken over: {error}")
+            say(f"Not reused: {error}")
             continue
         if agree(stage, before, made_by):
             try:
@@ -50,6 +51,6 @@ def take_over(
                     f"{path} cannot be written ({error.strerror or error}); make room for it, "
                     "then start again."
                 ) from error
-            say(f"Stage {stage} is the same as that of {folder}, so it is taken over from there.")
+            say(f"Stage {stage.name} is the same as that of {folder}, so it is reused from there.")
             return True
     return False

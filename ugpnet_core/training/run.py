@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, cast
 
 import torch
-from torch import Tensor, nn
 
-from ugpnet_core.config import StageConfig, TrainConfig
+from ugpnet_core.config import TrainConfig
+from ugpnet_core.model_files.stage_results import StageResult
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.checkpoint import (
     checkpoint_path,
@@ -19,38 +18,39 @@ from ugpnet_core.training.checkpoint import (
     write_result,
 )
 from ugpnet_core.training.compiling import compile_network
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
-from ugpnet_core.training.making import make_model, make_pairs, make_stage
-from ugpnet_core.training.material import Material, read_material
-from ugpnet_core.training.mixture import read_restorations
-from ugpnet_core.training.plan import StageName, check, is_finished, planned, stage_files
-from ugpnet_core.training.pretrained import keeps_weights, read_pretrained_prior
+from ugpnet_core.training.making import make_model
+from ugpnet_core.training.plan import check, is_finished, planned, stage_files
+from ugpnet_core.training.pretrained import read_pretrained_prior
 from ugpnet_core.training.processes import any_process, make_accelerator
-from ugpnet_core.training.products import prior_file_path, write_model, write_trained_prior
-from ugpnet_core.training.reuse import take_over
-from ugpnet_core.training.stage import Bench
+from ugpnet_core.training.products import write_model
+from ugpnet_core.training.reuse import reuse_result
+from ugpnet_core.training.stage import Stage
+from ugpnet_core.training.stages import find_stage
 from ugpnet_core.training.stopping import Stop, Stopped
+from ugpnet_core.training.training_data import read_training_data
 
 logger = logging.getLogger(__name__)
 
 
 def train(
     config: TrainConfig,
-    stage: StageName | Literal["all"] = "all",
+    stage: str = "all",
     *,
     resume: bool = False,
     reuse: Sequence[Path] = (),
     stop: Stop | None = None,
     say: Callable[[str], None] = logger.info,
 ) -> Path | None:
-    """Run one stage or all of them, and write the model file once all are finished.
+    """Run one stage by name or "all" of them, and write the model file once all are finished.
 
     A finished stage is skipped. Without ``resume``, a stage that was begun is an error.
 
     Args:
         reuse: outputs of other trainings; a stage that is finished there and was made by the
-            same settings and inputs is taken over instead of trained.
+            same settings and inputs is reused instead of trained.
         stop: knows when to stop before the end, in a state that ``resume`` goes on from.
 
     Returns:
@@ -64,7 +64,7 @@ def train(
         Stopped: it was time to.
     """
     stop = stop or Stop()
-    wanted = planned(config) if stage == "all" else (stage,)
+    wanted = planned(config) if stage == "all" else (find_stage(stage),)
     check(config, wanted, resume)
     config, pretrained = read_pretrained_prior(config)
     if config.threads is not None:
@@ -74,29 +74,29 @@ def train(
         say = logger.debug
     model = make_model(config, wanted, pretrained, say).to(accelerator.device)
     discriminator = pretrained.discriminator if pretrained is not None else None
-    others = read_restorations(config) if "synthesis" in wanted else []
-    for one in others:
-        one.module.to(accelerator.device)
-    bench = Bench(config, model, accelerator, discriminator, others)
-    restoring = "restoration" in wanted and not result_path(config.output, "restoration").exists()
+    for one in wanted:
+        one.check_files(config)
+    learning = [one for one in wanted if not result_path(config.output, one.name).exists()]
+    with_crops = any(one.takes_crops for one in learning)
     quiet = not accelerator.is_main_process
-    material = read_material(config, say, quiet, restoring=restoring)
+    data = read_training_data(config, say, quiet, with_crops=with_crops)
+    context = TrainingContext(config, model, accelerator, discriminator, data, say)
     if config.trackers:
         accelerator.init_trackers("scalars")
     try:
-        for name in planned(config):
-            if name in wanted or is_finished(config, name):
-                _run(name, bench, material, reuse, stop, say)
+        for one in planned(config):
+            if one in wanted or is_finished(config, one):
+                _run(one, context, reuse, stop)
     finally:
         # An interrupted training keeps its scalars, too.
         for tracker in accelerator.trackers:
             tracker.finish()
-    missing = [name for name in planned(config) if not is_finished(config, name)]
+    missing = [one.name for one in planned(config) if not is_finished(config, one)]
     if missing:
         say(f"Still to train: {', '.join(missing)}.")
         path = None
     else:
-        path = write_model(bench, say)
+        path = write_model(context, say)
     accelerator.end_training()
     return path
 
@@ -113,87 +113,60 @@ def rehearse(config: TrainConfig) -> UGPNet:
     wanted = planned(config)
     check(config, wanted, resume=True)
     config, pretrained = read_pretrained_prior(config)
-    read_restorations(config)
+    for stage in wanted:
+        stage.check_files(config)
     return make_model(config, wanted, pretrained, logger.debug)
 
 
-def _run(
-    name: StageName,
-    bench: Bench,
-    material: Material,
-    reuse: Sequence[Path],
-    stop: Stop,
-    say: Callable[[str], None],
-) -> None:
+def _run(stage: type[Stage], context: TrainingContext, reuse: Sequence[Path], stop: Stop) -> None:
     """Train a stage, or take its finished weights; either way install them in the model."""
-    config, accelerator, output = bench.config, bench.accelerator, bench.config.output
-    settings: StageConfig = getattr(config, name)
-    images, listings = len(material.photographs), material.listings
-    made_by = fingerprint(config, name, settings, stage_files(config, name), images, listings)
-    path = result_path(output, name)
+    config, accelerator, output = context.config, context.accelerator, context.config.output
+    images, listings = len(context.data.photographs), context.data.listings
+    made_by = fingerprint(config, stage, stage_files(config, stage), images, listings)
+    path = result_path(output, stage.name)
     if accelerator.is_main_process and not path.exists():
-        take_over(name, output, made_by, reuse, say)
+        reuse_result(stage, output, made_by, reuse, context.say)
     accelerator.wait_for_everyone()
     was_finished = path.exists()
     # No process may write the result before all have seen that it is not there.
     accelerator.wait_for_everyone()
     if was_finished:
-        compare(name, read_result(path)[1], made_by, path)
+        compare(stage, read_result(path)[1], made_by, path)
     else:
-        finished = _train(name, bench, material, made_by, stop, say)
+        finished = _train(stage, context, made_by, stop)
         if accelerator.is_main_process:
-            write_result(path, finished.states, made_by, finished.record)
+            used = stage.model_config_in(config)
+            result = StageResult(stage.name, used, finished.record, finished.states)
+            write_result(path, result, made_by)
         accelerator.wait_for_everyone()
         accelerator.free_memory()
     if accelerator.is_main_process:
-        checkpoint_path(output, name).unlink(missing_ok=True)
+        checkpoint_path(output, stage.name).unlink(missing_ok=True)
     # Read by every process, and also by the one that wrote it: what follows is then the same as
     # after an interruption.
     states, _, record = read_result(path)
-    _install(bench.model, name, states)
-    say(f"Stage {name} is finished: {path}")
-    if name == "prior" and accelerator.is_main_process:
-        # Written once: other trainings know it by its bytes, which safetensors does not repeat.
-        prior = prior_file_path(config)
-        if not was_finished or not prior.exists():
-            write_trained_prior(config, states, record)
-        say(f"The prior, for other trainings: {prior}")
+    module = stage.module_in(context.model)
+    module.load_state_dict(states["network"])
+    module.eval()
+    context.say(f"Stage {stage.name} is finished: {path}")
+    if accelerator.is_main_process:
+        stage.write_more(context, states, record, is_new=not was_finished)
 
 
 def _train(
-    name: StageName,
-    bench: Bench,
-    material: Material,
-    made_by: Fingerprint,
-    stop: Stop,
-    say: Callable[[str], None],
+    kind: type[Stage], context: TrainingContext, made_by: Fingerprint, stop: Stop
 ) -> Finished:
-    config = bench.config
-    if any_process(bench.accelerator, stop.is_due(stop.piece)):
-        raise Stopped(f"stopped before stage {name} ({stop.reason or 'another process'})")
-    if keeps_weights(name, bench.model, config):
-        kept = getattr(config, name).weights
-        say(f"Stage {name} has nothing to train: it keeps the weights of {kept}.")
-        states = {"network": getattr(bench.model, name).state_dict()}
-        if name == "synthesis" and bench.discriminator is not None:
-            states["discriminator"] = bench.discriminator
-        return Finished(states, {"iterations": 0, "images": 0, "kept": "the pretrained weights"})
+    config = context.config
+    if any_process(context.accelerator, stop.is_due(stop.piece)):
+        raise Stopped(f"stopped before stage {kind.name} ({stop.reason or 'another process'})")
+    if kind.keeps_weights(context):
+        kept = kind.weights_in(config)
+        context.say(f"Stage {kind.name} has nothing to train: it keeps the weights of {kept}.")
+        record = {"iterations": 0, "images": 0, "kept": "the pretrained weights"}
+        return Finished(kind.kept_states(context), record)
     torch.manual_seed(config.seed)
-    stage = make_stage(name, bench, material, say)
+    stage = kind.from_config(context)
     compile_network(stage.trained, config.compile)
-    pairs = make_pairs(name, bench, material)
-    finished = run_stage(stage, pairs, material.validation, made_by, stop)
+    finished = run_stage(stage, stage.pairs(), context.data.validation, made_by, stop)
     stage.release()
     return finished
-
-
-def _install(model: UGPNet, name: StageName, states: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Put a finished stage's weights into the model."""
-    networks: Mapping[StageName, nn.Module] = {
-        "prior": cast(nn.Module, model.synthesis.generator),
-        "restoration": model.restoration,
-        "synthesis": model.synthesis,
-        "fusion": model.fusion,
-    }
-    networks[name].load_state_dict(states["network"])
-    networks[name].eval()

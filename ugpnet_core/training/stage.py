@@ -1,73 +1,68 @@
-"""What the loop needs from a stage, and the part that stages of one loss share."""
+"""What the loop needs from a stage."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+from torch.utils.data import Dataset
 
-from ugpnet_core.config import StageConfig, TrainConfig
+from ugpnet_core.config import StageConfig
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.networks.ugpnet import UGPNet
+from ugpnet_core.factory import create_task_at
+from ugpnet_core.protocols import Task
 from ugpnet_core.training.batch_norm import synchronise_batch_norm
-from ugpnet_core.training.data import P, Pair
-from ugpnet_core.training.mixture import Restoration
-from ugpnet_core.training.processes import begin_alike, descend, shares
+from ugpnet_core.training.context import TrainingContext
+from ugpnet_core.training.data import Pair, Pairs
+from ugpnet_core.training.processes import broadcast_weights, shares
+from ugpnet_core.training.stage_definition import StageDefinition
 
 Losses = dict[str, float]
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What all stages work with: the settings, the model under training, the device, and the state
-    dict of the discriminator that came with the prior's weights, where one did.
-
-    Attributes:
-        others: restoration modules of other models, which the synthesis stage learns from, too.
-    """
-
-    config: TrainConfig
-    model: UGPNet
-    accelerator: Accelerator
-    discriminator: Mapping[str, Tensor] | None = None
-    others: Sequence[Restoration] = ()
-
-    def to_device(self, pair: P) -> P:
-        """Bring a batch to the device and into the memory format of the networks."""
-        return type(pair)(*map(self._moved, pair))
-
-    def _moved(self, x: Tensor) -> Tensor:
-        moved = x.to(self.accelerator.device, non_blocking=True)
-        is_image = self.config.channels_last and x.dim() == 4
-        layout = torch.channels_last if is_image else torch.contiguous_format
-        return moved.contiguous(memory_format=layout)
-
-
-class Stage(ABC):
+class Stage(StageDefinition):
     """One stage: which networks learn, from which losses, and which of them is averaged.
 
     Attributes:
-        name: of the stage, and of its files.
         networks: everything whose weights belong to the stage's state; the first is its result.
         optimizers: with the learning rate each starts from.
         keeps: "best" weights by PSNR on the validation set, or the "last".
     """
 
-    name: ClassVar[str]
     keeps: ClassVar[Literal["best", "last"]] = "best"
     networks: dict[str, nn.Module]
     optimizers: dict[str, tuple[Optimizer, float]]
 
-    def __init__(self, bench: Bench, settings: StageConfig) -> None:
-        self.bench = bench
+    def __init__(self, context: TrainingContext, settings: StageConfig) -> None:
+        self.context = context
         self.settings = settings
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, context: TrainingContext) -> Stage:
+        """Make the stage with its networks, optimisers and losses, and say where the networks of
+        the losses come from.
+
+        Raises:
+            WeightsError: the weights of a perceptual network are missing, or a discriminator does
+                not fit.
+        """
+
+    def pairs(self) -> Dataset[Any]:
+        """What it learns from: the photographs, degraded by the model's task."""
+        config = self.context.config
+        return self.degraded_by(create_task_at(config.model.task, config.data.resolution))
+
+    def degraded_by(self, task: Task, crop: int | None = None) -> Pairs:
+        """The photographs, or crops of them, as a task degrades them."""
+        config, photographs = self.context.config, self.context.data.photographs
+        flip = config.data.flip
+        return Pairs(photographs, task, config.seed, self.name, flip=flip, crop=crop)
 
     @property
     def trained(self) -> nn.Module:
@@ -108,13 +103,13 @@ class Stage(ABC):
         """
         return {}
 
-    def memory(self) -> Mapping[str, Tensor]:
+    def state_dict(self) -> Mapping[str, Tensor]:
         """What the stage remembers from step to step besides networks and optimisers."""
         return {}
 
-    def recall(self, memory: Mapping[str, Tensor]) -> None:
-        """Take up what :meth:`memory` gave before an interruption."""
-        del memory
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what :meth:`state_dict` gave before an interruption."""
+        del state
 
     def describe(self) -> Mapping[str, str]:
         """What the record of the stage should say besides its settings."""
@@ -123,7 +118,7 @@ class Stage(ABC):
     def prepare(self, network: nn.Module, learning_rate: float) -> tuple[nn.Module, Optimizer]:
         """The network, ready for the device, the precision and the processes, and its optimiser:
         Adam, with decoupled weight decay where asked for, over what learns."""
-        accelerator = self.bench.accelerator
+        accelerator = self.context.accelerator
         optimizer = AdamW(
             (p for p in network.parameters() if p.requires_grad),
             lr=learning_rate,
@@ -134,34 +129,34 @@ class Stage(ABC):
             # Batches of a stage have one size, so it pays to try which convolution is the fastest.
             torch.backends.cudnn.benchmark = True
         synchronise_batch_norm(network, accelerator)
-        # No wrapper of several processes: `descend` averages the gradients. A wrapper allows one
-        # backward pass for each forward pass, and the turns of G and D have others.
+        # No wrapper of several processes: `optimizer_step` averages the gradients. A wrapper allows
+        # one backward pass for each forward pass, and the turns of G and D have others.
         prepared: nn.Module = accelerator.prepare_model(network, evaluation_mode=True)
-        begin_alike(accelerator, [prepared])
+        broadcast_weights(accelerator, [prepared])
         return prepared, accelerator.prepare_optimizer(optimizer)
 
     def release(self) -> None:
         """Give the networks back as they were before :meth:`prepare`, so that what comes next
         computes the same as after an interruption, which would have made them anew."""
         for network in self.networks.values():
-            self.bench.accelerator.unwrap_model(network, keep_fp32_wrapper=False)
+            self.context.accelerator.unwrap_model(network, keep_fp32_wrapper=False)
 
     def shares(self, drawn: Tensor, batches: Sequence[Pair]) -> list[Tensor]:
         """For each of these batches, what belongs to it of something drawn for all images of an
         update."""
-        return shares(drawn, len(batches), self.bench.accelerator)
+        return shares(drawn, len(batches), self.context.accelerator)
 
     def images(self, batches: Sequence[Pair]) -> int:
         """How many images an update has, in all processes, of which these are one's batches."""
-        processes: int = self.bench.accelerator.num_processes
+        processes: int = self.context.accelerator.num_processes
         return sum(len(pair.clean) for pair in batches) * processes
 
     def part(self, step: int) -> None:
         """Let each process draw numbers of its own for the rest of a step: for dropout, or the
         noise of a prior."""
-        process = self.bench.accelerator.process_index
+        process = self.context.accelerator.process_index
         if process:
-            rng = rng_for(self.bench.config.seed, self.name, "step", step, process)
+            rng = rng_for(self.context.config.seed, self.name, "step", step, process)
             torch.manual_seed(int(rng.integers(2**62)))
 
     def learning_rate_factor(self, step: int, spent: float = 0.0) -> float:
@@ -178,37 +173,3 @@ class Stage(ABC):
         if settings.schedule == "step" and settings.decay_at is not None:
             return warmup * (0.1 if step >= settings.decay_at else 1.0)
         return warmup
-
-
-class SingleLossStage(Stage):
-    """A stage with one network, one optimiser, and a weighted sum of losses."""
-
-    def __init__(self, bench: Bench, settings: StageConfig, network: nn.Module) -> None:
-        super().__init__(bench, settings)
-        network.requires_grad_(True)
-        self.network, optimizer = self.prepare(network, settings.learning_rate)
-        self.networks = {"network": self.network}
-        self.optimizers = {"network": (optimizer, settings.learning_rate)}
-
-    @abstractmethod
-    def losses(self, pair: Pair) -> dict[str, tuple[float, Tensor]]:
-        """Named losses of a batch, each with its weight."""
-
-    def losses_of_each(self, batches: Sequence[Pair]) -> Iterator[dict[str, tuple[float, Tensor]]]:
-        """The losses of each batch of an update, one after the other."""
-        yield from map(self.losses, batches)
-
-    def update(self, batches: Sequence[Pair], step: int) -> Losses:
-        """Add up the gradients of the batches, then make one step."""
-        self.part(step)
-        optimizer, _ = self.optimizers["network"]
-        self.network.train()
-        optimizer.zero_grad(set_to_none=True)
-        values: Losses = {}
-        for terms in self.losses_of_each(batches):
-            total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
-            self.bench.accelerator.backward(total / len(batches))
-            for name, (_, loss) in terms.items():
-                values[name] = values.get(name, 0.0) + float(loss.detach()) / len(batches)
-        descend(self.bench.accelerator, self.network, optimizer, self.settings.clip_gradient)
-        return values

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from ugpnet_core.checkpoints.state_dict import fit
-from ugpnet_core.config import SynthesisStageConfig
+from ugpnet_core.checkpoints.state_dict import fit, load_weights
+from ugpnet_core.config import (
+    ModelConfig,
+    PairedFolders,
+    StageConfig,
+    SynthesisStageConfig,
+    TrainConfig,
+)
+from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at, make_discriminator
 from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.losses.pixel import l1_loss
+from ugpnet_core.model_files.prior_weights import PriorWeights
+from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.augmentation import draw_movements, move_together
+from ugpnet_core.training.checkpoint import read_result, result_path
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import MixedPair, Pair
-from ugpnet_core.training.mixture import Restoration, regress
-from ugpnet_core.training.processes import descend
-from ugpnet_core.training.stage import Bench, Losses, Stage
+from ugpnet_core.training.mixture import MixedPairs, Restoration, read_restorations, regress
+from ugpnet_core.training.own_modules import read_own_module
+from ugpnet_core.training.perceptual_loss import make_lpips
+from ugpnet_core.training.prior import PriorStage
+from ugpnet_core.training.processes import optimizer_step
+from ugpnet_core.training.restoration import RestorationStage
+from ugpnet_core.training.stage import Losses, Stage
+from ugpnet_core.training.stage_definition import WHOLE, States
+from ugpnet_core.training.task_files import task_files
 
 
 class SynthesisStage(Stage):
@@ -29,23 +48,30 @@ class SynthesisStage(Stage):
     """
 
     name: ClassVar[str] = "synthesis"
+    settings_class: ClassVar[type[StageConfig]] = SynthesisStageConfig
+    starts_from: ClassVar[tuple[type[Stage], ...]] = (PriorStage, RestorationStage)
+    depends_on: ClassVar[frozenset[str]] = frozenset(
+        name for name in ModelConfig.model_fields if "fusion" not in name and name != "domain"
+    )
+    is_perceptual: ClassVar[bool] = True
     keeps: ClassVar[Literal["best", "last"]] = "last"
 
     def __init__(
         self,
-        bench: Bench,
+        context: TrainingContext,
         settings: SynthesisStageConfig,
         lpips: LPIPS | None,
         discriminator_state: Mapping[str, Tensor] | None = None,
+        others: Sequence[Restoration] = (),
     ) -> None:
-        super().__init__(bench, settings)
+        super().__init__(context, settings)
         self.options = settings
         self.lpips = lpips
-        model = bench.model
+        model = context.model
         model.synthesis.requires_grad_(True)
         model.restoration.requires_grad_(False).eval()
         task = create_task_at(model.config.task, model.resolution)
-        self.restorations = [Restoration(model.restoration, task), *bench.others]
+        self.restorations = [Restoration(model.restoration, task), *others]
         rate = settings.learning_rate
         self.synthesis, optimizer = self.prepare(model.synthesis, rate)
         self.networks = {"network": self.synthesis}
@@ -58,12 +84,99 @@ class SynthesisStage(Stage):
             )
             if discriminator_state is not None:
                 fit(discriminator, discriminator_state, "The discriminator of the prior")
-            if bench.config.channels_last:
+            if context.config.channels_last:
                 discriminator.to(memory_format=torch.channels_last)
             rate = settings.discriminator_learning_rate
             self.discriminator, optimizer = self.prepare(discriminator, rate)
             self.networks["discriminator"] = self.discriminator
             self.optimizers["discriminator"] = (optimizer, rate)
+
+    @classmethod
+    def from_config(cls, context: TrainingContext) -> SynthesisStage:
+        """With the discriminator of the prior stage or of the prior's file, where there is one, and
+        the restoration modules of other models that it learns from, too."""
+        config = context.config
+        # Modules are made before they are read; what they begin as belongs to no seed.
+        with torch.random.fork_rng(devices=[]):
+            others = read_restorations(config)
+        for one in others:
+            one.module.to(context.accelerator.device)
+        lpips = make_lpips(context, config.synthesis.perceptual_weight)
+        discriminator = context.discriminator
+        if PriorStage.is_planned(config):
+            prior, _, _ = read_result(result_path(config.output, PriorStage.name))
+            discriminator = prior["discriminator"]
+        return cls(context, config.synthesis, lpips, discriminator, others)
+
+    @classmethod
+    def module_in(cls, model: UGPNet) -> nn.Module:
+        """E, map2style and G."""
+        return model.synthesis
+
+    @classmethod
+    def check_settings(cls, config: TrainConfig) -> None:
+        """Restoration modules of other models bring their own tasks."""
+        pairs = [one for one in config.data.train if isinstance(one, PairedFolders)]
+        if config.synthesis.restorations and pairs:
+            raise ConfigError(
+                "synthesis.restorations needs photographs that each task can degrade, and "
+                f"{pairs[0].clean} comes with degraded ones; give data.train without pairs."
+            )
+
+    @classmethod
+    def check_files(cls, config: TrainConfig) -> None:
+        """The restoration modules of other models."""
+        read_restorations(config)
+
+    @classmethod
+    def perceptual_networks(cls, config: TrainConfig) -> frozenset[str]:
+        """That of L_per."""
+        settings = config.synthesis
+        return frozenset({"lpips"} if settings.iterations and settings.perceptual_weight else ())
+
+    @classmethod
+    def load_pretrained(cls, model: UGPNet, path: Path, prior: PriorWeights | None = None) -> str:
+        """Encoder, map2style and generator from a model file or a finished synthesis stage, or the
+        generator from any other file of a prior.
+
+        Returns:
+            what was taken, "whole module" or "prior".
+        """
+        own = read_own_module(path, cls.name)
+        if own is not None:
+            fit(model.synthesis, own.tensors, str(path))
+            return WHOLE
+        generator = cast(nn.Module, model.synthesis.generator)
+        if prior is not None:
+            fit(generator, prior.generator, str(path))
+        else:
+            load_weights(generator, path)
+        return PriorStage.name
+
+    @classmethod
+    def more_files(cls, config: TrainConfig) -> Mapping[str, Path]:
+        """The restoration modules of other models, and what their tasks name."""
+        found: dict[str, Path] = {}
+        for index, path in enumerate(config.synthesis.restorations):
+            found[f"restorations.{index}"] = path
+            own = read_own_module(path, RestorationStage.name)
+            if own is not None:
+                found |= task_files(own.config.task.options, f"restorations.{index}.task")
+        return found
+
+    @classmethod
+    def kept_states(cls, context: TrainingContext) -> States:
+        """With the discriminator that came with the weights."""
+        states = dict(super().kept_states(context))
+        if context.discriminator is not None:
+            states["discriminator"] = context.discriminator
+        return states
+
+    def pairs(self) -> Dataset[Any]:
+        """Mixed ones, where the restoration modules are several."""
+        if len(self.restorations) == 1:
+            return super().pairs()
+        return MixedPairs([self.degraded_by(one.task) for one in self.restorations])
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
         """One step of E and G, then one of D on what they made."""
@@ -86,10 +199,12 @@ class SynthesisStage(Stage):
                 loss = generator_loss(discriminator(fake))
                 terms["adversarial"] = (self.options.adversarial_weight, loss)
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
-            self.bench.accelerator.backward(total / len(batches))
+            self.context.accelerator.backward(total / len(batches))
             _add(values, {name: loss for name, (_, loss) in terms.items()}, len(batches))
             made.append((fake.detach(), clean))
-        descend(self.bench.accelerator, self.synthesis, optimizer, self.settings.clip_gradient)
+        optimizer_step(
+            self.context.accelerator, self.synthesis, optimizer, self.settings.clip_gradient
+        )
         if discriminator is not None:
             _add(values, self._update_discriminator(discriminator, made, step), 1)
         return values
@@ -113,8 +228,10 @@ class SynthesisStage(Stage):
                 )
                 losses["r1"] = losses.get("r1", 0) + penalty.detach() / len(made)
                 loss = loss + penalty
-            self.bench.accelerator.backward(loss / len(made))
-        descend(self.bench.accelerator, discriminator, optimizer, self.settings.clip_gradient)
+            self.context.accelerator.backward(loss / len(made))
+        optimizer_step(
+            self.context.accelerator, discriminator, optimizer, self.settings.clip_gradient
+        )
         return losses
 
     def _moved(self, batches: Sequence[Pair]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -128,10 +245,10 @@ class SynthesisStage(Stage):
         )
 
     def _regression(self, pair: Pair | MixedPair) -> Tensor:
-        with torch.no_grad(), self.bench.accelerator.autocast():
+        with torch.no_grad(), self.context.accelerator.autocast():
             if isinstance(pair, MixedPair):
                 return regress(self.restorations, pair)
-            image: Tensor = self.bench.model.restoration(pair.degraded).image.float()
+            image: Tensor = self.context.model.restoration(pair.degraded).image.float()
         return image
 
     def send(self, network: nn.Module, pair: Pair | MixedPair) -> None:
@@ -140,17 +257,18 @@ class SynthesisStage(Stage):
 
     def describe(self) -> Mapping[str, str]:
         """The tasks whose restoration modules were learned from, where these were several."""
-        tasks = [self.bench.model.config.task.name, *(one.task.name for one in self.bench.others)]
-        return {"tasks": ", ".join(tasks)} if self.bench.others else {}
+        others = self.restorations[1:]
+        tasks = [self.context.model.config.task.name, *(one.task.name for one in others)]
+        return {"tasks": ", ".join(tasks)} if others else {}
 
     def restored(self, network: nn.Module, pair: Pair) -> Tensor:
         """x_syn."""
-        image: Tensor = network(self.bench.model.restoration(pair.degraded).image).image
+        image: Tensor = network(self.context.model.restoration(pair.degraded).image).image
         return image
 
     def pictures(self, network: nn.Module, pair: Pair) -> list[Tensor]:
         """x_reg and x_syn."""
-        regression = self.bench.model.restoration(pair.degraded).image
+        regression = self.context.model.restoration(pair.degraded).image
         return [regression, network(regression).image]
 
 

@@ -28,8 +28,8 @@ def validate(
     network.eval()
     values = []
     for pair in validation:
-        moved = stage.bench.to_device(pair)
-        with stage.bench.accelerator.autocast():
+        moved = stage.context.to_device(pair)
+        with stage.context.accelerator.autocast():
             restored = stage.restored(network, moved)
         if restored is None:
             return None
@@ -44,11 +44,11 @@ def write_samples(stage: Stage, network: nn.Module, validation: Sequence[Pair], 
     """One row each: degraded, what the stage makes, clean."""
     network.eval()
     first = Pair(*(image[:PICTURED] for image in validation[0]))
-    moved = stage.bench.to_device(first)
-    with stage.bench.accelerator.autocast():
+    moved = stage.context.to_device(first)
+    with stage.context.accelerator.autocast():
         made = stage.pictures(network, moved)
     size = list(moved.clean.shape[-2:])
     rows = [resize(moved.degraded.clamp(0, 1), size), *made, moved.clean]
     sheet = torch.cat([torch.cat(list(row.float().clamp(0, 1).cpu()), dim=-1) for row in rows], -2)
-    folder: Path = stage.bench.config.output / "samples"
+    folder: Path = stage.context.config.output / "samples"
     write_image(folder / f"{stage.name}-{done:06d}.png", sheet)

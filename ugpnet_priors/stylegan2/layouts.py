@@ -32,10 +32,9 @@ class Part:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-# Where a generator or a discriminator lies in a file, the averaged one first; "" is the file, and
-# with a dot it is what begins so (the results of this toolkit's trainings).
-GENERATORS = ("params_ema", "g_ema", "params", "g", "state_dict", "", "network.")
-DISCRIMINATORS = ("d", "params", "params_ema", "state_dict", "", "discriminator.")
+# Where a generator or a discriminator lies in a file, the averaged one first; "" is the file.
+GENERATORS = ("params_ema", "g_ema", "params", "g", "state_dict", "")
+DISCRIMINATORS = ("d", "params", "params_ema", "state_dict", "")
 _CONVOLUTION: Renaming = (
     (r"\.conv\.weight$", ".modulated_conv.weight"),
     (r"\.conv\.modulation\.", ".modulated_conv.modulation."),
@@ -107,12 +106,6 @@ def _state(file: Checkpoint, places: Sequence[str], sign: str) -> State | None:
     content = file.content
     for place in places:
         inner = content if place == "" else content.get(place)
-        if place.endswith("."):
-            inner = {
-                key.removeprefix(place): value
-                for key, value in content.items()
-                if isinstance(key, str) and key.startswith(place)
-            }
         if isinstance(inner, Mapping) and (sign in inner or f"module.{sign}" in inner):
             tensors = load_tensors(inner, file)
             for key in [key for key in tensors if re.search(r"(^|\.)kernel$", key)]:

@@ -68,7 +68,7 @@ class AblationConfig(Strict):
     )
     reuse: list[Path] = Field(
         default=[],
-        description="outputs of trainings whose finished stages are taken over where settings and "
+        description="outputs of trainings whose finished stages are reused where settings and "
         "inputs are the same",
     )
     measuring: MeasuringConfig = MeasuringConfig()

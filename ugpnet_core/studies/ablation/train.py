@@ -43,12 +43,12 @@ def train_arms(
 ) -> None:
     """Train arms one after the other, or go on where that was stopped.
 
-    A stage that another arm has finished with the same settings and inputs is taken over from
+    A stage that another arm has finished with the same settings and inputs is reused from
     there. A finished arm is skipped; one whose settings changed since is refused.
 
     Args:
         arms: those to train.
-        every_arm: those of the whole ablation, from which stages may be taken over.
+        every_arm: those of the whole ablation, from which stages may be reused.
         reuse: outputs of other trainings, likewise.
 
     Raises:

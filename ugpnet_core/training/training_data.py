@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ugpnet_core.config import TrainConfig
@@ -15,28 +15,28 @@ from ugpnet_core.training.photographs import Photographs, read_photographs
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """The photographs to learn from, and the fixed validation set in batches.
 
     Attributes:
-        crops: what the restoration stage learns from instead, where the settings say so; None
-            where it learns nothing any more.
+        crops: what a stage that takes crops learns from instead, where the settings say so; None
+            where no such stage learns any more.
         listings: for each, a digest of the names and sizes of the files.
     """
 
-    photographs: Photographs
-    validation: Sequence[Pair]
-    listings: Mapping[str, str]
+    photographs: Photographs = field(default_factory=lambda: Photographs(()))
+    validation: Sequence[Pair] = ()
+    listings: Mapping[str, str] = field(default_factory=dict)
     crops: CropPhotographs | None = None
 
 
-def read_material(
-    config: TrainConfig, say: Callable[[str], None], quiet: bool, *, restoring: bool = True
-) -> Material:
+def read_training_data(
+    config: TrainConfig, say: Callable[[str], None], quiet: bool, *, with_crops: bool = True
+) -> TrainingData:
     """Read all, and say what was found and what was skipped.
 
     Args:
-        restoring: the restoration stage is going to learn, and needs the photographs of its crops.
+        with_crops: a stage that takes crops is going to learn, and needs their photographs.
 
     Raises:
         ConfigError: task "paired" has no pairs.
@@ -81,11 +81,11 @@ def read_material(
             "better."
         )
     crops = None
-    if restoring and data.crops and data.crop is not None:
+    if with_crops and data.crops and data.crop is not None:
         crops = read_crop_photographs(data.crops, data.crop, quiet=quiet)
         for reason in crops.unreadable:
             say(f"Skipped: {reason}")
         say(f"{len(crops)} photographs for crops of {data.crop} pixels.")
     listings |= {"training": photographs.listing, "validation": validation.listing}
     validated = validation_batches(validation, task, config.seed)
-    return Material(photographs, validated, listings, crops)
+    return TrainingData(photographs, validated, listings, crops)
