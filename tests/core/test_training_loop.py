@@ -162,7 +162,7 @@ def test_minutes_end_a_stage_and_pace_a_cosine(
             now[0] += 70.0 if step == 0 else 10.0
             return super().update(batches, step)
 
-    limited = settings(100, schedule="cosine", minutes=3)
+    limited = settings(10**7, schedule="cosine", minutes=3)
     stage = Slow(training_config(restoration=limited, validate_every=1000), [0.1] * 100)
     finished = run(stage)
     # 70 s, then eleven steps until the 180 s are over.
@@ -191,7 +191,7 @@ def test_a_stage_of_minutes_that_goes_on_keeps_its_time(
             now[0] += 10.0
             return super().update(batches, step)
 
-    limited = settings(100, schedule="cosine", minutes=2)
+    limited = settings(10**7, schedule="cosine", minutes=2)
     config = training_config(restoration=limited, checkpoint_every=1, validate_every=1000)
     stage = Slow(config, [0.1] * 100)
     stage.fails_at = 6

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.checkpoints.state_dict import read_safetensors, write_beside
+from ugpnet_core.atomic import write_beside
+from ugpnet_core.checkpoints.state_dict import read_safetensors
 from ugpnet_core.errors import TrainingError, WeightsError
 from ugpnet_core.model_files.stage_results import StageResult, networks_in, write_stage_result
 from ugpnet_core.training.fingerprint import Fingerprint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ugpnet_core.checkpoints.state_dict import copy_whole
+from ugpnet_core.atomic import copy_whole
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.fingerprint import Fingerprint, agree

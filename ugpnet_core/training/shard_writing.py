@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from ugpnet_core.checkpoints.state_dict import write_beside
+from ugpnet_core.atomic import write_beside
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image import center_square, read_image
 from ugpnet_core.image.codecs import encode
