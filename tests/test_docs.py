@@ -129,7 +129,7 @@ def test_following_the_document_leads_to_a_trained_model(
     for made in (
         "my-net/.github/workflows/test.yml",
         "runs/trial/my-net.safetensors",
-        "trial.json",
+        "trial/summary.json",
         "restored/anna.png",
         "runs/my-net/my-net.safetensors",
         "wheels/my_net-0.1.0-py3-none-any.whl",

@@ -53,7 +53,7 @@ def test_everything_works_as_it_stands(
             exec(text, {"__name__": "block"})
     assert commands == 5
     assert re.search(r"halfway to grey: \d+\.\d\d dB", capsys.readouterr().out)
-    assert json.loads(Path("figures.json").read_text())["count"] == 2
+    assert json.loads(Path("figures", "summary.json").read_text())["count"] == 2
     for page in ("report", "comparison"):
         assert (tmp_path / page / "index.html").is_file()
     tables = {"table.md", "table.tex", "table.csv", "per-image.csv", "results.json", "figures"}

@@ -195,13 +195,13 @@ def test_degrade_depends_on_seed_and_name_only(photos: Path, tmp_path: Path) -> 
 
 def test_degrade_options(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["degrade", photos / "a.png", "-o", tmp_path / "x.png", "-t"]
-    assert run(*arguments, "denoise", "--set", "sigma=0", "--set", "k=1e9") == 0
+    assert run(*arguments, "denoise", "--set", "sigma=0", "-O", "k=1e9") == 0
     clean = read_image(photos / "a.png").pixels
     assert (read_image(tmp_path / "x.png").pixels - clean).abs().max() <= 1 / 255
     assert run(*arguments, "sr8", "--resolution", 24) == 0
     assert read_image(tmp_path / "x.png").pixels.shape == (3, 3, 3)
     assert degrade(clean, "sr8").shape == (3, 3, 4)
-    for bad, word in [("sigam=1", "sigam"), ("sigma", "KEY=VALUE"), ("sigma=[", "YAML")]:
+    for bad, word in [("sigam=1", "sigam"), ("sigma", "key=value"), ("sigma=[", "YAML")]:
         assert run(*arguments, "denoise", "--set", bad) == 2
         assert word in capsys.readouterr().err
     assert run(*arguments, "denois") == 2

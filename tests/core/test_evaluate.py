@@ -299,11 +299,11 @@ def test_command_writes_table_csv_and_json(
 ) -> None:
     weights = ["--perceptual-weights", str(squeezenet)]
     arguments = ["evaluate", "-m", "fake", "--data", str(folder), "--device", "cpu", *weights]
-    assert main([*arguments, "--json", "out/summary.json"]) == 0
+    assert main([*arguments, "-o", "out"]) == 0
     shown = capsys.readouterr().out
     assert "FD-SqueezeNet" in shown
     assert "LPIPS-VGG" not in shown
-    with (tmp_path / "evaluation-fake-denoise.csv").open() as file:
+    with (tmp_path / "out" / "per-image.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == ["a.png", "b.png", "sub/c.jpg"]
     assert 5 < float(rows[0]["x_hat_psnr"]) < 40
@@ -317,17 +317,21 @@ def test_command_writes_table_csv_and_json(
     assert summary["frechet_x_hat_over_x_reg"] > 0
     assert summary["versions"]["torch"] in torch.__version__
     assert not list(tmp_path.rglob("*.partial"))
+    before = sorted(tmp_path.rglob("*"))
+    assert main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary
+    assert sorted(tmp_path.rglob("*")) == before  # nothing is written unasked
 
 
 @pytest.mark.usefixtures("fake_loading")
 def test_command_without_perceptual_weights_says_what_is_missing(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["evaluate", "-m", "fake", "--data", str(folder), "--csv", "f.csv"]) == 0
+    assert main(["evaluate", "-m", "fake", "--data", str(folder), "-o", "f"]) == 0
     shown = capsys.readouterr().out
     assert "not computed" in shown
     assert "--perceptual-weights PATH" in shown
-    assert Path("f.csv").is_file()
+    assert Path("f", "per-image.csv").is_file()
 
 
 @pytest.mark.usefixtures("fake_loading")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ugpnet_core.cli.files import Recursive, SkipExisting, report, require, tracked
-from ugpnet_core.errors import ConfigError
+from ugpnet_core.cli.options import OptionPairs, parse_options
 
 
 def degrade(
@@ -24,10 +24,7 @@ def degrade(
             min=1, help="Crop square and resize first, and fit the task to that size (try 512)."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Option of the task; may be repeated."),
-    ] = None,
+    option: OptionPairs = None,
     skip_existing: SkipExisting = False,
     recursive: Recursive = False,
 ) -> None:
@@ -42,7 +39,7 @@ def degrade(
     from ugpnet_core.inference.outputs import Job, plan
     from ugpnet_core.seeding import rng_for
 
-    config = TaskConfig(name=task, options=parse_settings(settings or []))
+    config = TaskConfig(name=task, options=parse_options(option or []))
     operator = create_task_at(config, resolution or 512)
     jobs = require(plan(inputs, out, recursive=recursive, lossless=True), inputs)
 
@@ -55,23 +52,3 @@ def degrade(
 
     results = each_file(jobs, work, () if skip_existing else None)
     report(tracked(results, len(jobs), "Degrading"), "degraded", out)
-
-
-def parse_settings(settings: list[str]) -> dict[str, Any]:
-    """Turn ``key=value`` into options; a value is read as YAML (``0.2``, ``true``, ``[1, 2]``).
-
-    Raises:
-        ConfigError: one has no ``=``, or its value is no YAML.
-    """
-    import yaml
-
-    options: dict[str, Any] = {}
-    for setting in settings:
-        key, separator, value = setting.partition("=")
-        if not separator or not key.strip():
-            raise ConfigError(f"--set takes KEY=VALUE, not {setting!r}.")
-        try:
-            options[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"The value of --set {setting!r} is no YAML; quote it.") from error
-    return options

@@ -20,11 +20,11 @@ Degraded = Annotated[
 Task = Annotated[str | None, typer.Option("--task", help="Default: the model's own task.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of degradations and crops.")]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Only the first N files.")]
-Csv = Annotated[
+Out = Annotated[
     Path | None,
-    typer.Option("--csv", help="Figures per image (default: evaluation-MODEL-TASK.csv)."),
+    typer.Option("-o", "--out", help="Folder for per-image.csv and summary.json (default: none)."),
 ]
-Json = Annotated[Path | None, typer.Option("--json", help="Write a summary for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON, for programs.")]
 Report = Annotated[
     Path | None,
     typer.Option(
@@ -62,8 +62,8 @@ def evaluate(
     task: Task = None,
     seed: Seed = 0,
     count: Count = None,
-    csv: Csv = None,
-    json: Json = None,
+    out: Out = None,
+    as_json: Json = False,
     report: Report = None,
     perceptual_weights: Perceptual = None,
     inception: Inception = None,
@@ -91,7 +91,8 @@ def evaluate(
     from ugpnet_core.evaluation.photographs import find_photographs, paired_set
     from ugpnet_core.inference.restorer import choose_device
     from ugpnet_core.model_files.model import load_model
-    from ugpnet_core.reports.files import write_csv, write_json
+    from ugpnet_core.reports.files import as_json as as_json_text
+    from ugpnet_core.reports.files import summary_of, write_csv, write_json
     from ugpnet_core.reports.html import HtmlReport
 
     if degraded is not None and task is not None:
@@ -120,20 +121,27 @@ def evaluate(
         )
         if pages:
             pages.finish(result)
-    print_evaluation(result, console)
     ratio = frechet_ratio(result)
-    if ratio is not None:
-        console.print(f"Fréchet distance of x_hat: {ratio:.2f} times that of x_reg.")
-    csv = csv or Path(f"evaluation-{Path(model).stem}-{result.title}.csv")
-    write_csv(result, csv)
-    console.print(f"Per image: {csv}", soft_wrap=True)
-    if json is not None:
-        more = {
+    summary = summary_of(
+        result,
+        model=model,
+        seed=seed,
+        more={
             "frechet_x_hat_over_x_reg": ratio,
             "non_local_means_strength": result.tuned.get("non-local means"),
-        }
-        write_json(result, json, model=model, seed=seed, more=more)
-        console.print(f"Summary: {json}", soft_wrap=True)
-    if report is not None:
-        console.print(f"Report: {report / 'index.html'}", soft_wrap=True)
+        },
+    )
+    if out is not None:
+        write_csv(result, out / "per-image.csv")
+        write_json(summary, out / "summary.json")
+    if as_json:
+        print(as_json_text(summary).decode(), end="")
+    else:
+        print_evaluation(result, console)
+        if ratio is not None:
+            console.print(f"Fréchet distance of x_hat: {ratio:.2f} times that of x_reg.")
+        if out is not None:
+            console.print(f"Per image, and a summary: {out}", soft_wrap=True)
+        if report is not None:
+            console.print(f"Report: {report / 'index.html'}", soft_wrap=True)
     print_problems(result)

@@ -10,10 +10,11 @@ import typer
 OptionPairs = Annotated[
     list[str] | None,
     typer.Option(
-        "--option",
         "-O",
+        "--set",
+        "--option",
         metavar="NAME=VALUE",
-        help="An option to build it with, for instance width=16 or blocks=[1,1]; repeatable.",
+        help="An option of it, for instance width=16 or blocks=[1,1]; repeatable.",
     ),
 ]
 

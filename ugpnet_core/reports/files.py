@@ -33,18 +33,23 @@ def write_csv(evaluation: Evaluation, path: Path) -> None:
     write_whole(path, as_csv(head, rows, digits=6))
 
 
-def write_json(
-    evaluation: Evaluation, path: Path, *, model: str, seed: int, more: Mapping[str, Any]
-) -> None:
-    """Write the summary: figures, intervals, protocol, versions, and what went wrong.
+def summary_of(
+    evaluation: Evaluation, *, model: str, seed: int, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Figures, intervals, protocol, versions, and what went wrong, as JSON can hold them.
 
-    Infinite figures (equal images) are written as null, since JSON has no infinity.
+    Infinite figures (equal images) are None, since JSON has no infinity.
 
     Args:
         more: further keys.
     """
     summary = {"model": model, "task": evaluation.title, "seed": seed, **more}
-    write_whole(path, as_json(summary | as_record(evaluation) | {"versions": versions()}))
+    return summary | as_record(evaluation) | {"versions": versions()}
+
+
+def write_json(record: Mapping[str, Any], path: Path) -> None:
+    """Write a record as JSON."""
+    write_whole(path, as_json(record))
 
 
 def as_csv(head: Sequence[str], rows: Iterable[Sequence[object]], digits: int = 8) -> bytes:
