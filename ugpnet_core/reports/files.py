@@ -14,7 +14,7 @@ from typing import Any
 from ugpnet_core.atomic import write_whole
 from ugpnet_core.evaluation.results import Evaluation, Figure
 
-VERSIONS_OF = ("ugpnet-core", "torch", "torchvision", "torchmetrics", "lpips", "opencv-python")
+VERSIONS_OF = ("ugpnet-core", "torch", "torchvision", "lpips", "opencv-python")
 
 
 def write_csv(evaluation: Evaluation, path: Path) -> None:
