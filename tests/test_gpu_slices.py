@@ -126,18 +126,26 @@ def test_a_training_goes_on_from_slice_to_slice(
     assert [path.name for path in log] == ["synthesis-000060.png"]
 
 
-def test_a_slice_stops_in_time(
+def test_a_slice_of_two_trainings_side_by_side_stops_in_time(
     home: Path, fresh_environment: Callable[[], Callable[..., Any]]
 ) -> None:
-    config = yaml.safe_load((home / "tiny.yaml").read_text())
+    files = [home / "tiny.yaml", home / "other.yaml"]
+    config = yaml.safe_load(files[0].read_text())
     config["restoration"]["iterations"] = 1_000_000
-    (home / "tiny.yaml").write_text(yaml.safe_dump(config))
-    assert main(["pack", str(home / "tiny.yaml"), "-o", str(home / "pack"), "--no-own"]) == 0
+    files[0].write_text(yaml.safe_dump(config))
+    files[1].write_text(yaml.safe_dump({**config, "name": "other", "output": str(home / "other")}))
+    assert main(["pack", *map(str, files), "-o", str(home / "pack"), "--no-own"]) == 0
     started = time.monotonic()
-    words = slice_command(home, "--minutes=0.2", "--reserve=1", "--benchmark=0")
+    words = slice_command(home, "--minutes=0.25", "--reserve=1", "--benchmark=0", "--together=2")
     fresh_environment()(*words, cwd=ROOT, status=3)
-    assert time.monotonic() - started < 12 + SECONDS / 2
+    assert time.monotonic() - started < 15 + SECONDS / 2
     check_limits(home)
+    report = json.loads((home / "slice" / "slice.json").read_text())
+    assert {one["name"]: one["status"] for one in report["trained"]} == {"tiny": 3, "other": 3}
+    assert sum(one["seconds"] for one in report["trained"]) > report["seconds"]
+    assert main(["unpack", str(home / "slice")]) == 0
+    for name in ("tiny", "other"):
+        assert steps_done(home / name / "checkpoints" / "restoration.pt") > 0
 
 
 def test_a_pack_that_is_too_large_names_its_largest_parts(

@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--benchmark", type=float, default=60, help="seconds at most; 0: none")
     train.add_argument("--save-every", type=float, default=120, help="seconds between writings")
     train.add_argument("--workers", type=int, help="loader processes")
+    train.add_argument(
+        "--together", type=int, default=1, help="trainings side by side (default: 1)"
+    )
     train.add_argument("--files", type=int, default=8, help="that may come back (default: 8)")
     train.add_argument("--each", type=float, default=16, help="MiB of each (default: 16)")
     train.add_argument("--total", type=float, default=64, help="MiB of all (default: 64)")
@@ -111,6 +114,7 @@ def _train(given: argparse.Namespace) -> int:
         save_every=given.save_every,
         workers=given.workers,
         overrides=given.overrides,
+        together=given.together,
         limits=Limits(given.files, int(given.each * MIB), int(given.total * MIB)),
     )
     with tempfile.TemporaryDirectory() as scratch:

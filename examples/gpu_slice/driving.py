@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ class Options:
         workers: loader processes; None: all processors but two, 14 at most, where there is a GPU,
             and otherwise as configured.
         overrides: of all configurations.
+        together: how many trainings run side by side: one alone seldom keeps a fast GPU busy.
     """
 
     seconds: float
@@ -50,6 +53,7 @@ class Options:
     save_every: float = 120.0
     workers: int | None = None
     overrides: Sequence[str] = ()
+    together: int = 1
     limits: Limits = field(default_factory=Limits)
 
 
@@ -65,12 +69,13 @@ class Slice:
     manifest: dict[str, Any] = field(default_factory=dict)
     trained: list[dict[str, Any]] = field(default_factory=list)
     benchmarks: list[dict[str, Any]] = field(default_factory=list)
-    child: subprocess.Popen[bytes] | None = None
+    children: set[subprocess.Popen[bytes]] = field(default_factory=set)
     can_stop: bool = (
         False  # whether 'ugpnet train' here writes a checkpoint when it is told to stop
     )
     is_asked_to_stop: bool = False
     saved: float = field(default_factory=time.monotonic)
+    writing: threading.Lock = field(default_factory=threading.Lock)
 
     def left(self) -> float:
         """Seconds until the trainings stop."""
@@ -102,10 +107,9 @@ def train(pack: Path, out: Path, work: Path, options: Options, say: Say) -> int:
         one.can_stop = "--minutes" in _help(one)
         if options.benchmark:
             _benchmark(one)
-        for training in one.manifest["trainings"]:
-            if one.left() <= 0 or one.is_asked_to_stop:
-                break
-            _train(one, training)
+        with ThreadPoolExecutor(options.together) as trainings:
+            for ended in [trainings.submit(_train, one, t) for t in one.manifest["trainings"]]:
+                ended.result()
         left = _save(one)
     finally:
         for number, handler in before.items():
@@ -120,8 +124,8 @@ def train(pack: Path, out: Path, work: Path, options: Options, say: Say) -> int:
 
 def _stop(one: Slice) -> None:
     one.is_asked_to_stop = True
-    if one.child is not None:
-        one.child.send_signal(_signals(one)[0])
+    for child in list(one.children):
+        child.send_signal(_signals(one)[0])
 
 
 def _signals(one: Slice) -> tuple[signal.Signals, ...]:
@@ -157,7 +161,7 @@ def _help(one: Slice) -> str:
 def _overrides(one: Slice) -> list[str]:
     workers = one.options.workers
     if workers is None and _has_gpu():
-        workers = max(1, min(14, (os.cpu_count() or 1) - 2))
+        workers = max(1, min(14, (os.cpu_count() or 1) - 2) // one.options.together)
     return [*([] if workers is None else [f"data.workers={workers}"]), *one.options.overrides]
 
 
@@ -187,6 +191,8 @@ def _benchmark(one: Slice) -> None:
 
 def _train(one: Slice, training: Mapping[str, Any]) -> None:
     name, seconds = training["name"], one.left()
+    if seconds <= 0 or one.is_asked_to_stop:
+        return
     one.say(f"== {name}: at most {seconds / 60:.1f} minutes")
     command = [sys.executable, "-m", "ugpnet_core.cli", "train", training["config"]]
     command += [*_overrides(one), "--resume"]
@@ -222,7 +228,7 @@ def _run(one: Slice, command: Sequence[str], name: str, end: float, is_saved: bo
             env=environment(one.place),
             start_new_session=True,  # so that Ctrl-C comes from here, once
         )
-        one.child = child
+        one.children.add(child)
         asked = 0
         while child.poll() is None:
             now = time.monotonic()
@@ -230,9 +236,11 @@ def _run(one: Slice, command: Sequence[str], name: str, end: float, is_saved: bo
                 child.send_signal(_signals(one)[min(asked, 2)])
                 asked += 1
             if is_saved and now - one.saved > one.options.save_every:
-                _save(one)
+                with one.writing:
+                    if time.monotonic() - one.saved > one.options.save_every:
+                        _save(one)
             time.sleep(POLL_SECONDS)
-        one.child = None
+        one.children.discard(child)
     status = child.returncode
     if status not in (0, *STOPPED):
         tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-3:]
