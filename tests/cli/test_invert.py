@@ -17,7 +17,7 @@ from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.inversion import Inverter
 from ugpnet_core.inference.prior_source import PriorSource, open_prior
-from ugpnet_core.losses.perceptual import build_lpips, perceptual_config
+from ugpnet_core.losses.perceptual import LPIPS, build_lpips, perceptual_config
 from ugpnet_core.metrics.pixel import psnr
 from ugpnet_core.networks.synthesis import SynthesisModule
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
@@ -132,11 +132,25 @@ def test_a_picture_of_the_prior_is_found_again() -> None:
     assert torch.equal(found.picture, picture)
 
 
-def test_the_result_is_never_worse_than_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ugpnet_core.inference.inversion.LEARNING_RATE", 1e3)
-    found = Inverter(source(), 3)(torch.full((3, 32, 32), 0.5))
+@pytest.mark.parametrize(
+    ("losses", "best"), [((30, 20, 10, 20), 2), ((10, 20, 30, 40), 0), ((40, 30, 20, 10), 3)]
+)
+def test_the_best_code_counts_be_it_first_or_last(losses: tuple[int, ...], best: int) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Scripted(nn.Module):
+        """Says what an image is worth by the number of its step; the error decides the way."""
+
+        def forward(self, image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+            seen.append(image.detach()[0].clamp(0, 1))
+            return (image - target).square().mean() + losses[len(seen) - 1]
+
+    picture = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    found = Inverter(source(), 3, cast(LPIPS, Scripted()))(picture)
+    assert len(seen) == len({image.numpy().tobytes() for image in seen}) == 4
     assert found.refined is not None
-    assert torch.equal(found.refined, found.encoded)
+    torch.testing.assert_close(found.refined, seen[best], atol=1e-6, rtol=0)
+    assert all((found.refined - seen[i]).abs().max() > 1e-5 for i in range(4) if i != best)
 
 
 def test_the_base_code_is_kept_near_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:

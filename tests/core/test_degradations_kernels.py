@@ -17,6 +17,7 @@ import ugpnet_core as ug
 from ugpnet_core.degradations.blur import blur
 from ugpnet_core.degradations.kernel_files import load_kernels, save_kernels
 from ugpnet_core.degradations.kernels import (
+    GENERATOR,
     KernelSet,
     camera_path,
     camera_shake_kernel,
@@ -90,6 +91,51 @@ def test_kernels_are_strokes_of_many_lengths_shapes_and_speeds(
     assert np.median(np.count_nonzero(kernels, axis=(1, 2))) < 0.1 * 71 * 71
 
 
+def reference_path(rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """The model of the module's docstring, by scipy's Bessel functions and numpy's Cholesky."""
+    from scipy.special import gamma, kv
+
+    trembles = rng.random() < 0.4
+    memory = 0.25 * (0.9 / 0.25) ** rng.random()
+    exposure = 0.1 + 0.25 * rng.random()  # seconds
+    hertz = 8 + 4 * rng.random()
+    tremor = 0.02 + 0.1 * rng.random() if trembles else 0.0
+    u, v = 0.7 * rng.random(2) - 0.35
+    extent = 0.2 + 0.76 * rng.random()
+    apart = np.abs(np.subtract.outer(np.arange(160), np.arange(160))) / 159
+    # Matern of smoothness 5/2, by its definition.
+    scaled = np.sqrt(2 * 2.5) * np.where(apart == 0, 1e-9, apart) / memory
+    covariance = 2 ** (1 - 2.5) / gamma(2.5) * scaled**2.5 * kv(2.5, scaled)
+    np.fill_diagonal(covariance, 1 + 1e-8)
+    shiver = np.cos(2 * np.pi * hertz * exposure * apart) * np.exp(-2 * apart**2)
+    factor = np.linalg.cholesky(covariance + tremor**2 * shiver)
+    yaw, pitch, roll = (factor @ rng.standard_normal((160, 3))).T
+    instants = (np.arange(4000) + 0.5) / 4000
+    x, y = (
+        np.interp(instants, np.arange(160) / 159, axis)
+        for axis in (yaw - v * roll, pitch + u * roll)
+    )
+    path = np.stack([x - x.mean(), y - y.mean()], axis=1)
+    return np.asarray(path * extent / np.abs(path).max())
+
+
+def test_a_path_is_that_of_the_model_that_is_described() -> None:
+    # The same seed gives the same kernels as long as the generator has the same number.
+    assert GENERATOR == "1"
+    for index in range(12):
+        made, expected = camera_path(rng_for(7, index)), reference_path(rng_for(7, index))
+        assert np.abs(made - expected).max() < 1e-4
+
+
+def test_a_path_fills_a_fifth_to_nearly_all_of_the_window_evenly() -> None:
+    # The extent is uniform: the distance to its distribution function is Kolmogorov's.
+    reach = np.sort([np.abs(camera_path(rng_for(3, index))).max() for index in range(100)])
+    uniform = (reach - 0.2) / (0.96 - 0.2)
+    assert 0 < uniform[0]
+    assert uniform[-1] < 1
+    assert np.abs(uniform - (np.arange(100) + 0.5) / 100).max() < 1.36 / 10  # 5 %
+
+
 def test_a_set_belongs_to_its_seed_and_not_to_its_count() -> None:
     few, many, other = kernel_set(3, 17), kernel_set(9, 17), kernel_set(3, 17, seed=1)
     assert torch.equal(few.kernels, many.kernels[:3])
@@ -109,6 +155,15 @@ def test_blur_is_opencvs_filter_with_the_kernel_turned(size: int) -> None:
         borderType=cv2.BORDER_REFLECT_101,
     )
     assert np.abs(blur(image, kernel).permute(1, 2, 0).numpy() - expected).max() < 1e-5
+
+
+def test_deblur_is_that_of_the_paper_unless_told_otherwise() -> None:
+    task = Deblur()
+    assert task.count() == 1000
+    assert torch.equal(task.kernel(999), camera_shake_kernel(71, rng_for(0, 999)))
+    for seed in range(3):
+        expected = task.kernel(int(np.random.default_rng(seed).integers(1000)))
+        assert torch.equal(task.drawn_kernel(np.random.default_rng(seed)), expected)
 
 
 def test_deblur_keeps_colours_and_energy() -> None:

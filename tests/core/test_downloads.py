@@ -229,6 +229,16 @@ def test_a_local_path(tmp_path: Path, content: bytes) -> None:
         find_weights(prior(str(tmp_path / "no"), None))
 
 
+@pytest.mark.parametrize("place", [0, 7, 8, 31, 32, 63])
+def test_every_digit_of_a_digest_counts(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"weights")
+    digest = sha256(b"weights")
+    other = "1" if digest[place] == "0" else "0"
+    with pytest.raises(WeightsError, match="damaged"):
+        find_weights(prior(str(path), digest[:place] + other + digest[place + 1 :]))
+
+
 def test_a_file_inside_a_package(
     tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from ugpnet_core.errors import ConfigError, ImageError, SizeError
 from ugpnet_core.faces.face import Face
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.batch import restore_files
-from ugpnet_core.inference.outputs import Job, plan
+from ugpnet_core.inference.outputs import Job, plan, same_file
 from ugpnet_core.inference.restorer import Restorer
 from ugpnet_core.protocols import RestorationOutput, UGPNetOutput
 
@@ -362,6 +363,38 @@ def test_an_input_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "in")
     with pytest.raises(ConfigError, match="overwritten"):
         plan([tmp_path / "in"], tmp_path / "link")
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+@pytest.mark.parametrize("result", ["b.png", "b_reg.png"])
+def test_an_input_by_another_name_is_never_overwritten(
+    link: Callable[[Path, Path], None], result: str, tmp_path: Path
+) -> None:
+    make(tmp_path, "in/a.png", "in/b.png", "out/c.png")
+    source, other, out = tmp_path / "in" / "a.png", tmp_path / "in" / "b.png", tmp_path / "out"
+    link(source, out / result)
+    for inputs in ([source, other], [other, source]):
+        with pytest.raises(ConfigError, match=rf"{result} is an input and would be overwritten"):
+            plan(inputs, out, suffixes=("_reg",))
+    assert len(plan([other], out, suffixes=("_reg",))) == 1
+    assert same_file(source, out / result)
+    assert not same_file(source, out / "c.png")
+
+
+def test_another_spelling_of_an_input_is_never_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "in/a.png")
+    monkeypatch.chdir(tmp_path / "in")
+    for spelling in ("a.png", ".", tmp_path / "in" / ".." / "in", "../in/a.png"):
+        with pytest.raises(ConfigError, match="overwritten"):
+            plan([tmp_path / "in" / "a.png"], spelling)
+    # So is one that does not exist yet: it may when its turn comes.
+    with pytest.raises(ConfigError, match="overwritten"):
+        plan(["none.png"], tmp_path / "in" / "none.png")
+    # What does not exist has no identity, and no other name but by its path.
+    assert same_file(Path("new.png"), tmp_path / "in" / "new.png")
+    assert not same_file(Path("new.png"), Path("newer.png"))
 
 
 def test_earlier_results_are_no_inputs(tmp_path: Path) -> None:
