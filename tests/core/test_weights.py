@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
+import enum
+import functools
 import importlib
 import os
 import pickle
@@ -16,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import (
     fit,
@@ -107,17 +113,83 @@ class Payload:
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_python_objects_are_refused_and_never_run(tmp_path: Path) -> None:
+def test_python_objects_without_tensors_are_refused_and_never_run(tmp_path: Path) -> None:
     mark = tmp_path / "executed"
-    content = {"state_dict": network().state_dict(), "extra": Payload(mark)}
-    torch.save(content, tmp_path / "new.pth")
-    torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(mark)))
+    torch.save({"net": Payload(mark)}, tmp_path / "inside.pth")
     torch.save(network(), tmp_path / "module.pth")
-    for name in ("new", "old", "plain", "module"):
+    for name in ("plain", "inside", "module"):
         with pytest.raises(WeightsError, match=r"Python objects, which are never loaded; ask"):
             read_tensors(tmp_path / f"{name}.pth")
     assert not mark.exists()
+
+
+class Settings(dict[str, Any]):
+    """A dictionary of a class of its own, as OmegaConf's containers and Lightning's are."""
+
+
+class Words(list[str]):
+    """A list of a class of its own."""
+
+
+class Mode(enum.Enum):
+    """How the best epoch is chosen."""
+
+    MIN = "min"
+
+
+class Callback:
+    """What training code keeps beside the weights, with arguments by keyword."""
+
+    def __init__(self, *, best: float, folder: Path) -> None:
+        self.best = best
+        self.folder = folder
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]:
+        return (), {"best": self.best, "folder": self.folder}
+
+    def __new__(cls, **_: Any) -> Callback:
+        return super().__new__(cls)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_objects_beside_the_tensors_stay_inert(protocol: int, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    state = network().state_dict()
+    content = {
+        "state_dict": state,
+        "callbacks": {Callback: Callback(best=0.5, folder=tmp_path), Mode.MIN: Mode.MIN},
+        "hyper_parameters": Settings(args=argparse.Namespace(lr=0.1), words=Words(["a", "b"])),
+        "date": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+        "queue": collections.deque([1, 2], maxlen=3),
+        "scheduler": functools.partial(max, 1),
+        "complex": 1j,
+        "slice": slice(1, 2),
+        "random": np.random.RandomState(0).get_state(),
+        "generator": np.random.default_rng(0),
+        "sparse": torch.eye(2).to_sparse(),
+        "payload": Payload(mark),
+    }
+    torch.save(content, tmp_path / "new", pickle_protocol=protocol)
+    torch.save(
+        content, tmp_path / "old", pickle_protocol=protocol, _use_new_zipfile_serialization=False
+    )
+    (tmp_path / "plain").write_bytes(pickle.dumps(content, protocol=protocol))
+    for name in ("new", "old", "plain"):
+        assert same(read_tensors(tmp_path / name), state)
+        read = read_checkpoint_file(tmp_path / name).content
+        assert read["hyper_parameters"].held[0] == "args"
+        assert read["hyper_parameters"].held[1].state == {"lr": 0.1}
+        assert read["hyper_parameters"].held[3].held == ["a", "b"]
+        assert read["payload"].arguments[0].name
+    assert not mark.exists()
+
+
+def test_a_tensor_that_cannot_be_read_is_never_left_out(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2), "b": torch.eye(2).to_sparse()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"'b' in .* is a tensor that cannot be read"):
+        read_tensors(tmp_path / "w.pth")
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

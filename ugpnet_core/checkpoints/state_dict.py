@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.pickles.restricted import Inert
 from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.errors import WeightsError
@@ -43,6 +44,8 @@ WRAPPERS = (
 SHARING = 8
 # Prefixes of a network that was wrapped for several devices, or compiled.
 PREFIXES = ("module.", "_orig_mod.")
+# Functions that make tensors.
+REBUILT = ("torch._utils._rebuild", "torch._tensor._rebuild")
 
 
 def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
@@ -75,9 +78,16 @@ def unwrap(file: Checkpoint) -> dict[str, Tensor]:
     """
     content = inside_wrappers(file.content)
     tensors = load_tensors(content, file) if isinstance(content, Mapping) else {}
-    if not tensors:
-        raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
-    return tensors
+    if tensors:
+        return tensors
+    beside = content.values() if isinstance(content, Mapping) else ()
+    found = next((each for each in (content, *beside) if isinstance(each, Inert)), None)
+    if found is not None:
+        raise WeightsError(
+            f"{file.path} holds Python objects, which are never loaded; ask for a file with "
+            f"tensors only (found: {_printable(found.name)})."
+        )
+    raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
 
 
 def inside_wrappers(content: Any) -> Any:
@@ -95,9 +105,17 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
     prefixes; what is no tensor is left out.
 
     Raises:
-        WeightsError: the tensors are together far larger than the file, by sharing memory.
+        WeightsError: a tensor is of a kind that cannot be read (sparse, quantised), or they are
+            together far larger than the file, by sharing memory.
     """
-    found = {str(key): value for key, value in content.items() if is_tensor(value)}
+    content = {key: value for key, value in content.items() if isinstance(key, str)}
+    for key, value in content.items():
+        if isinstance(value, Inert) and value.name.startswith(REBUILT):
+            raise WeightsError(
+                f"{_printable(key)!r} in {file.path} is a tensor that cannot be read "
+                f"({_printable(value.name)}); ask for a file with plain tensors."
+            )
+    found = {key: value for key, value in content.items() if is_tensor(value)}
     if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
         raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
     tensors = {
@@ -107,6 +125,10 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
     while tensors and (prefix := _shared_prefix(tensors)):
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
+
+
+def _printable(name: str) -> str:
+    return (name if name.isprintable() else ascii(name))[:80]
 
 
 def _shared_prefix(keys: Iterable[str]) -> str | None:
