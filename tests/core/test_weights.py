@@ -32,6 +32,8 @@ from ugpnet_core.checkpoints.state_dict import (
     write_whole,
 )
 from ugpnet_core.errors import WeightsError
+from ugpnet_core.model_files.conversion import convert
+from ugpnet_core.model_files.inspection import inspect
 
 State = dict[str, Tensor]
 
@@ -321,6 +323,71 @@ def test_a_backbone_is_made_with_its_weights(tmp_path: Path) -> None:
     torch.save({"params": one.state_dict()}, tmp_path / "w.pth")
     other: Any = ug.create_backbone("nafnet", weights=tmp_path / "w.pth", **options)
     assert same(one.state_dict(), other.state_dict())
+
+
+PREFIXES = [
+    "model.",
+    "net_g.",
+    "module.",
+    "module.model.",
+    "model.net_g.",
+    "a.b.c.",
+    "_orig_mod.x.",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_is_left_out_alike_for_loading_inspecting_and_converting(
+    prefix: str, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"width": 2, "enc_blk_nums": [1], "dec_blk_nums": [1]}
+    made: Any = ug.create_backbone("nafnet", **options)
+    path = tmp_path / "lightning.ckpt"
+
+    def save(state: State) -> None:
+        inner = {f"{prefix}{key}": value for key, value in state.items()}
+        torch.save({"state_dict": inner, "callbacks": {Callback: Mode.MIN}, "epoch": 3}, path)
+
+    save(made.state_dict())
+    other: Any = ug.create_backbone("nafnet", weights=path, **options)
+    assert same(made.state_dict(), other.state_dict())
+    facts = inspect(path)
+    assert facts["backbone"]["options"]["width"] == 2
+    assert facts["parameters"] == sum(value.numel() for value in made.parameters())
+    assert f"restoration.weights={path}" in facts["use"][0]
+    # A network that nobody knows, and one whose own keys begin so.
+    for nobodys in (network(), nn.ModuleDict({"model": network()})):
+        save({key: value + 1 for key, value in nobodys.state_dict().items()})
+        before = {key: value + 1 for key, value in nobodys.state_dict().items()}
+        load_weights(nobodys, path)
+        assert same(nobodys.state_dict(), before)
+    small = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 64}
+    generator: Any = ug.create_prior("stylegan2", **small)
+    save(generator.state_dict())
+    convert([path], tmp_path / "prior.safetensors")
+    prior: Any = ug.create_prior("stylegan2", weights=tmp_path / "prior.safetensors")
+    assert same(prior.state_dict(), generator.state_dict())
+    assert "prior" in inspect(path)["kind"]
+
+
+def test_an_older_layout_keeps_the_prefix_that_is_part_of_it(tmp_path: Path) -> None:
+    keys = ["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"]
+    torch.save({f"net.{key}": torch.ones(1) for key in keys}, tmp_path / "w.pth")
+    assert list(read_tensors(tmp_path / "w.pth")) == keys
+
+
+def test_several_networks_in_a_file_are_named(tmp_path: Path) -> None:
+    state = network().state_dict()
+    path = tmp_path / "gan.ckpt"
+    torch.save({"generator": state, "discriminator": state, "epoch": 3}, path)
+    said = r"several, under 'discriminator', 'generator'; save the one you mean"
+    for read in (read_tensors, inspect, lambda path: convert([path], tmp_path / "x.safetensors")):
+        with pytest.raises(WeightsError, match=said):
+            read(path)
+    flat = {f"{name}.{key}": value for name in ("gen", "dis") for key, value in state.items()}
+    torch.save({"state_dict": flat}, path)
+    with pytest.raises(WeightsError, match="all of them under 'dis', 'gen'; it looks like"):
+        load_weights(network(), path)
 
 
 # --- writing --------------------------------------------------------------------------------------
