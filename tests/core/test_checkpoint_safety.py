@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import torch
 from safetensors.torch import save_file
 
 from ugpnet_core.checkpoints.file import read_checkpoint_file
+from ugpnet_core.checkpoints.pickles.restricted import Inert
+from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
 from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.prior import read_prior
@@ -152,6 +155,20 @@ PLACES: list[Callable[[bytes], bytes]] = [
 ]
 
 
+def check_inert(content: object) -> None:
+    """Nothing but plain data and placeholders, all the way down."""
+    if isinstance(content, Inert):
+        check_inert([content.name, content.arguments, content.state, content.held])
+    elif isinstance(content, dict):
+        check_inert([*content, *content.values()])
+    elif isinstance(content, list | tuple | set | frozenset):
+        for each in content:
+            check_inert(each)
+    else:
+        kinds = (str, bytes, int, float, bool, type(None), StoredTensor, memoryview)
+        assert type(content) in kinds, content
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_nothing_is_executed_wherever_it_hides(
     attack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -160,10 +177,14 @@ def test_nothing_is_executed_wherever_it_hides(
     for index, place in enumerate(PLACES):
         path = Path(f"{index}.pkl")
         path.write_bytes(place(ATTACKS[attack]))
-        for read in (read_tensors, read_prior, read_checkpoint_file):
-            with pytest.raises(WeightsError) as caught:
-                read(path)
-            assert "\n" not in str(caught.value)
+        with pytest.raises(WeightsError) as caught:
+            read_tensors(path)
+        assert "\n" not in str(caught.value)
+        with suppress(WeightsError):
+            found = read_prior(path)
+            assert found is None or not found.generator
+        with suppress(WeightsError):
+            check_inert(read_checkpoint_file(path).content)
     assert "antigravity" not in sys.modules
     assert not Path(MARK).exists()
 
@@ -183,7 +204,7 @@ def test_the_attacks_would_work_on_a_reader_that_executes(
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_what_python_itself_pickles_is_refused(
+def test_what_python_itself_pickles_is_never_called(
     protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Payload:
@@ -201,7 +222,11 @@ def test_what_python_itself_pickles_is_refused(
     ):
         Path("w.pkl").write_bytes(pickle.dumps(content, protocol=protocol))
         with pytest.raises(WeightsError):
-            read_prior("w.pkl")
+            read_tensors("w.pkl")
+        with suppress(WeightsError):
+            assert read_prior("w.pkl") is None
+        with suppress(WeightsError):
+            check_inert(read_checkpoint_file("w.pkl").content)
     assert not Path(MARK).exists()
 
 
@@ -262,6 +287,17 @@ def bombs() -> Iterator[tuple[str, bytes]]:
         b"(K\x01(" + pickle.dumps(2**40, protocol=2)[2:-1] + b"t" + kind + b"\x89C\x08xxxxxxxxtb"
     )
     yield "array of a terabyte", b"\x80\x04}" + text("w") + array + large + b"s."
+    piece = text("x" * 60_000)
+    named = b"c_codecs\nencode\nq\x00(" + piece + text("latin1") + b"tq\x01R"
+    yield "copies of one text", b"\x80\x02" + named + b"h\0h\1R" * 50_000 + b"."
+    sizes = b"ctorch\nSize\nq\0C" + b"\xff" + b"\0" * 255 + b"\x85q\1R"
+    yield "copies of one name", b"\x80\x04" + piece + b"q\0" + b"h\0h\0\x93" * 50_000 + b"."
+    lists = b"]q\0" + b"".join(b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(60)) + b"h<"
+    yield "a name that grows when it is shown", b"\x80\x02cnumpy\ndtype\n" + lists + b"\x85R."
+    yield "an encoding that does", b"\x80\x02c_codecs\nencode\nN" + lists + b"\x86R."
+    yield "copies of one shape", b"\x80\x03" + sizes + b"h\0h\1R" * 200_000 + b"."
+    nest = b"\x80\x02cx\ny\nq\0N" + b"\x85q\1h\0h\1R" * 50_000
+    yield "deep nesting of placeholders", nest + b"."
     yield "deep nesting", b"\x80\x02N" + b"\x85" * 50_000 + b"."
     yield "deep nesting as a key", b"\x80\x02}N" + b"\x85" * 50_000 + b"Ns."
     nested = storage_key(1)

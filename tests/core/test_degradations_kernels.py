@@ -131,7 +131,7 @@ def test_a_path_fills_a_fifth_to_nearly_all_of_the_window_evenly() -> None:
     # The extent is uniform: the distance to its distribution function is Kolmogorov's.
     reach = np.sort([np.abs(camera_path(rng_for(3, index))).max() for index in range(100)])
     uniform = (reach - 0.2) / (0.96 - 0.2)
-    assert 0 < uniform[0]
+    assert uniform[0] > 0
     assert uniform[-1] < 1
     assert np.abs(uniform - (np.arange(100) + 0.5) / 100).max() < 1.36 / 10  # 5 %
 

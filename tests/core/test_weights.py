@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
+import enum
+import functools
 import importlib
 import os
 import pickle
@@ -17,6 +22,7 @@ from torch import Tensor, nn
 
 import ugpnet_core as ug
 from ugpnet_core.atomic import write_whole
+from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import (
     fit,
@@ -26,6 +32,8 @@ from ugpnet_core.checkpoints.state_dict import (
     write_safetensors,
 )
 from ugpnet_core.errors import WeightsError
+from ugpnet_core.model_files.conversion import convert
+from ugpnet_core.model_files.inspection import inspect
 
 State = dict[str, Tensor]
 
@@ -107,17 +115,83 @@ class Payload:
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_python_objects_are_refused_and_never_run(tmp_path: Path) -> None:
+def test_python_objects_without_tensors_are_refused_and_never_run(tmp_path: Path) -> None:
     mark = tmp_path / "executed"
-    content = {"state_dict": network().state_dict(), "extra": Payload(mark)}
-    torch.save(content, tmp_path / "new.pth")
-    torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(mark)))
+    torch.save({"net": Payload(mark)}, tmp_path / "inside.pth")
     torch.save(network(), tmp_path / "module.pth")
-    for name in ("new", "old", "plain", "module"):
+    for name in ("plain", "inside", "module"):
         with pytest.raises(WeightsError, match=r"Python objects, which are never loaded; ask"):
             read_tensors(tmp_path / f"{name}.pth")
     assert not mark.exists()
+
+
+class Settings(dict[str, Any]):
+    """A dictionary of a class of its own, as OmegaConf's containers and Lightning's are."""
+
+
+class Words(list[str]):
+    """A list of a class of its own."""
+
+
+class Mode(enum.Enum):
+    """How the best epoch is chosen."""
+
+    MIN = "min"
+
+
+class Callback:
+    """What training code keeps beside the weights, with arguments by keyword."""
+
+    def __init__(self, *, best: float, folder: Path) -> None:
+        self.best = best
+        self.folder = folder
+
+    def __getnewargs_ex__(self) -> tuple[tuple[()], dict[str, Any]]:
+        return (), {"best": self.best, "folder": self.folder}
+
+    def __new__(cls, **_: Any) -> Callback:
+        return super().__new__(cls)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_objects_beside_the_tensors_stay_inert(protocol: int, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    state = network().state_dict()
+    content = {
+        "state_dict": state,
+        "callbacks": {Callback: Callback(best=0.5, folder=tmp_path), Mode.MIN: Mode.MIN},
+        "hyper_parameters": Settings(args=argparse.Namespace(lr=0.1), words=Words(["a", "b"])),
+        "date": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+        "queue": collections.deque([1, 2], maxlen=3),
+        "scheduler": functools.partial(max, 1),
+        "complex": 1j,
+        "slice": slice(1, 2),
+        "random": np.random.RandomState(0).get_state(),
+        "generator": np.random.default_rng(0),
+        "sparse": torch.eye(2).to_sparse(),
+        "payload": Payload(mark),
+    }
+    torch.save(content, tmp_path / "new", pickle_protocol=protocol)
+    torch.save(
+        content, tmp_path / "old", pickle_protocol=protocol, _use_new_zipfile_serialization=False
+    )
+    (tmp_path / "plain").write_bytes(pickle.dumps(content, protocol=protocol))
+    for name in ("new", "old", "plain"):
+        assert same(read_tensors(tmp_path / name), state)
+        read = read_checkpoint_file(tmp_path / name).content
+        assert read["hyper_parameters"].held[0] == "args"
+        assert read["hyper_parameters"].held[1].state == {"lr": 0.1}
+        assert read["hyper_parameters"].held[3].held == ["a", "b"]
+        assert read["payload"].arguments[0].name
+    assert not mark.exists()
+
+
+def test_a_tensor_that_cannot_be_read_is_never_left_out(tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(2), "b": torch.eye(2).to_sparse()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"'b' in .* is a tensor that cannot be read"):
+        read_tensors(tmp_path / "w.pth")
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
@@ -249,6 +323,71 @@ def test_a_backbone_is_made_with_its_weights(tmp_path: Path) -> None:
     torch.save({"params": one.state_dict()}, tmp_path / "w.pth")
     other: Any = ug.create_backbone("nafnet", weights=tmp_path / "w.pth", **options)
     assert same(one.state_dict(), other.state_dict())
+
+
+PREFIXES = [
+    "model.",
+    "net_g.",
+    "module.",
+    "module.model.",
+    "model.net_g.",
+    "a.b.c.",
+    "_orig_mod.x.",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_prefix_is_left_out_alike_for_loading_inspecting_and_converting(
+    prefix: str, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"width": 2, "enc_blk_nums": [1], "dec_blk_nums": [1]}
+    made: Any = ug.create_backbone("nafnet", **options)
+    path = tmp_path / "lightning.ckpt"
+
+    def save(state: State) -> None:
+        inner = {f"{prefix}{key}": value for key, value in state.items()}
+        torch.save({"state_dict": inner, "callbacks": {Callback: Mode.MIN}, "epoch": 3}, path)
+
+    save(made.state_dict())
+    other: Any = ug.create_backbone("nafnet", weights=path, **options)
+    assert same(made.state_dict(), other.state_dict())
+    facts = inspect(path)
+    assert facts["backbone"]["options"]["width"] == 2
+    assert facts["parameters"] == sum(value.numel() for value in made.parameters())
+    assert f"restoration.weights={path}" in facts["use"][0]
+    # A network that nobody knows, and one whose own keys begin so.
+    for nobodys in (network(), nn.ModuleDict({"model": network()})):
+        save({key: value + 1 for key, value in nobodys.state_dict().items()})
+        before = {key: value + 1 for key, value in nobodys.state_dict().items()}
+        load_weights(nobodys, path)
+        assert same(nobodys.state_dict(), before)
+    small = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 64}
+    generator: Any = ug.create_prior("stylegan2", **small)
+    save(generator.state_dict())
+    convert([path], tmp_path / "prior.safetensors")
+    prior: Any = ug.create_prior("stylegan2", weights=tmp_path / "prior.safetensors")
+    assert same(prior.state_dict(), generator.state_dict())
+    assert "prior" in inspect(path)["kind"]
+
+
+def test_an_older_layout_keeps_the_prefix_that_is_part_of_it(tmp_path: Path) -> None:
+    keys = ["model.0.weight", "model.1.sub.0.RDB1.conv1.0.weight"]
+    torch.save({f"net.{key}": torch.ones(1) for key in keys}, tmp_path / "w.pth")
+    assert list(read_tensors(tmp_path / "w.pth")) == keys
+
+
+def test_several_networks_in_a_file_are_named(tmp_path: Path) -> None:
+    state = network().state_dict()
+    path = tmp_path / "gan.ckpt"
+    torch.save({"generator": state, "discriminator": state, "epoch": 3}, path)
+    said = r"several, under 'discriminator', 'generator'; save the one you mean"
+    for read in (read_tensors, inspect, lambda path: convert([path], tmp_path / "x.safetensors")):
+        with pytest.raises(WeightsError, match=said):
+            read(path)
+    flat = {f"{name}.{key}": value for name in ("gen", "dis") for key, value in state.items()}
+    torch.save({"state_dict": flat}, path)
+    with pytest.raises(WeightsError, match="all of them under 'dis', 'gen'; it looks like"):
+        load_weights(network(), path)
 
 
 # --- writing --------------------------------------------------------------------------------------

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 # A key that only one architecture has; the more telling ones first.
 SIGNATURES: Mapping[str, str] = {
     "fusmodule.conv.weight": "a published UGPNet (read it with load_model)",
     "fusion.conv.weight": "a whole model of this toolkit (read it with load_model)",
     "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator (prior 'stylegan2')",
+    "conv1.conv.modulation.weight": "a StyleGAN2 generator (prior 'stylegan2')",
     "conv_body.0.0.weight": "a StyleGAN2 discriminator",
+    "final_conv.0.weight": "a StyleGAN2 discriminator",
     "middle_blks.0.conv1.weight": "NAFNet (backbone 'nafnet')",
     "shallow_feat1.0.weight": "MPRNet",
     "sam12.conv1.weight": "HINet (backbone 'hinet')",
@@ -53,16 +55,32 @@ SIGNATURES: Mapping[str, str] = {
 }
 
 
+def prefixes(keys: Iterable[str]) -> Iterator[str]:
+    """What all keys begin with, in whole words, from nothing to the longest: "", "model.",
+    "model.net_g."."""
+    found, rests = "", list(keys)
+    while rests:
+        yield found
+        parts = [key.partition(".") for key in rests]
+        first = parts[0][0]
+        if not all(word == first and rest for word, _, rest in parts):
+            break
+        found += f"{first}."
+        rests = [rest for _, _, rest in parts]
+
+
+def known_prefix(keys: Iterable[str]) -> str | None:
+    """The prefix that all keys share and without which they are an architecture's; None where they
+    are of none known here."""
+    keys = set(keys)
+    return next((p for p in prefixes(keys) if any(p + key in keys for key in SIGNATURES)), None)
+
+
 def recognise(keys: Iterable[str]) -> str:
     """Say in words which architecture the keys of a state dict look like, whatever prefix they
     share."""
     keys = set(keys)
-    while keys:
-        for key, words in SIGNATURES.items():
-            if key in keys:
-                return words
-        parts = [key.partition(".") for key in keys]
-        if len({first for first, _, _ in parts}) > 1:
-            break
-        keys = {rest for _, _, rest in parts if rest}
-    return "no architecture known here"
+    prefix = known_prefix(keys)
+    if prefix is None:
+        return "no architecture known here"
+    return next(words for key, words in SIGNATURES.items() if prefix + key in keys)

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from ugpnet_core.atomic import write_beside
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.pickles.restricted import Inert
 from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
-from ugpnet_core.checkpoints.recognition import recognise
+from ugpnet_core.checkpoints.recognition import known_prefix, prefixes, recognise
 from ugpnet_core.errors import WeightsError
 
 # Where published checkpoints keep the state dict, the averaged one first.
@@ -42,16 +43,19 @@ WRAPPERS = (
 SHARING = 8
 # Prefixes of a network that was wrapped for several devices, or compiled.
 PREFIXES = ("module.", "_orig_mod.")
+# Functions that make tensors.
+REBUILT = ("torch._utils._rebuild", "torch._tensor._rebuild")
 
 
 def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
     """Read a state dict from a file in any of the formats that
-    :mod:`ugpnet_core.checkpoints.file` knows, unwrapped, without executing anything in it.
+    :mod:`ugpnet_core.checkpoints.file` knows, unwrapped, without executing anything in it, and
+    without the prefix of a known architecture.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds Python objects or no tensors.
     """
-    return unwrap(read_checkpoint_file(path))
+    return without_prefix(unwrap(read_checkpoint_file(path)))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -74,9 +78,37 @@ def unwrap(file: Checkpoint) -> dict[str, Tensor]:
     """
     content = inside_wrappers(file.content)
     tensors = load_tensors(content, file) if isinstance(content, Mapping) else {}
-    if not tensors:
-        raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
-    return tensors
+    if tensors:
+        return tensors
+    beside = content.values() if isinstance(content, Mapping) else ()
+    found = next((each for each in (content, *beside) if isinstance(each, Inert)), None)
+    if found is not None:
+        raise WeightsError(
+            f"{file.path} holds Python objects, which are never loaded; ask for a file with "
+            f"tensors only (found: {_printable(found.name)})."
+        )
+    several = [
+        key
+        for key, value in (content.items() if isinstance(content, Mapping) else ())
+        if isinstance(value, Mapping) and any(map(is_tensor, value.values()))
+    ]
+    if several:
+        raise WeightsError(
+            f"{file.path} holds no state dict but several, under {_quoted(several)}; save the one "
+            "you mean as a file of its own."
+        )
+    raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
+
+
+def without_prefix(state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A state dict, read or still in a file, without the prefix (``model.`` of Lightning,
+    ``module.net_g.``) that all its tensors share before the keys of a known architecture."""
+    keys = [key for key, value in state.items() if isinstance(key, str) and is_tensor(value)]
+    prefix = known_prefix(keys) or ""
+    return {
+        key.removeprefix(prefix) if isinstance(key, str) else key: value
+        for key, value in state.items()
+    }
 
 
 def inside_wrappers(content: Any) -> Any:
@@ -94,9 +126,17 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
     prefixes; what is no tensor is left out.
 
     Raises:
-        WeightsError: the tensors are together far larger than the file, by sharing memory.
+        WeightsError: a tensor is of a kind that cannot be read (sparse, quantised), or they are
+            together far larger than the file, by sharing memory.
     """
-    found = {str(key): value for key, value in content.items() if is_tensor(value)}
+    content = {key: value for key, value in content.items() if isinstance(key, str)}
+    for key, value in content.items():
+        if isinstance(value, Inert) and value.name.startswith(REBUILT):
+            raise WeightsError(
+                f"{_printable(key)!r} in {file.path} is a tensor that cannot be read "
+                f"({_printable(value.name)}); ask for a file with plain tensors."
+            )
+    found = {key: value for key, value in content.items() if is_tensor(value)}
     if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
         raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
     tensors = {
@@ -106,6 +146,16 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
     while tensors and (prefix := _shared_prefix(tensors)):
         tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
     return tensors
+
+
+def _printable(name: str) -> str:
+    return (name if name.isprintable() else ascii(name))[:80]
+
+
+def _quoted(keys: Iterable[Any]) -> str:
+    """A few keys for a message."""
+    words = sorted(repr(_printable(key)) for key in keys if isinstance(key, str))
+    return ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
 
 
 def _shared_prefix(keys: Iterable[str]) -> str | None:
@@ -118,7 +168,8 @@ def is_tensor(value: object) -> bool:
 
 
 def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
-    """Read a file into a network; every key and shape must fit.
+    """Read a file into a network; every key and shape must fit, but for a prefix that all keys of
+    the file share (``model.``, ``net_g.``, ``module.model.``).
 
     A network whose published checkpoints have other layouts as well renames their keys in
     ``translate_published_keys`` (see :class:`ugpnet_core.protocols.Backbone`).
@@ -126,9 +177,14 @@ def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
     Raises:
         WeightsError: as :func:`read_tensors`, or as :func:`fit`.
     """
-    tensors = read_tensors(path)
-    translate = getattr(network, "translate_published_keys", None)
-    fit(network, translate(tensors) if translate else tensors, str(path))
+    tensors = unwrap(read_checkpoint_file(path))
+    translate = getattr(network, "translate_published_keys", dict)
+    readings = [
+        translate({key.removeprefix(prefix): value for key, value in tensors.items()})
+        for prefix in prefixes(tensors)
+    ]
+    own = network.state_dict().keys()
+    fit(network, min(readings, key=lambda reading: len(own ^ reading.keys())), str(path))
 
 
 def fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -178,6 +234,9 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
         problem = f"{len(missing)} keys are missing and {len(unexpected)} unknown"
         examples = [repr(keys[0]) for keys in (missing, unexpected) if keys]
         problem += f" (for instance {' and '.join(examples)})"
+        begins = {key.partition(".")[0] for key in unexpected}
+        if 1 < len(begins) < 5 and not begins & {key.partition(".")[0] for key in own}:
+            problem += f", all of them under {_quoted(begins)}"
     raise WeightsError(
         f"{source} does not fit {type(network).__name__}: {problem}; it looks like "
         f"{recognise(tensors)}."

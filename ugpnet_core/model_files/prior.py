@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,13 @@ from torch import Tensor, nn
 
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
-from ugpnet_core.checkpoints.state_dict import check_fit, fit, load_weights, write_safetensors
+from ugpnet_core.checkpoints.state_dict import (
+    check_fit,
+    fit,
+    load_weights,
+    without_prefix,
+    write_safetensors,
+)
 from ugpnet_core.errors import ConfigError, PluginError, UGPNetError, WeightsError
 from ugpnet_core.factory import make_discriminator, make_prior
 from ugpnet_core.model_files.prior_weights import PriorWeights
@@ -89,6 +96,7 @@ def recognise_prior(
             networks.get("network", {}),
             networks.get("discriminator"),
         )
+    files = [replace(file, content=_without_prefixes(file.content)) for file in files]
     for installed in registry().priors.values():
         entry = installed.entry
         if entry.reader is None or name not in (None, entry.name):
@@ -106,6 +114,14 @@ def recognise_prior(
         if weights is not None:
             return entry.name, weights
     return None
+
+
+def _without_prefixes(content: Any) -> Any:
+    """A file's content, where state dicts lie bare: itself, and what it holds under a name."""
+    if not isinstance(content, Mapping):
+        return content
+    inner = {k: without_prefix(v) if isinstance(v, Mapping) else v for k, v in content.items()}
+    return without_prefix(inner)
 
 
 def is_prior_file(file: Checkpoint) -> bool:

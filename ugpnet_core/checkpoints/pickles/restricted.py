@@ -1,11 +1,13 @@
 """Read pickles without executing anything from them (torch-free).
 
 A pickle is a program for a small stack machine, and some of its instructions import and call
-whatever they name. Here a name means only what the caller's table says, and everything else is
-refused. :func:`pickletools.genops` of the standard library splits the program into instructions
-and calls nothing.
+whatever they name. Here a name means only what the caller's table says; of every other class or
+function there is the name and what was pickled into it (:class:`Inert`).
+:func:`pickletools.genops` of the standard library splits the program into instructions and calls
+nothing.
 
-Memory is bounded by the file: nothing is made because a number in the file says so.
+Memory is bounded by the file: nothing is made because a number in the file says so, and what is
+copied is counted.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ MAX_INSTRUCTIONS = 4_000_000
 # Longer pieces are not copied out of the file.
 COPIED = 65_536
 LONGEST_LINE = 65_536
+# What the table's functions may be given in all, in items and in multiples of the file.
+REPEATED = 8
 
 
 class ForbiddenError(Exception):
@@ -30,30 +34,37 @@ class DamagedError(Exception):
 
 
 class Inert:
-    """What a pickle describes, as data: the name of a class, arguments and state.
+    """What a pickle describes, as data that does nothing: the name of a class or function, what it
+    was called with, its state, and what was put into it (items, or keys and values in turn).
 
     ``build`` is what the pickle's own state setting does here; subclasses refine it.
     """
 
-    def __init__(self, name: str, arguments: Sequence[Any] = ()) -> None:
+    __slots__ = ("arguments", "held", "name", "state")
+
+    def __init__(self, name: str, arguments: tuple[Any, ...] = ()) -> None:
         self.name = name
-        self.arguments = tuple(arguments)
+        self.arguments = arguments
         self.state: Any = None
+        self.held: list[Any] | None = None
 
     def build(self, state: Any) -> None:
         """Keep the state."""
         self.state = state
 
+    def put(self, values: list[Any]) -> None:
+        """Keep items."""
+        self.held = self.held or []
+        self.held += values
+
+
+class Named(Inert):
+    """A class or function that is mentioned and not called."""
+
+    __slots__ = ()
+
 
 Constructor = Callable[..., Any]
-
-
-class Named:
-    """A name that the table allows; called only by the machine, and only with plain data."""
-
-    def __init__(self, name: str, constructor: Constructor | None) -> None:
-        self.name = name
-        self.constructor = constructor
 
 
 class Source:
@@ -92,21 +103,21 @@ class Source:
 
 def load(
     source: Source,
-    table: Mapping[str, Constructor | None],
+    table: Mapping[str, Constructor],
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Read one pickle and leave the source behind it.
 
     Args:
-        table: what names mean, by "module.name": a function from plain data to plain data, or
-            None for a name that may be mentioned but not called.
+        table: what names mean when they are called, by "module.name": a function from plain data
+            to plain data, that makes no more than it is given.
         persistent: what a persistent id stands for, if there may be any.
 
     Raises:
-        ForbiddenError: a name outside the table, or an instruction that no checkpoint needs.
+        ForbiddenError: an instruction that no checkpoint needs.
         Exception: the pickle is damaged; of what kind depends on the damage.
     """
-    machine = _Machine(table, persistent)
+    machine = _Machine(table, persistent, REPEATED * len(source.content))
     for count, (opcode, argument, _) in enumerate(pickletools.genops(source)):  # type: ignore[arg-type]
         if count > MAX_INSTRUCTIONS:
             raise DamagedError(f"it has more than {MAX_INSTRUCTIONS} instructions")
@@ -125,10 +136,12 @@ class _Machine:
 
     def __init__(
         self,
-        table: Mapping[str, Constructor | None],
+        table: Mapping[str, Constructor],
         persistent: Callable[[Any], Any] | None,
+        allowance: int,
     ) -> None:
         self.table = table
+        self.allowance = allowance
         self.resolve_persistent = persistent
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -154,35 +167,45 @@ class _Machine:
         del self.stack[-count:]
         return taken
 
-    def named(self, name: str) -> None:
-        """Push what a name means."""
-        if name not in self.table:
-            raise ForbiddenError(name if name.isprintable() else ascii(name))
-        self.stack.append(Named(name, self.table[name]))
-
     def stack_global(self, _: Any) -> None:
         module, name = self.take(2)
         if not (isinstance(module, str) and isinstance(name, str)):
             raise ForbiddenError("a name that is no text")
-        self.named(f"{module}.{name}")
+        self.count((module, name))
+        self.stack.append(Named(f"{module}.{name}"))
 
     def call(self, _: Any) -> None:
-        """REDUCE and NEWOBJ: the constructor that the table has, with a tuple of plain data."""
+        """REDUCE and NEWOBJ: the constructor that the table has, or a placeholder."""
         function, arguments = self.take(2)
-        if not isinstance(function, Named) or function.constructor is None:
-            name = function.name if isinstance(function, Named) else type(function).__name__
-            raise ForbiddenError(f"a call of {name}")
+        if not isinstance(function, Inert):
+            raise ForbiddenError(f"a call of {type(function).__name__}")
         if type(arguments) is not tuple:
             raise DamagedError("the arguments of a call are no tuple")
-        self.stack.append(function.constructor(*arguments))
+        make = self.table.get(function.name) if isinstance(function, Named) else None
+        if make is not None:
+            self.count(arguments)
+        self.stack.append(make(*arguments) if make else Inert(function.name, arguments))
+
+    def call_with_keywords(self, _: Any) -> None:
+        """NEWOBJ_EX: as :meth:`call`; keywords are kept by a placeholder only."""
+        (keywords,) = self.take(1)
+        self.call(None)
+        if keywords and isinstance(self.stack[-1], Inert):
+            self.stack[-1].put([keywords])
 
     def build(self, _: Any) -> None:
         (state,) = self.take(1)
         target = self.stack[-1]
+        # What a dictionary or a tensor has beside its items is not needed.
         if isinstance(target, Inert):
+            self.count(state if type(state) is tuple else ())
             target.build(state)
-        elif type(target) is not dict:  # what a state dict has beside its items is not needed
-            raise ForbiddenError(f"a state of {type(target).__name__}")
+
+    def count(self, values: tuple[Any, ...]) -> None:
+        """Refuse a file that has the same long values copied again and again."""
+        self.allowance -= sum(len(value) for value in values if hasattr(value, "__len__"))
+        if self.allowance < 0:
+            raise DamagedError("it repeats itself")
 
     def persistent(self, _: Any) -> None:
         if self.resolve_persistent is None:
@@ -192,23 +215,17 @@ class _Machine:
     def put(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
 
-    def extend(self, values: list[Any]) -> None:
+    def put_into(self, kind: type, values: list[Any]) -> None:
+        """APPENDS, SETITEMS and ADDITEMS: to a list, a dictionary or a set, or a placeholder."""
         target = self.stack[-1]
-        if type(target) is not list:
-            raise DamagedError("it appends to what is no list")
-        target.extend(values)
-
-    def update(self, values: list[Any]) -> None:
-        target = self.stack[-1]
-        if type(target) is not dict:
-            raise DamagedError("it sets items of what is no dictionary")
-        target.update(pairs(values))
-
-    def add(self, values: list[Any]) -> None:
-        target = self.stack[-1]
-        if type(target) is not set:
-            raise DamagedError("it adds to what is no set")
-        target.update(map(plain_key, values))
+        if isinstance(target, Inert):
+            target.put(values)
+        elif type(target) is not kind:
+            raise DamagedError(f"it adds to what is no {kind.__name__}")
+        elif kind is list:
+            target.extend(values)
+        else:
+            target.update(pairs(values) if kind is dict else map(plain_key, values))
 
 
 def pairs(values: Sequence[Any]) -> dict[Hashable, Any]:
@@ -220,14 +237,15 @@ def pairs(values: Sequence[Any]) -> dict[Hashable, Any]:
 
 
 def plain_key(value: Any) -> Hashable:
-    """The value, if it is text, a number or a flat tuple of them: hashing others can recurse."""
+    """The value, if it is text, a number, a placeholder or a flat tuple of them: hashing others can
+    recurse."""
     flat = value if type(value) is tuple else (value,)
-    if not all(type(each) in _KEYS for each in flat):
+    if not all(isinstance(each, _KEYS) for each in flat):
         raise DamagedError("a key of it is neither text nor a number")
     return value  # type: ignore[no-any-return]
 
 
-_KEYS = (str, bytes, int, float, bool, type(None))
+_KEYS = (str, bytes, int, float, bool, type(None), Inert)
 _IGNORED = frozenset({"PROTO", "FRAME", "STOP"})
 _LITERALS = frozenset({
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
@@ -256,19 +274,20 @@ _ACTIONS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "TUPLE3": lambda m, _: m.stack.append(tuple(m.take(3))),
     "EMPTY_LIST": lambda m, _: m.stack.append([]),
     "LIST": lambda m, _: m.stack.append(m.marked()),
-    "APPEND": lambda m, _: m.extend(m.take(1)),
-    "APPENDS": lambda m, _: m.extend(m.marked()),
+    "APPEND": lambda m, _: m.put_into(list, m.take(1)),
+    "APPENDS": lambda m, _: m.put_into(list, m.marked()),
     "EMPTY_DICT": lambda m, _: m.stack.append({}),
     "DICT": lambda m, _: m.stack.append(pairs(m.marked())),
-    "SETITEM": lambda m, _: m.update(m.take(2)),
-    "SETITEMS": lambda m, _: m.update(m.marked()),
+    "SETITEM": lambda m, _: m.put_into(dict, m.take(2)),
+    "SETITEMS": lambda m, _: m.put_into(dict, m.marked()),
     "EMPTY_SET": lambda m, _: m.stack.append(set()),
     "FROZENSET": lambda m, _: m.stack.append(frozenset(map(plain_key, m.marked()))),
-    "ADDITEMS": lambda m, _: m.add(m.marked()),
-    "GLOBAL": lambda m, name: m.named(name.replace(" ", ".", 1)),
+    "ADDITEMS": lambda m, _: m.put_into(set, m.marked()),
+    "GLOBAL": lambda m, name: m.stack.append(Named(name.replace(" ", ".", 1))),
     "STACK_GLOBAL": _Machine.stack_global,
     "REDUCE": _Machine.call,
     "NEWOBJ": _Machine.call,
+    "NEWOBJ_EX": _Machine.call_with_keywords,
     "BUILD": _Machine.build,
     "BINPERSID": _Machine.persistent,
 }

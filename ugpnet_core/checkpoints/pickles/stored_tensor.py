@@ -12,17 +12,18 @@ from torch import Tensor
 from ugpnet_core.checkpoints.pickles.restricted import DamagedError, Inert
 
 STORAGES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
+    "torch.FloatStorage": torch.float32,
+    "torch.DoubleStorage": torch.float64,
+    "torch.HalfStorage": torch.float16,
+    "torch.BFloat16Storage": torch.bfloat16,
+    "torch.LongStorage": torch.int64,
+    "torch.IntStorage": torch.int32,
+    "torch.ShortStorage": torch.int16,
+    "torch.CharStorage": torch.int8,
+    "torch.ByteStorage": torch.uint8,
+    "torch.BoolStorage": torch.bool,
 }
+DIMENSIONS = 64  # what torch allows
 # numpy's codes of one element: kind and bytes.
 CODES = {
     "f4": torch.float32,
@@ -60,7 +61,8 @@ class StoredTensor:
         self, storage: Storage, offset: int, shape: Sequence[int], stride: Sequence[int]
     ) -> None:
         numbers = (offset, *shape, *stride)
-        if len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in numbers):
+        known = all(type(n) is int and n >= 0 for n in numbers)
+        if len(shape) != len(stride) or len(shape) > DIMENSIONS or not known:
             raise DamagedError("a tensor of it has an impossible shape")
         last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
         count = math.prod(shape)
@@ -76,7 +78,9 @@ class StoredTensor:
         """Read it: a contiguous tensor on the CPU, independent of the file."""
         if math.prod(self.shape) == 0:
             return torch.empty(self.shape, dtype=self.dtype)
-        flat = torch.frombuffer(self.storage.content, dtype=self.dtype, count=self.storage.count)
+        content = self.storage.content
+        writable = bytearray(content) if content.readonly else content
+        flat = torch.frombuffer(writable, dtype=self.dtype, count=self.storage.count)
         view = flat.as_strided(self.shape, self.stride, self.offset)
         return view.clone(memory_format=torch.contiguous_format)
 
@@ -84,9 +88,9 @@ class StoredTensor:
 class NumpyType(Inert):
     """numpy's description of an element, such as ``f8`` and a byte order."""
 
-    def __init__(self, code: str, *_: Any) -> None:
-        super().__init__("numpy.dtype")
-        self.code = str(code).lstrip("<|=")
+    def __init__(self, code: Any, *_: Any) -> None:
+        super().__init__("numpy.dtype", (code,))
+        self.code = code.lstrip("<|=") if isinstance(code, str) else ""
 
     def build(self, state: Any) -> None:
         """Take the byte order."""
@@ -100,7 +104,7 @@ class NumpyType(Inert):
             return None
         if isinstance(content, str):  # how old pickles keep bytes
             content = content.encode("latin-1")
-        view = memoryview(bytearray(content) if isinstance(content, bytes) else content)
+        view = memoryview(content)
         return Storage(view, dtype, len(view) // dtype.itemsize)
 
 

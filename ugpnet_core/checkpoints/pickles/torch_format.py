@@ -3,8 +3,7 @@
 Three kinds of files: the ZIP archive of ``torch.save`` since 1.6, its older stream of pickles and
 raw storages, and a plain pickle whose tensors embed such streams. None of them is executed (see
 :mod:`ugpnet_core.checkpoints.pickles.restricted`), and no number in a file makes anything larger
-than the file.
-Dictionaries of any class become ``dict``; objects become :class:`Inert` or are refused.
+than the file. The table below is all that has a meaning; every other object is :class:`Inert`.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def read_stream(content: memoryview) -> Any:
     return _read_legacy(source, TABLE)
 
 
-def _read_legacy(source: Source, table: Mapping[str, Constructor | None]) -> Any:
+def _read_legacy(source: Source, table: Mapping[str, Constructor]) -> Any:
     """Read what follows the magic number: version, system, the object, and its storages."""
     load(source, {})
     system = load(source, {})
@@ -101,7 +100,7 @@ def _read_legacy(source: Source, table: Mapping[str, Constructor | None]) -> Any
     load(source, table, note)
     names = load(source, {})
     storages: dict[Any, Storage] = {}
-    for name in names:
+    for name in map(plain_key, names):
         (count,) = struct.unpack("<q", source.read(8))
         dtype, claimed = sizes[name]
         if count < claimed:
@@ -129,7 +128,7 @@ def _storage_key(key: Any) -> tuple[Any, Any, int]:
     if len(key) == 6 and key[5] is not None:
         raise ForbiddenError("a view of a storage, from before PyTorch 0.4")
     plain_key(name)
-    dtype = STORAGES.get(kind.name.rpartition(".")[2]) if isinstance(kind, Named) else None
+    dtype = STORAGES.get(kind.name.replace(".storage.", ".")) if isinstance(kind, Named) else None
     if dtype is None or type(count) is not int or count < 0:
         raise ForbiddenError("a storage of an unknown type")
     return dtype, name, count
@@ -137,11 +136,10 @@ def _storage_key(key: Any) -> tuple[Any, Any, int]:
 
 def _embedded(content: Any) -> Any:
     """``torch.storage._load_from_bytes``: a storage as a stream of its own."""
-    view = memoryview(bytearray(content) if isinstance(content, bytes) else content)
-    source = Source(view)
+    source = Source(memoryview(content))
     if load(source, {}) != LEGACY_MAGIC:
         raise ForbiddenError("an embedded file that is no storage")
-    storage = _read_legacy(source, STORAGE_NAMES)
+    storage = _read_legacy(source, {})
     if not isinstance(storage, Storage):
         raise ForbiddenError("an embedded file that is no storage")
     return storage
@@ -157,26 +155,18 @@ def _parameter(data: Any, *_: Any) -> Any:
     return data
 
 
-def _typed(make: Any, _kind: Any, arguments: Any, _state: Any) -> Any:
+def _typed(make: Any, kind: Any, arguments: Any, state: Any) -> Any:
     """``_rebuild_from_type_v2``: a tensor with attributes of its own, which are dropped."""
-    if not isinstance(make, Named) or make.constructor not in (_tensor, _parameter):
-        raise ForbiddenError("a tensor of an unknown kind")
-    return make.constructor(*arguments)
+    known = TENSORS.get(make.name) if isinstance(make, Named) else None
+    if known is None:
+        return Inert(TYPED, (make, kind, arguments, state))
+    return known(*arguments)
 
 
 def _mapping(items: Any = ()) -> dict[Any, Any]:
     if type(items) is dict:
         return dict(items)
-    return pairs([part for item in items for part in _pair(item)])
-
-
-def _pair(item: Any) -> tuple[Any, Any]:
-    key, value = item
-    return key, value
-
-
-def _default_mapping(*_: Any) -> dict[Any, Any]:
-    return {}
+    return pairs([part for key, value in items for part in (key, value)])
 
 
 def _set(items: Any = ()) -> set[Any]:
@@ -185,7 +175,7 @@ def _set(items: Any = ()) -> set[Any]:
 
 def _encoded(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
-        raise ForbiddenError(f"the encoding {encoding!r}")
+        raise ForbiddenError("an encoding other than latin1")
     return text.encode("latin-1")
 
 
@@ -203,44 +193,22 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any) -> NumpyArray:
     return array
 
 
-def _shape(sizes: Any = ()) -> tuple[Any, ...]:
-    return tuple(sizes)
-
-
-def _object(name: str) -> Constructor:
-    def make(*arguments: Any) -> Inert:
-        return Inert(name, arguments)
-
-    return make
-
-
 PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
-STORAGE_NAMES: Mapping[str, Constructor | None] = {
-    **{f"torch.{name}": None for name in STORAGES},
-    **{f"torch.storage.{name}": None for name in STORAGES},
-}
-_MENTIONED = (
-    *(f"torch.{kind}{bits}" for kind in ("float", "int") for bits in (16, 32, 64)),
-    *("torch.int8", "torch.uint8", "torch.bool", "torch.bfloat16", "torch.strided"),
-    *("torch.contiguous_format", "torch.channels_last", "torch.preserve_format"),
-    *("torch.Tensor", "torch.nn.parameter.Parameter", "numpy.ndarray"),
-    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("list", "dict")),
-    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("int", "float")),
-)
-TABLE: Mapping[str, Constructor | None] = {
-    **STORAGE_NAMES,
-    **dict.fromkeys(_MENTIONED),
+TYPED = "torch._tensor._rebuild_from_type_v2"
+TENSORS: Mapping[str, Constructor] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
-    "torch._tensor._rebuild_from_type_v2": _typed,
+}
+TABLE: Mapping[str, Constructor] = {
+    **TENSORS,
+    TYPED: _typed,
     "torch.storage._load_from_bytes": _embedded,
-    "torch.Size": _shape,
-    "torch.device": _object("torch.device"),
+    "torch.Size": tuple,
     "collections.OrderedDict": _mapping,
     "collections.Counter": _mapping,
-    "collections.defaultdict": _default_mapping,
+    "collections.defaultdict": lambda *_: {},
     "builtins.set": _set,
     "__builtin__.set": _set,
     "_codecs.encode": _encoded,
@@ -248,8 +216,5 @@ TABLE: Mapping[str, Constructor | None] = {
     **{f"numpy.{core}.multiarray._reconstruct": NumpyArray for core in ("core", "_core")},
     **{f"numpy.{core}.numeric._frombuffer": _array for core in ("core", "_core")},
     "numpy.dtype": NumpyType,
-    # Published training states hold these; they stay data.
-    "argparse.Namespace": _object("argparse.Namespace"),
     "dnnlib.util.EasyDict": _mapping,
-    PERSISTENT_OBJECT: _object(PERSISTENT_OBJECT),
 }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.checkpoints.file import Checkpoint
+from ugpnet_core.checkpoints.recognition import prefixes
 from ugpnet_core.checkpoints.state_dict import inside_wrappers, is_tensor, load_tensors
 from ugpnet_core.errors import WeightsError
 
@@ -42,9 +43,11 @@ def parts_of(file: Checkpoint) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     _flatten(inside_wrappers(file.content), "", flat, _DEPTH)
     named = {re.sub(r"(^|\.)module\.", r"\1", key): value for key, value in flat.items()}
-    full = {key: value for key, value in named.items() if key.startswith(_BEGINNINGS)}
-    if full:
-        return full
+    for prefix in prefixes(named):
+        begins = tuple(prefix + beginning for beginning in _BEGINNINGS)
+        full = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(begins)}
+        if full:
+            return full
     for part, (beginnings, needed) in _BARE.items():
         if all(any(key.startswith(start) for key in named) for start in needed):
             return {f"{part}.{k}": v for k, v in named.items() if k.startswith(beginnings)}
