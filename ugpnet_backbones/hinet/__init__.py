@@ -60,6 +60,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             kind="residual",
             feature_channels=64,
             size_multiple=16,
+            signatures={"sam12.conv1.weight": "HINet"},
             options=HINetOptions,
             loss="psnr",
             parameters=88_669_702,

@@ -82,6 +82,9 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             presets=PRESETS,
             bfloat16=True,
             channels_last=True,
+            signatures={"middle_blks.0.conv1.weight": "NAFNet"},
+            reader="ugpnet_backbones.nafnet.checkpoints:options_of",
+            published="ugpnet_backbones.nafnet.checkpoints:published",
             paper="Chen et al., Simple Baselines for Image Restoration, ECCV 2022, 2204.04676",
             licence="Apache-2.0",
         )

@@ -57,6 +57,13 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             kind="direct",
             feature_channels=64,
             scale=4,
+            signatures={
+                "body.0.rdb1.conv1.weight": "RRDBNet",
+                "RRDB_trunk.0.RDB1.conv1.weight": "RRDBNet",
+                "model.1.sub.0.RDB1.conv1.0.weight": "RRDBNet",
+            },
+            reader="ugpnet_backbones.rrdbnet.checkpoints:options_of",
+            published="ugpnet_backbones.rrdbnet.checkpoints:published",
             options=RRDBNetOptions,
             loss="l1",
             parameters=16_697_987,

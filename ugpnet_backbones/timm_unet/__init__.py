@@ -69,6 +69,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             kind="direct",
             feature_channels=32,
             options=TimmUNetOptions,
+            signatures={"decoder.0.2.weight": "a U-Net over an encoder of timm"},
             size_multiple=32,
             loss="l1",
             parameters=19_834_051,

@@ -102,6 +102,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             kind="residual",
             feature_channels=64,
             options=UformerOptions,
+            signatures={"input_proj.proj.0.weight": "Uformer"},
             size_multiple=16,
             loss="charbonnier",
             parameters=50_880_946,

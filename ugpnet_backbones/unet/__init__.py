@@ -50,6 +50,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             kind="direct",
             feature_channels=64,
             options=UNetOptions,
+            signatures={"encoders.0.2.weight": "a U-Net"},
             size_multiple=16,
             loss="l1",
             parameters=PARAMETERS,

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-# A key that only one architecture has; the more telling ones first.
-SIGNATURES: Mapping[str, str] = {
+from ugpnet_core.plugins.discovery import registry
+
+# Keys that only one architecture has, of those that no plugin brings. What shares a key with one of
+# a plugin comes first.
+_FIRST: Mapping[str, str] = {
     "fusmodule.conv.weight": "a published UGPNet (read it with load_model)",
     "fusion.conv.weight": "a whole model of this toolkit (read it with load_model)",
-    "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator (prior 'stylegan2')",
-    "conv1.conv.modulation.weight": "a StyleGAN2 generator (prior 'stylegan2')",
-    "conv_body.0.0.weight": "a StyleGAN2 discriminator",
-    "final_conv.0.weight": "a StyleGAN2 discriminator",
-    "middle_blks.0.conv1.weight": "NAFNet (backbone 'nafnet')",
     "shallow_feat1.0.weight": "MPRNet",
-    "sam12.conv1.weight": "HINet (backbone 'hinet')",
-    "body.0.rdb1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
-    "RRDB_trunk.0.RDB1.conv1.weight": "RRDBNet (backbone 'rrdbnet')",
-    "model.1.sub.0.RDB1.conv1.0.weight": "RRDBNet (backbone 'rrdbnet')",
-    "input_proj.proj.0.weight": "Uformer (backbone 'uformer')",
-    "encoders.0.2.weight": "a U-Net (backbone 'unet')",
-    "decoder.0.2.weight": "a U-Net over an encoder of timm (backbone 'timm_unet')",
+}
+_OTHERS: Mapping[str, str] = {
     "encoder_level1.0.attn.qkv_dwconv.weight": "Restormer",
     "body.0.body.0.dau_top.body.0.weight": "MIRNet-v2",
     "layers.0.residual_group.overlap_attn.relative_position_bias_table": "HAT",
@@ -55,6 +48,21 @@ SIGNATURES: Mapping[str, str] = {
 }
 
 
+def signatures() -> dict[str, str]:
+    """What each key that only one architecture has tells, the more telling ones first."""
+    plugins = registry()
+    return {
+        **_FIRST,
+        **{
+            key: f"{words} ({kind} {one.entry.name!r})"
+            for kind, group in (("prior", plugins.priors), ("backbone", plugins.backbones))
+            for one in group.values()
+            for key, words in one.entry.signatures.items()
+        },
+        **_OTHERS,
+    }
+
+
 def prefixes(keys: Iterable[str]) -> Iterator[str]:
     """What all keys begin with, in whole words, from nothing to the longest: "", "model.",
     "model.net_g."."""
@@ -72,8 +80,8 @@ def prefixes(keys: Iterable[str]) -> Iterator[str]:
 def known_prefix(keys: Iterable[str]) -> str | None:
     """The prefix that all keys share and without which they are an architecture's; None where they
     are of none known here."""
-    keys = set(keys)
-    return next((p for p in prefixes(keys) if any(p + key in keys for key in SIGNATURES)), None)
+    keys, known = set(keys), signatures()
+    return next((p for p in prefixes(keys) if any(p + key in keys for key in known)), None)
 
 
 def recognise(keys: Iterable[str]) -> str:
@@ -83,4 +91,4 @@ def recognise(keys: Iterable[str]) -> str:
     prefix = known_prefix(keys)
     if prefix is None:
         return "no architecture known here"
-    return next(words for key, words in SIGNATURES.items() if prefix + key in keys)
+    return next(words for key, words in signatures().items() if prefix + key in keys)

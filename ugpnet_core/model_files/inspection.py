@@ -15,10 +15,10 @@ from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import check_fit, unwrap, without_prefix
 from ugpnet_core.errors import UGPNetError, WeightsError
+from ugpnet_core.model_files.backbones import backbone_options
 from ugpnet_core.model_files.model import card_of, is_model_file
 from ugpnet_core.model_files.prior import check_weights, is_prior_file, recognise_prior
 from ugpnet_core.model_files.published import from_published, gather, parts_of
-from ugpnet_core.model_files.published.backbones import backbone_options
 from ugpnet_core.model_files.published.parts import PARTS, WORDS
 from ugpnet_core.networks.ugpnet import build_model
 

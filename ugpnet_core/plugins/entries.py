@@ -56,6 +56,12 @@ class BackboneEntry:
     ``ugpnet check-backbone`` holds to the truth, a declared no as well as a declared yes. None
     says nothing.
 
+    ``signatures`` tells its checkpoints: keys of its state dict that no other architecture has,
+    each with what such a file is called ("NAFNet"). ``reader`` ("package.module:callable") makes
+    the options of the tensors of such a file, in whole or as far as they say them; ``published``
+    makes options and task of those of the restoration module of a UGPNet that was published with
+    this backbone.
+
     An entry of a preset is made by :meth:`with_preset`, which alone sets ``preset_of`` and
     ``preset_options``.
     """
@@ -76,6 +82,9 @@ class BackboneEntry:
     channels_last: bool = True
     compiles: bool | None = None
     exports_onnx: bool | None = None
+    signatures: Mapping[str, str] = field(default_factory=dict)
+    reader: str | None = None
+    published: str | None = None
     paper: str = ""
     licence: str = ""
     preset_of: str | None = None
@@ -99,6 +108,7 @@ class PriorEntry:
     ``discriminator`` is called with the same options and gives a module that maps images
     (N, 3, r, r) in [0, 1] to logits (N, 1).
 
+    ``signatures`` tells its checkpoints, as a backbone's do.
     ``reader`` ("package.module:callable") knows the layouts of published checkpoints: it takes a
     list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and returns
     :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one of them is not
@@ -122,6 +132,7 @@ class PriorEntry:
     sha256: str | None = None
     size: int | None = None
     paper: str = ""
+    signatures: Mapping[str, str] = field(default_factory=dict)
     licence: str = ""
 
 

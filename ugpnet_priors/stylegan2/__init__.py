@@ -16,6 +16,12 @@ def ugpnet_priors() -> list[PriorEntry]:
             factory="ugpnet_priors.stylegan2.generator:StyleGAN2Generator",
             discriminator="ugpnet_priors.stylegan2.discriminator:discriminator_for",
             reader="ugpnet_priors.stylegan2.reader:read",
+            signatures={
+                "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator",
+                "conv1.conv.modulation.weight": "a StyleGAN2 generator",
+                "conv_body.0.0.weight": "a StyleGAN2 discriminator",
+                "final_conv.0.weight": "a StyleGAN2 discriminator",
+            },
             options=StyleGAN2Options,
             resolution=512,
             paper="Karras et al., Analyzing and Improving the Image Quality of StyleGAN, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from torch import Tensor
 from ugpnet_core.checkpoints.file import Checkpoint
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import PluginError, WeightsError
+from ugpnet_core.model_files.backbones import published_backbone
 from ugpnet_core.model_files.prior import recognise_prior
-from ugpnet_core.model_files.published.backbones import TRAIN_SIZE, backbone_options, count, task_of
 
 # The published model names of modules, and ours; the first that fits is applied.
 PREFIXES: Mapping[str, str] = {
@@ -39,7 +40,7 @@ def from_published(
             (``ugpnet evaluate`` without ``--task``) and for the scale.
 
     Raises:
-        WeightsError: the restoration module is neither a NAFNet nor an RRDBNet, or a key is
+        WeightsError: the restoration module is of no backbone that is installed, or a key is
             unknown or missing.
         PluginError: the generator's prior is not installed.
     """
@@ -54,40 +55,34 @@ def from_published(
 def _translated(
     renamed: dict[str, Tensor], task: str | None
 ) -> tuple[ModelConfig, dict[str, Tensor]]:
-    known = backbone_options(_inner(renamed, BACKBONE))
+    known = published_backbone(_inner(renamed, BACKBONE))
     if known is None:
         raise WeightsError(
-            "The published checkpoint has a restoration module other than NAFNet and RRDBNet, "
-            "whose layouts are the only ones that can be read."
+            "The published checkpoint has a restoration module of no backbone that is installed "
+            "and reads it; install the plugin that brings it."
         )
-    backbone, options = known
+    backbone, options, paper_task = known
     widths = [
         renamed[f"synthesis.encoder.downblocks.{index}.conv.0.bias"].numel()
-        for index in range(count(renamed, r"synthesis\.encoder\.downblocks\.(\d+)\."))
+        for index in range(_count(renamed, r"synthesis\.encoder\.downblocks\.(\d+)\."))
     ]
     prior, prior_options, generator = _prior(_inner(renamed, GENERATOR), len(widths))
     config: dict[str, Any] = {}
-    if backbone == "nafnet":
-        config["merging_channels"] = renamed["restoration.merging.to_image.weight"].shape[1]
+    if (to_image := renamed.get("restoration.merging.to_image.weight")) is not None:
+        config["merging_channels"] = to_image.shape[1]
     config = config | {
-        "backbone": ComponentConfig(name=backbone, options={**options, **_EXTRA[backbone]}),
+        "backbone": ComponentConfig(name=backbone, options=options),
         "prior": ComponentConfig(name=prior, options=prior_options),
-        "task": TaskConfig(name=task or task_of(backbone, options)),
+        "task": TaskConfig(name=task or paper_task),
         "encoder_channels": widths,
         "map2style_channels": renamed["synthesis.map2style.convs.0.bias"].numel(),
-        "fusion_blocks": count(renamed, r"fusion\.body\.(\d+)\."),
+        "fusion_blocks": _count(renamed, r"fusion\.body\.(\d+)\."),
     }
     base = generator["constant_input.weight"].shape[1]
     if renamed["synthesis.encoder.conv1x1.weight"].shape[0] != base:
         raise WeightsError("The published checkpoint's encoder does not fit its generator.")
     rest = {key: value for key, value in renamed.items() if not key.startswith(GENERATOR)}
     return ModelConfig(**config), rest | {f"{GENERATOR}{k}": v for k, v in generator.items()}
-
-
-_EXTRA: Mapping[str, Mapping[str, Any]] = {
-    "nafnet": {"local_pooling": True, "train_size": TRAIN_SIZE},
-    "rrdbnet": {},
-}
 
 
 def _prior(
@@ -112,6 +107,12 @@ def _prior(
 
 def _inner(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """One more than the largest index that a pattern finds among the keys."""
+    found = (re.match(pattern, key) for key in tensors)
+    return max((int(match[1]) for match in found if match), default=-1) + 1
 
 
 def _rename(key: str) -> str:
