@@ -131,7 +131,7 @@ def test_a_path_fills_a_fifth_to_nearly_all_of_the_window_evenly() -> None:
     # The extent is uniform: the distance to its distribution function is Kolmogorov's.
     reach = np.sort([np.abs(camera_path(rng_for(3, index))).max() for index in range(100)])
     uniform = (reach - 0.2) / (0.96 - 0.2)
-    assert 0 < uniform[0]
+    assert uniform[0] > 0
     assert uniform[-1] < 1
     assert np.abs(uniform - (np.arange(100) + 0.5) / 100).max() < 1.36 / 10  # 5 %
 
@@ -203,6 +203,8 @@ def test_a_saved_set_is_read_as_it_was(tmp_path: Path) -> None:
         ({"kernels": torch.ones(1, 1, 1, dtype=torch.int64)}, "finite numbers"),
         ({"kernels": torch.tensor([[[-1.0, 1, 0], [1, 0, 0], [0, 0, 0]]])}, "negative"),
         ({"kernels": torch.ones(1, 3, 3)}, "sum 1"),
+        ({"kernels": torch.full((2, 1, 1), 1.002)}, "sum 1"),
+        ({"kernels": torch.full((2, 1, 1), 0.998)}, "sum 1"),
     ],
 )
 def test_other_files_are_no_kernels(
