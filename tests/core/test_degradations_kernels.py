@@ -203,6 +203,8 @@ def test_a_saved_set_is_read_as_it_was(tmp_path: Path) -> None:
         ({"kernels": torch.ones(1, 1, 1, dtype=torch.int64)}, "finite numbers"),
         ({"kernels": torch.tensor([[[-1.0, 1, 0], [1, 0, 0], [0, 0, 0]]])}, "negative"),
         ({"kernels": torch.ones(1, 3, 3)}, "sum 1"),
+        ({"kernels": torch.full((2, 1, 1), 1.002)}, "sum 1"),
+        ({"kernels": torch.full((2, 1, 1), 0.998)}, "sum 1"),
     ],
 )
 def test_other_files_are_no_kernels(

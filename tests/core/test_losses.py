@@ -287,6 +287,17 @@ def test_lpips_resizes_first(squeeze: PerceptualConfig) -> None:
     assert small(x, y).item() == pytest.approx(expected.item())
 
 
+@pytest.mark.parametrize("size", [(31, 40), (20, 12), (40, 31)])
+def test_small_images_are_enlarged_to_32_pixels_by_repeating_their_border(
+    size: tuple[int, int], squeeze: PerceptualConfig
+) -> None:
+    lpips = build_lpips(squeeze)
+    x, y = torch.rand(2, 1, 3, *size, generator=torch.Generator().manual_seed(0))
+    below, right = (max(32 - side, 0) for side in size)
+    enlarged = (torch.nn.functional.pad(one, (0, right, 0, below), "replicate") for one in (x, y))
+    assert lpips(x, y).item() == pytest.approx(lpips(*enlarged).item(), rel=1e-6)
+
+
 def test_resized_keeps_the_shape_and_the_mean() -> None:
     image = torch.rand(1, 3, 40, 60)
     assert resized(image, 20).shape == (1, 3, 20, 30)

@@ -101,6 +101,17 @@ def test_frechet_distance_of_covariances_that_do_not_commute() -> None:
     assert frechet_distance(zero, second, zero, first) == pytest.approx(expected)
 
 
+def test_no_frechet_distance_is_negative() -> None:
+    rng = np.random.default_rng(0)
+    distances = []
+    for _ in range(40):
+        covariance = np.cov(rng.standard_normal((6, 9)))
+        distances.append(frechet_distance(np.zeros(6), covariance, np.zeros(6), covariance))
+    # Exactly nothing by the formula; rounding goes either way, and stops at zero.
+    assert min(distances) == 0
+    assert max(distances) < 1e-6
+
+
 def test_statistics_in_batches_are_those_of_the_whole() -> None:
     values = torch.randn(50, 6, generator=torch.Generator().manual_seed(0)) + 3
     statistics = FeatureStatistics(6)
@@ -122,6 +133,15 @@ def test_crops_lie_at_the_same_places_in_every_set() -> None:
     assert not torch.equal(random_crops(image, 3, "b.png", 16, 5), crops)
     assert len({crop.flatten()[0].item() for crop in crops}) > 1
     assert random_crops(image, 3, "a.png", size=64, count=2).shape == (2, 1, 30, 40)
+
+
+def test_crops_lie_anywhere_up_to_both_borders() -> None:
+    image = torch.arange(34 * 35).view(1, 34, 35).float()
+    crops = random_crops(image, 0, "a.png", size=32)
+    assert len(crops) == 32
+    places = {divmod(int(crop[0, 0, 0]), 35) for crop in crops}
+    assert {top for top, _ in places} == {0, 1, 2}
+    assert {left for _, left in places} == {0, 1, 2, 3}
 
 
 @pytest.mark.parametrize(("side", "crop"), [(20, 20), (48, 32), (64, 32), (100, 50), (512, 64)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -52,6 +53,32 @@ def test_slow_colours_follow(photograph: Tensor) -> None:
     assert (after < 0.25 * before + 0.5 / 255).all()
     same = follow(photograph[None], photograph[None])[0]
     assert torch.equal(same, photograph)
+
+
+@pytest.mark.parametrize("difference", [-0.02, 0.003, 0.007, 0.02])
+def test_differences_that_noise_explains_count_less(difference: float) -> None:
+    # The formula of the docstring, for a difference that is the same everywhere.
+    flat, noise = torch.full((1, 3, 136, 150), 0.5), 0.1
+    variance = noise**2 / (4 * math.pi * 32**2)
+    expected = difference**3 / (difference**2 + 64 * variance)
+    moved = follow(flat, flat + difference, noise) - flat
+    torch.testing.assert_close(moved, torch.full_like(flat, expected), atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("level", "counts"), [(0.19, False), (0.21, True), (0.5, True)])
+def test_pixels_within_two_deviations_of_an_end_do_not_count(level: float, counts: bool) -> None:
+    for dark in (True, False):
+        flat = torch.full((1, 3, 40, 40), level if dark else 1 - level)
+        moved = follow(flat, flat + 0.3, 0.1) - flat
+        assert bool((moved.abs() > 0.1).all() if counts else (moved == 0).all()) is True
+        assert bool((moved == 0).all()) is not counts
+
+
+def test_where_less_than_a_tenth_of_the_pixels_counts_less_is_moved() -> None:
+    black = torch.zeros(1, 3, 48, 48)
+    black[:, :, ::4, ::4] = 0.5  # a sixteenth
+    moved = follow(black, black + 0.05, sigma=8.0) - black
+    torch.testing.assert_close(moved, torch.full_like(black, 0.05 * 10 / 16), atol=1e-5, rtol=0)
 
 
 def test_following_a_noisy_input_adds_no_noise() -> None:

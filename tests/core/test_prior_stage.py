@@ -125,9 +125,11 @@ def test_hue_saturation_and_contrast_keep_grey_grey() -> None:
 
 def close_to_normal(values: Tensor, deviation: float) -> bool:
     """Whether mean and standard deviation are those of N(0, deviation^2), to 4 of their errors."""
-    error = deviation / len(values) ** 0.5
+    error = deviation / math.sqrt(len(values))
     spread = float(values.square().mean().sqrt())
-    return abs(float(values.mean())) < 4 * error and abs(spread - deviation) < 4 * error / 2**0.5
+    return abs(float(values.mean())) < 4 * error and abs(
+        spread - deviation
+    ) < 4 * error / math.sqrt(2)
 
 
 def test_colours_are_as_strong_as_published() -> None:

@@ -20,6 +20,7 @@ from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.batch import restore_files
 from ugpnet_core.inference.outputs import Job, plan, same_file
 from ugpnet_core.inference.restorer import Restorer
+from ugpnet_core.inference.whole import sureness
 from ugpnet_core.protocols import RestorationOutput, UGPNetOutput
 
 
@@ -199,6 +200,15 @@ def test_the_less_sure_a_face_is_the_less_is_added() -> None:
     assert added[0] == 0
     assert added == sorted(added)
     assert added[3] == added[4] > 0.05
+
+
+@pytest.mark.parametrize(
+    ("score", "share"),
+    [(0.0, 0), (0.55, 0), (0.6375, 5 / 32), (0.725, 0.5), (0.8125, 27 / 32), (0.9, 1), (1.0, 1)],
+)
+def test_a_face_gets_its_share_by_its_score(score: float, share: float) -> None:
+    # A smooth step: 3 t^2 - 2 t^3 of the way from the one to the other.
+    assert sureness(Face(5, 5, 4, 0, score)) == pytest.approx(share, abs=1e-9)
 
 
 def with_score(score: float, image: Tensor) -> Sequence[Face]:
