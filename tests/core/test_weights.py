@@ -163,7 +163,7 @@ def test_objects_beside_the_tensors_stay_inert(protocol: int, tmp_path: Path) ->
         "state_dict": state,
         "callbacks": {Callback: Callback(best=0.5, folder=tmp_path), Mode.MIN: Mode.MIN},
         "hyper_parameters": Settings(args=argparse.Namespace(lr=0.1), words=Words(["a", "b"])),
-        "date": datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC),
+        "date": datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc),
         "queue": collections.deque([1, 2], maxlen=3),
         "scheduler": functools.partial(max, 1),
         "complex": 1j,
@@ -361,7 +361,7 @@ def test_a_prefix_is_left_out_alike_for_loading_inspecting_and_converting(
         before = {key: value + 1 for key, value in nobodys.state_dict().items()}
         load_weights(nobodys, path)
         assert same(nobodys.state_dict(), before)
-    small = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 64}
+    small: dict[str, Any] = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 64}
     generator: Any = ug.create_prior("stylegan2", **small)
     save(generator.state_dict())
     convert([path], tmp_path / "prior.safetensors")

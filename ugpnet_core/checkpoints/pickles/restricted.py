@@ -215,12 +215,12 @@ class _Machine:
     def put(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
 
-    def put_into(self, kind: type, values: list[Any]) -> None:
+    def put_into(self, kind: type[Any], values: list[Any]) -> None:
         """APPENDS, SETITEMS and ADDITEMS: to a list, a dictionary or a set, or a placeholder."""
-        target = self.stack[-1]
+        target: Any = self.stack[-1]
         if isinstance(target, Inert):
             target.put(values)
-        elif type(target) is not kind:
+        elif target.__class__ is not kind:
             raise DamagedError(f"it adds to what is no {kind.__name__}")
         elif kind is list:
             target.extend(values)
