@@ -198,3 +198,50 @@ def test_listings_say_what_is_slow(
     assert capsys.readouterr().err == "The plugin 'mine' takes 12 s.\n"
     assert cli.main(["list-backbones", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["slow"] == ["The plugin 'mine' takes 12 s."]
+
+
+def test_a_plugin_tells_its_checkpoints_and_reads_their_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The core knows no architecture of a plugin by name: entries bring signatures and readers."""
+    import torch
+    from safetensors.torch import save_file
+
+    from ugpnet_core.checkpoints import recognition
+    from ugpnet_core.model_files import backbones
+    from ugpnet_core.model_files.inspection import inspect
+
+    (tmp_path / "reads_mine.py").write_text(
+        "def options_of(tensors): return {'width': tensors['mine.stem.weight'].shape[0]}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = BackboneEntry(
+        name="mine",
+        description="A test.",
+        factory="a.b:C",
+        kind="direct",
+        feature_channels=8,
+        signatures={"mine.stem.weight": "MyNet"},
+        reader="reads_mine:options_of",
+    )
+    registry = plugins.Registry(backbones={"mine": Installed(entry, "acme", "1")})
+    monkeypatch.setattr(recognition, "registry", lambda: registry)
+    monkeypatch.setattr(backbones, "registry", lambda: registry)
+    path = tmp_path / "weights.safetensors"
+    save_file({"net.mine.stem.weight": torch.zeros(6, 3), "net.other": torch.zeros(1)}, path)
+    facts = inspect(path)
+    assert (facts["kind"], facts["layout"]) == ("backbone", "MyNet")
+    assert facts["backbone"] == {"name": "mine", "options": {"width": 6}}
+    assert "model.backbone.name=mine" in facts["use"][0]
+
+
+def test_no_architecture_of_a_plugin_is_named_in_the_core() -> None:
+    """But for the paper's, which a configuration has that names none."""
+    names = [entry.name for entry in ug.list_backbones() if entry.name != "unet"]
+    for path in sorted((ROOT / "ugpnet_core").rglob("*.py")):
+        if path.name == "config.py":
+            continue
+        text = path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and node.value in names:
+                raise AssertionError(f"{path}:{node.lineno} names {node.value}")

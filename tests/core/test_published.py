@@ -272,7 +272,7 @@ def test_the_parts_must_be_whole_and_agree(tmp_path: Path) -> None:
 
 def test_what_cannot_be_read_says_why() -> None:
     state = published(SMALLER)
-    other = {key.replace("intro", "stem"): value for key, value in state.items()}
+    other = {key.replace("middle_blks", "stem"): value for key, value in state.items()}
     with pytest.raises(WeightsError, match="of no backbone that is installed"):
         from_published(other)
     with pytest.raises(WeightsError, match=r"'extra\.weight'"):
