@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import warnings
@@ -137,3 +138,14 @@ assert new.__name__ == "ugpnet_core.{MOVED[old]}" == new.__spec__.name
     assert f"DeprecationWarning: ugpnet_core.{old} is ugpnet_core.{MOVED[old]} now" in done.stderr
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # nothing of our own uses an old name
+
+
+def test_the_document_has_the_floors_in_their_order() -> None:
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    named = [room for row in rows for room in re.findall(r"`(\w+)`", row)]
+    assert set(named) == set(HEIGHT) - {"moved"}
+    heights = [HEIGHT[room] for room in named]
+    assert heights == sorted(heights, reverse=True)
+    for path in re.findall(r"`((?:\w+/)+\w+(?:\.py)?)`", text):
+        assert (PACKAGE / path).exists() or (PACKAGE.parent / path).exists(), path
