@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -164,3 +166,11 @@ def test_noise_has_the_size_of_pixels_at_every_resolution() -> None:
 def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ug.create_task("photo", **options)
+
+
+def test_the_document_has_its_steps() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "degradations.md").read_text(encoding="utf-8")
+    found = re.search(r"```yaml\n# as-photo\.yaml\n(.+?)```", text, re.DOTALL)
+    assert found is not None
+    task = yaml.safe_load(found[1])["model"]["task"]
+    assert task["options"]["steps"] == Photo().steps()
