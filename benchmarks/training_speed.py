@@ -36,6 +36,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ugpnet_core.config import PerceptualConfig, TrainConfig
 from ugpnet_core.config_files import apply_override, read_sections
+from ugpnet_core.devices import has_bfloat16
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import write_image
 from ugpnet_core.losses.contextual import PatchContextualLoss
@@ -211,15 +212,6 @@ def invent_trunk(folder: Path) -> Path:
 def here() -> torch.device:
     """The device that is measured."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 rather than imitate it."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    amx = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return any(ask is not None and bool(ask()) for ask in (asked, amx))
 
 
 def table(config: TrainConfig, precisions: Sequence[str], seconds: float) -> list[dict[str, Any]]:

@@ -38,7 +38,8 @@ FLOORS = [
     ["plugins"],
     ["config_files"],
     ["config"],
-    ["protocols", "seeding", "atomic", "near", "errors", "moved"],
+    ["protocols", "devices", "seeding", "atomic", "near", "moved"],
+    ["errors"],
 ]
 HEIGHT = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 

@@ -37,7 +37,7 @@ def compare(
     """
     from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
     from ugpnet_core.config_files import read_settings
-    from ugpnet_core.inference.restorer import choose_device
+    from ugpnet_core.devices import choose_device
     from ugpnet_core.reports.domains import conclusion
     from ugpnet_core.studies.compare_files import compare_into_folder
     from ugpnet_core.studies.settings import CompareConfig

@@ -86,10 +86,10 @@ def evaluate(
         print_evaluation,
         print_problems,
     )
+    from ugpnet_core.devices import choose_device
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
     from ugpnet_core.evaluation.photographs import find_photographs, paired_set
-    from ugpnet_core.inference.restorer import choose_device
     from ugpnet_core.model_files.model import load_model
     from ugpnet_core.reports.files import as_json as as_json_text
     from ugpnet_core.reports.files import summary_of, write_csv, write_json

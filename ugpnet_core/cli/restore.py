@@ -19,6 +19,14 @@ class FacesChoice(str, Enum):
     off = "off"
 
 
+class PrecisionChoice(str, Enum):
+    """What networks compute in."""
+
+    auto = "auto"
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class BackgroundChoice(str, Enum):
     """What ``--background`` takes."""
 
@@ -65,6 +73,10 @@ def restore(
         ),
     ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    precision: Annotated[
+        PrecisionChoice,
+        typer.Option(help="auto: bfloat16 where the device has it, which is faster."),
+    ] = PrecisionChoice.auto,
     skip_existing: SkipExisting = False,
     recursive: Recursive = False,
 ) -> None:
@@ -76,12 +88,14 @@ def restore(
 
     Example: ugpnet restore photos -o restored --background keep
     """
+    from ugpnet_core.devices import keep_memory
     from ugpnet_core.inference.batch import further_results, restore_files
     from ugpnet_core.inference.outputs import plan
     from ugpnet_core.inference.restorer import Restorer
 
     suffixes = further_results(save_all, check)
     jobs = require(plan(inputs, out, recursive=recursive, suffixes=suffixes), inputs)
+    keep_memory()
     restorer = Restorer(
         model,
         device=device,
@@ -89,6 +103,7 @@ def restore(
         fidelity=fidelity,
         faces=faces.value,
         background=background.value,
+        precision=precision.value,
     )
     results = restore_files(
         restorer, jobs, save_all=save_all, check=check, skip_existing=skip_existing

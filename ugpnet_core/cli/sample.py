@@ -48,10 +48,10 @@ def sample(
 
     ugpnet sample runs/mine/prior.safetensors -o grid.png --seed 1 --truncation 1
     """
+    from ugpnet_core.devices import choose_device
     from ugpnet_core.image import EXTENSIONS, write_image
     from ugpnet_core.inference.outputs import same_file
     from ugpnet_core.inference.prior_source import open_prior
-    from ugpnet_core.inference.restorer import choose_device
     from ugpnet_core.inference.sampling import columns_for, grid, moved
     from ugpnet_core.inference.sampling import sample as draw
 

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ugpnet_core.devices import Precision, choose_device, choose_precision
 from ugpnet_core.errors import ConfigError, ImageError, SizeError, UGPNetError
 from ugpnet_core.faces.alignment import scaled
 from ugpnet_core.faces.face import Face, FaceFinder
@@ -50,6 +51,8 @@ class Restorer:
         background: ``"keep"`` leaves everything but faces as it came (enlarged by the model's
             scale).
         finder: of faces; by default the one that comes with the toolkit.
+        precision: what networks compute in: ``"auto"`` is bfloat16 where the device has it, and
+            float32 elsewhere. Between the two lie 60 dB.
 
     Raises:
         ConfigError: a device that is not there, or a setting out of range.
@@ -65,10 +68,12 @@ class Restorer:
         faces: Literal["auto", "off"] = "auto",
         background: Literal["restore", "keep"] = "restore",
         finder: FaceFinder | None = None,
+        precision: Precision = "auto",
     ) -> None:
         if not 0 <= fidelity <= 1:
             raise ConfigError(f"fidelity is from 0 to 1, not {fidelity}.")
         self.device = choose_device(device)
+        self.dtype = choose_precision(precision, self.device)
         loaded = load_model(model) if isinstance(model, (str, PathLike)) else model
         self.domain = domain_of(model, loaded.config)
         self.resolution, self.scale = loaded.resolution, loaded.scale
@@ -127,14 +132,14 @@ class Restorer:
         faces: Sequence[Face] = ()
         notices: list[str] = []
         if self.domain == "faces":
-            regression = whole.regressed(self.model, x, self.device, self.tile)
+            regression = whole.regressed(self.model, x, self.device, self.tile, self.dtype)
             if self.faces == "auto":
                 # Where the noise is gone they are found best.
                 found = self.find_faces(regression[0].clamp(0, 1))
                 faces = scaled(found, 1 / self.scale)
-            parts = whole.by_faces(self.model, x, regression, faces, self.device)
+            parts = whole.by_faces(self.model, x, regression, faces, self.device, self.dtype)
         else:
-            parts = whole.by_tiles(self.model, x, self.device, self.tile)
+            parts = whole.by_tiles(self.model, x, self.device, self.tile, self.dtype)
         regression, addition, synthesis, mask = parts
         if not all(bool(part.isfinite().all()) for part in parts):
             raise ImageError(
@@ -219,23 +224,3 @@ class Restorer:
 
 def _grey(image: Tensor) -> Tensor:
     return image.mean(1, keepdim=True).expand_as(image)
-
-
-def choose_device(device: str | torch.device) -> torch.device:
-    """The device that ``"auto"`` or a name stands for.
-
-    Raises:
-        ConfigError: torch does not know it or cannot use it here.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"Device {str(device)!r} cannot be used here; choose auto, cpu, cuda or mps."
-        ) from error
-    return chosen

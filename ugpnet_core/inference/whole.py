@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ugpnet_core.devices import computing_in
 from ugpnet_core.faces.alignment import align, paste, scaled
 from ugpnet_core.faces.face import Face
 from ugpnet_core.image import luma, pad_reflect
@@ -54,19 +55,26 @@ class Parts(NamedTuple):
 
 
 def by_faces(
-    model: UGPNet, x: Tensor, regression: Tensor, faces: Sequence[Face], device: torch.device
+    model: UGPNet,
+    x: Tensor,
+    regression: Tensor,
+    faces: Sequence[Face],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
 ) -> Parts:
     """Take the faces of x (1, 3, H, W) through the whole model.
 
     Args:
         regression: x_reg of the whole photograph, from :func:`regressed`.
         faces: in pixels of x.
+        dtype: what the model computes in.
     """
     size = model.resolution // model.scale
     added = []
     for begin in range(0, len(faces), FACES_AT_ONCE):
         cut = align(x[0], faces[begin : begin + FACES_AT_ONCE], size)
-        output = model(cut.to(device).contiguous(memory_format=torch.channels_last))
+        with computing_in(dtype, device):
+            output = model(cut.to(device).contiguous(memory_format=torch.channels_last))
         image, own, synthesis = (one.float().cpu() for one in output)
         # Its colours are the regression's: what a prior adds to them at this scale is mottle, and
         # now and then a blue eye.
@@ -90,13 +98,25 @@ def sureness(face: Face) -> float:
     return share * share * (3 - 2 * share)
 
 
-def by_tiles(model: UGPNet, x: Tensor, device: torch.device, stride: int) -> Parts:
+def by_tiles(
+    model: UGPNet,
+    x: Tensor,
+    device: torch.device,
+    stride: int,
+    dtype: torch.dtype = torch.float32,
+) -> Parts:
     """Restore x (1, 3, H, W) in tiles of the model's resolution, ``stride`` input pixels apart."""
     size = model.resolution // model.scale
     margin = min(MARGIN, size // 4)
+
+    def run(tiles: Tensor) -> tuple[Tensor, ...]:
+        with computing_in(dtype, device):
+            output: tuple[Tensor, ...] = model(tiles.contiguous(memory_format=torch.channels_last))
+        return output
+
     image, regression, synthesis = _with_margin(
         lambda padded: run_tiled(
-            lambda tiles: model(tiles.contiguous(memory_format=torch.channels_last)),
+            run,
             padded,
             tile=size,
             scale=model.scale,
@@ -112,11 +132,18 @@ def by_tiles(model: UGPNet, x: Tensor, device: torch.device, stride: int) -> Par
     return Parts(regression, addition, synthesis - regression, everywhere)
 
 
-def regressed(model: UGPNet, x: Tensor, device: torch.device, tile: int = TILE) -> Tensor:
+def regressed(
+    model: UGPNet,
+    x: Tensor,
+    device: torch.device,
+    tile: int = TILE,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """x_reg (1, 3, sH, sW) of a whole photograph x (1, 3, H, W).
 
     Args:
         tile: pixels of a side that the restoration module sees at once.
+        dtype: what it computes in.
     """
     restoration = model.restoration
     fixed = getattr(restoration.backbone, "fixed_size", None)
@@ -128,9 +155,14 @@ def regressed(model: UGPNet, x: Tensor, device: torch.device, tile: int = TILE) 
     step = max(min(sides) // 2, min(sides) - OVERLAP)
     if fixed is not None:
         step = fixed * 3 // 4
+
+    def run(tiles: Tensor) -> tuple[Tensor, ...]:
+        with computing_in(dtype, device):
+            return (restoration(tiles.contiguous(memory_format=torch.channels_last)).image,)
+
     (image,) = _with_margin(
         lambda padded: run_tiled(
-            lambda tiles: (restoration(tiles.contiguous(memory_format=torch.channels_last)).image,),
+            run,
             padded,
             tile=sides,
             scale=model.scale,
