@@ -36,13 +36,14 @@ def arguments(
 def test_evaluate_writes_a_report_that_opens(
     arguments: list[str], tmp_path: Path, browser: Chrome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*arguments, "--report", "out/report"]) == 1  # for the broken file
+    words = ["--report", "out/report", "-o", "figures"]
+    assert main([*arguments, *words]) == 1  # for the broken file
     assert "Report: out/report/index.html" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["report"]
     browser.get_log("browser")
     browser.get((tmp_path / "out" / "report" / "index.html").as_uri())
     rows = browser.find_elements(By.CSS_SELECTOR, "#list tbody tr")
-    with (tmp_path / "evaluation-tiny-denoise.csv").open() as file:
+    with (tmp_path / "figures" / "per-image.csv").open() as file:
         figures = {row["file"]: row for row in csv.DictReader(file)}
     assert {row.find_element(By.TAG_NAME, "th").text for row in rows} == set(figures)
     for row in rows:
