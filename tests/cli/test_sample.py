@@ -121,12 +121,14 @@ def test_untrained_prior_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert out.read_bytes() == first
 
 
+@pytest.mark.parametrize("norm", ["batch", "none"])
 def test_results_of_a_training_and_the_model(
+    norm: str,
     training_config: Callable[..., TrainConfig],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = training_config()
+    config = training_config(model__encoder_norm=norm)
     path = train(config)
     assert path is not None
     capsys.readouterr()

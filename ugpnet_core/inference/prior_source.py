@@ -174,7 +174,9 @@ def _of_result(file: Checkpoint, result: StageResult, options: dict[str, Any]) -
     if result.stage == "prior":
         fit(cast(nn.Module, prior), state, str(file.path))
         return PriorSource(_ready(prior), component.name, file=file.path)
-    synthesis = SynthesisModule(prior, config.encoder_channels, config.map2style_channels)
+    synthesis = SynthesisModule(
+        prior, config.encoder_channels, config.map2style_channels, config.encoder_norm
+    )
     fit(synthesis, state, str(file.path))
     synthesis.eval().requires_grad_(False)
     remark = (
