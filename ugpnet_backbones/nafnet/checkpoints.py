@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+
+from ugpnet_core.plugins import count_numbered
 
 # The published UGPNet pools locally, over windows of 1.5 times its 256-pixel training crops.
 TRAIN_SIZE = 256
@@ -20,14 +21,14 @@ def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     Raises:
         KeyError: a layer is missing.
     """
-    levels = min(_count(tensors, r"encoders\.(\d+)\."), MOST_LEVELS)
+    levels = min(count_numbered(tensors, r"encoders\.(\d+)\."), MOST_LEVELS)
 
     def depths(part: str) -> list[int]:
-        return [_count(tensors, rf"{part}\.{level}\.(\d+)\.") for level in range(levels)]
+        return [count_numbered(tensors, rf"{part}\.{level}\.(\d+)\.") for level in range(levels)]
 
     return {
         "width": tensors["intro.weight"].shape[0],
-        "middle_blk_num": _count(tensors, r"middle_blks\.(\d+)\."),
+        "middle_blk_num": count_numbered(tensors, r"middle_blks\.(\d+)\."),
         "enc_blk_nums": depths("encoders"),
         "dec_blk_nums": depths("decoders"),
     }
@@ -39,9 +40,3 @@ def published(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], str]:
     options = options_of(tensors)
     task = "denoise" if options["enc_blk_nums"] == SIDD_DEPTHS else "deblur"
     return {**options, "local_pooling": True, "train_size": TRAIN_SIZE}, task
-
-
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """One more than the largest index that a pattern finds among the keys."""
-    found = (re.match(pattern, key) for key in tensors)
-    return max((int(match[1]) for match in found if match), default=-1) + 1

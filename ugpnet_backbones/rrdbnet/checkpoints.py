@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
+
+from ugpnet_core.plugins import count_numbered
 
 
 def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -16,13 +17,12 @@ def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         KeyError: a layer is missing.
     """
     features, inputs = tensors["conv_first.weight"].shape[:2]
-    blocks = (re.match(r"body\.(\d+)\.", key) for key in tensors)
     # For 2 and 1 times, the image enters as 12 or 48 channels of a half or a quarter of its size.
     scale = {12: 2, 48: 1}.get(inputs, 8 if "conv_up3.weight" in tensors else 4)
     return {
         "scale": scale,
         "num_feat": features,
-        "num_block": max((int(match[1]) for match in blocks if match), default=-1) + 1,
+        "num_block": count_numbered(tensors, r"body\.(\d+)\."),
         "num_grow_ch": tensors["body.0.rdb1.conv1.weight"].shape[0],
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ugpnet_core.plugins.discovery import registry
@@ -92,3 +93,10 @@ def recognise(keys: Iterable[str]) -> str:
     if prefix is None:
         return "no architecture known here"
     return next(words for key, words in signatures().items() if prefix + key in keys)
+
+
+def count_numbered(keys: Iterable[str], pattern: str) -> int:
+    """How many layers of a kind there are: one more than the largest number that the group of a
+    pattern, such as ``r"body\\.(\\d+)\\."``, finds at the beginning of a key."""
+    found = (re.match(pattern, key) for key in keys)
+    return max((int(match[1]) for match in found if match), default=-1) + 1

@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from ugpnet_core.checkpoints.file import Checkpoint
     from ugpnet_core.checkpoints.pickles.restricted import Inert
     from ugpnet_core.checkpoints.pickles.torch_format import PERSISTENT_OBJECT
-    from ugpnet_core.checkpoints.recognition import recognise
+    from ugpnet_core.checkpoints.recognition import count_numbered, recognise
     from ugpnet_core.checkpoints.state_dict import is_tensor, load_tensors, read_tensors
     from ugpnet_core.model_files.prior_weights import PriorWeights
     from ugpnet_core.networks.blocks import (
@@ -94,7 +94,7 @@ _HOMES = {
     "checkpoints.file": ("Checkpoint",),
     "checkpoints.pickles.restricted": ("Inert",),
     "checkpoints.pickles.torch_format": ("PERSISTENT_OBJECT",),
-    "checkpoints.recognition": ("recognise",),
+    "checkpoints.recognition": ("count_numbered", "recognise"),
     "checkpoints.state_dict": ("is_tensor", "load_tensors", "read_tensors"),
     "model_files.prior_weights": ("PriorWeights",),
     "networks.blocks": ("ChannelLayerNorm", "ConvBlock", "TwoConvolutions", "conv3x3"),
@@ -181,6 +181,7 @@ __all__ = [
     "WrappedBackbone",
     "check_images",
     "conv3x3",
+    "count_numbered",
     "cropped",
     "describe_error",
     "discover",

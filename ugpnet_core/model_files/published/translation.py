@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ugpnet_core.checkpoints.file import Checkpoint
+from ugpnet_core.checkpoints.recognition import count_numbered
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import PluginError, WeightsError
 from ugpnet_core.model_files.backbones import published_backbone
@@ -64,7 +64,7 @@ def _translated(
     backbone, options, paper_task = known
     widths = [
         renamed[f"synthesis.encoder.downblocks.{index}.conv.0.bias"].numel()
-        for index in range(_count(renamed, r"synthesis\.encoder\.downblocks\.(\d+)\."))
+        for index in range(count_numbered(renamed, r"synthesis\.encoder\.downblocks\.(\d+)\."))
     ]
     prior, prior_options, generator = _prior(_inner(renamed, GENERATOR), len(widths))
     config: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def _translated(
         "task": TaskConfig(name=task or paper_task),
         "encoder_channels": widths,
         "map2style_channels": renamed["synthesis.map2style.convs.0.bias"].numel(),
-        "fusion_blocks": _count(renamed, r"fusion\.body\.(\d+)\."),
+        "fusion_blocks": count_numbered(renamed, r"fusion\.body\.(\d+)\."),
     }
     base = generator["constant_input.weight"].shape[1]
     if renamed["synthesis.encoder.conv1x1.weight"].shape[0] != base:
@@ -107,12 +107,6 @@ def _prior(
 
 def _inner(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """One more than the largest index that a pattern finds among the keys."""
-    found = (re.match(pattern, key) for key in tensors)
-    return max((int(match[1]) for match in found if match), default=-1) + 1
 
 
 def _rename(key: str) -> str:
