@@ -15,7 +15,7 @@ from ugpnet_core.image.files import (
 )
 from ugpnet_core.image.luma import luma
 from ugpnet_core.image.pairs import MatchedPair, match_pairs
-from ugpnet_core.image.sizes import center_square, pad_reflect, pad_to_multiple, resize
+from ugpnet_core.image.sizes import center_square, mirrored, pad_reflect, pad_to_multiple, resize
 
 __all__ = [
     "EXTENSIONS",
@@ -27,6 +27,7 @@ __all__ = [
     "list_images",
     "luma",
     "match_pairs",
+    "mirrored",
     "pad_reflect",
     "pad_to_multiple",
     "read_image",

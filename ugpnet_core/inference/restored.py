@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy.typing as npt
 from torch import Tensor
 
 from ugpnet_core.faces.face import Face
@@ -25,4 +27,18 @@ class Restored:
     regression: Tensor
     synthesis: Tensor
     faces: tuple[tuple[Face, ...], ...] = ()
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RestoredLevels:
+    """A restored image as levels, and what there is to say about it.
+
+    Attributes:
+        levels: x_hat, RGB (H, W, 3), uint8 or uint16.
+        faces, notices: see :class:`Restored`.
+    """
+
+    levels: npt.NDArray[Any]
+    faces: tuple[Face, ...] = ()
     notices: tuple[str, ...] = ()
