@@ -66,12 +66,17 @@ def decode(data: bytes, path: Path) -> Decoded:
 
 
 def encode(
-    array: Array, kind: str, path: Path, icc_profile: bytes | None, exif: bytes | None
+    array: Array,
+    kind: str,
+    path: Path,
+    icc_profile: bytes | None,
+    exif: bytes | None,
+    quality: int | None = None,
 ) -> bytes:
     """Encode (H, W, 3 or 4), uint8 or uint16, as Pillow's format ``kind``."""
     if array.dtype == np.uint16:
         return _encode_16_bit(array, path, kind, icc_profile)
-    return _encode_8_bit(array, kind, icc_profile, exif)
+    return _encode_8_bit(array, kind, icc_profile, exif, quality or _JPEG_QUALITY)
 
 
 def _is_16_bit(data: bytes, image: Image.Image) -> bool:
@@ -148,16 +153,18 @@ def _decode_16_bit(data: bytes, path: Path) -> Array:
     return np.asarray(array[:, :, [2, 1, 0, 3][: array.shape[2]]])
 
 
-def _encode_8_bit(array: Array, kind: str, icc_profile: bytes | None, exif: bytes | None) -> bytes:
+def _encode_8_bit(
+    array: Array, kind: str, icc_profile: bytes | None, exif: bytes | None, quality: int
+) -> bytes:
     options: dict[str, Any] = {}
     if icc_profile and kind != "BMP":
         options["icc_profile"] = icc_profile
     if exif and kind in {"PNG", "JPEG", "WEBP"}:
         options["exif"] = exif
     if kind == "JPEG":
-        options |= {"quality": _JPEG_QUALITY, "subsampling": 0}
+        options |= {"quality": quality, "subsampling": 0}
     elif kind == "WEBP":
-        options["quality"] = _JPEG_QUALITY
+        options["quality"] = quality
     elif kind == "TIFF":
         options["compression"] = "tiff_adobe_deflate"
     buffer = io.BytesIO()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -114,11 +113,12 @@ def write_image(
     bit_depth: Literal[8, 16] = 8,
     icc_profile: bytes | None = None,
     exif: bytes | None = None,
+    quality: int | None = None,
 ) -> None:
     """Write an image in the format of the path's extension, whole or not at all.
 
     The file is written beside its place and then renamed. JPEG and BMP drop alpha; JPEG, WebP
-    and BMP are written with 8 bits; JPEG and WebP with quality 95. Folders are made.
+    and BMP are written with 8 bits. Folders are made.
 
     Args:
         path: where to, ending in one of :data:`EXTENSIONS`.
@@ -127,6 +127,7 @@ def write_image(
         bit_depth: bits per channel, where the format has a choice.
         icc_profile: profile to embed; values are not converted.
         exif: block to embed (PNG, JPEG and WebP of 8 bits).
+        quality: of JPEG and WebP, from 1 to 100; None: 95.
 
     Raises:
         ImageError: the extension is unknown, the tensor is no image or holds values that are no
@@ -150,32 +151,7 @@ def write_image(
     white = 65535 if deep else 255
     levels = planes.clamp(0, 1).mul(white).round()
     array = levels.permute(1, 2, 0).contiguous().numpy().astype(np.uint16 if deep else np.uint8)
-    _replace(path, encode(array, kind, path, icc_profile, exif))
-
-
-def list_images(inputs: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
-    """The image files that the inputs name: files as they are, folders by extension, sorted.
-
-    Args:
-        inputs: files and folders; a file is listed whatever its extension, and once only.
-        recursive: look into subfolders, too. Hidden files are left out.
-
-    Raises:
-        ImageError: an input does not exist.
-    """
-    found: dict[Path, None] = {}
-    for item in map(Path, inputs):
-        if item.is_dir():
-            inside = item.rglob("*") if recursive else item.iterdir()
-            for file in sorted(inside):
-                hidden = any(part.startswith(".") for part in file.relative_to(item).parts)
-                if file.suffix.lower() in EXTENSIONS and not hidden and file.is_file():
-                    found[file] = None
-        elif item.exists():
-            found[item] = None
-        else:
-            raise ImageError(f"{item} does not exist; give image files or folders.")
-    return list(found)
+    _replace(path, encode(array, kind, path, icc_profile, exif, quality))
 
 
 def from_levels(array: Array) -> Tensor:
