@@ -12,8 +12,6 @@ from ugpnet_core.cli.console import output, plain
 from ugpnet_core.errors import ImageError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from ugpnet_core.inference.batch import Result
 
 T = TypeVar("T")
@@ -40,27 +38,16 @@ def require(jobs: list[T], inputs: Sequence[Path]) -> list[T]:
 
 def tracked(results: Iterable[Result], total: int, verb: str) -> Iterator[Result]:
     """Show progress on stderr while results come in, and failures as they happen."""
-    with progress() as bar:
-        task = bar.add_task(verb, total=total)
+    from ugpnet_core.progress import Bar
+
+    with Bar(verb, total) as bar:
         for result in results:
             if result.error:
-                bar.console.print(f"error: {plain(result.error)}", soft_wrap=True)
+                bar.say(f"error: {plain(result.error)}")
             for notice in result.notices:
-                line = f"note: {result.job.source}: {notice}."
-                bar.console.print(plain(line), soft_wrap=True)
-            bar.advance(task)
+                bar.say(plain(f"note: {result.job.source}: {notice}."))
+            bar.advance()
             yield result
-
-
-def progress() -> Progress:
-    """A bar on stderr that vanishes at the end, with the time left; shown in terminals only."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # What is no terminal would get an empty line.
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def report(results: Iterable[Result], done: str, out: Path) -> None:
