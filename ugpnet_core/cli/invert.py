@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ugpnet_core.cli.console import output, plain
-from ugpnet_core.cli.files import Recursive, progress, report, require
+from ugpnet_core.cli.files import Recursive, report, require
 from ugpnet_core.cli.options import OptionPairs, parse_options
 from ugpnet_core.errors import ConfigError
 
@@ -77,6 +77,7 @@ def invert(
     from ugpnet_core.inference.sheet import side_by_side
     from ugpnet_core.losses.perceptual import build_lpips, describe, optional_perceptual
     from ugpnet_core.metrics.pixel import psnr
+    from ugpnet_core.progress import Bar
 
     where = choose_device(device)
     suffixes = ((ENCODED, REFINED) if steps else (ENCODED,)) if save_all else ()
@@ -97,12 +98,11 @@ def invert(
     first = "encoded" if source.synthesis is not None else "start"
     figures: dict[str, dict[str, float]] = {}
     results: list[Result] = []
-    with progress() as bar:
-        task = bar.add_task("Inverting", total=len(jobs) * max(steps, 1))
+    with Bar("Inverting", len(jobs) * max(steps, 1)) as bar:
 
         def work(job: Job) -> None:
             photo = read_image(job.source)
-            found = inverter(photo.pixels, lambda: bar.advance(task))
+            found = inverter(photo.pixels, bar.advance)
             pictures = {"input": found.picture, **_made(found, first)}
             figures[job.name] = {
                 name: float(psnr(picture[None], found.picture[None]))
@@ -116,8 +116,8 @@ def invert(
         for done, result in enumerate(each_file(jobs, work), 1):
             results.append(result)
             if result.error:
-                bar.console.print(f"error: {plain(result.error)}", soft_wrap=True)
-            bar.update(task, completed=done * max(steps, 1))
+                bar.say(f"error: {plain(result.error)}")
+            bar.update(done * max(steps, 1))
     _print(figures)
     report(results, "inverted", out)
 
