@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ugpnet_core.cli.console import plain
-
 if TYPE_CHECKING:
     from ugpnet_core.inference.batch import Result
 
@@ -49,6 +47,13 @@ class Failures:
             with contextlib.suppress(OSError):
                 self._file.close()
 
+    def sentence(self) -> str:
+        """What the closing report says of them."""
+        count = len(self.results)
+        if self.path is not None:
+            return f"{count} failed, listed in {self.path}"
+        return f"{count} failed: {', '.join(str(one.job.source) for one in self.results)}"
+
     def _opened(self) -> TextIO | None:
         for folder in (self.folder, Path(tempfile.gettempdir())):
             with contextlib.suppress(OSError):
@@ -71,11 +76,3 @@ def _free(folder: Path) -> Path:
     numbered = (folder / f"failures_{number}.txt" for number in itertools.count(2))
     every = itertools.chain([folder / "failures.txt"], numbered)
     return next(path for path in every if not os.path.lexists(path))
-
-
-def named(failures: Failures) -> str:
-    """The closing line about what failed."""
-    count = len(failures.results)
-    if failures.path is not None:
-        return f"{count} failed, listed in {plain(str(failures.path))}"
-    return f"{count} failed: {plain(', '.join(str(one.job.source) for one in failures.results))}"

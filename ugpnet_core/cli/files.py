@@ -47,7 +47,9 @@ Extension = Annotated[
 ]
 SkipExisting = Annotated[
     bool,
-    typer.Option("--skip-existing", help="Leave out images whose results exist; goes on after a stop."),
+    typer.Option(
+        "--skip-existing", help="Leave out images whose results exist; goes on after a stop."
+    ),
 ]
 Overwrite = Annotated[
     bool,
@@ -94,14 +96,14 @@ def prepare(
         ImageError: there is no image, or nothing can be written to ``out``.
     """
     from ugpnet_core.inference.outputs import plan_files
-    from ugpnet_core.inference.place import check_place
+    from ugpnet_core.inference.place import check_folders
 
     refuse_both(skip_existing, overwrite)
     planned = plan_files(inputs, out, naming, recursive=recursive)
     require(planned.jobs, inputs, planned.left_out)
     if not (skip_existing or overwrite):
         _refuse_existing(planned.jobs, naming.suffixes)
-    check_place(planned.jobs)
+    check_folders(job.target.parent for job in planned.jobs)
     if planned.left_out:
         say(f"left out: {_told(planned.left_out)}")
     return planned

@@ -2,48 +2,46 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
-from ugpnet_core.cli.console import output, plain
-from ugpnet_core.cli.failures import MANY, Failures, named
+from ugpnet_core.cli.console import plain
+from ugpnet_core.cli.failures import MANY, Failures
+from ugpnet_core.cli.result_lines import print_record, result_record
 from ugpnet_core.cli.stopping import STOPPED
+from ugpnet_core.progress import LINE_EVERY_SECONDS, Bar
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ugpnet_core.image.listing import LeftOut
     from ugpnet_core.inference.batch import Result
-    from ugpnet_core.progress import Bar
 
 
 class Words(NamedTuple):
-    """How a command calls its work: while it does it, and when it has done it."""
+    """How a command calls its work: what it does, what it has done, what that consists of."""
 
     doing: str
     done: str
+    parts: str
 
 
-RESTORING = Words("Restoring", "restored")
-DEGRADING = Words("Degrading", "degraded")
-INVERTING = Words("Inverting", "inverted")
+RESTORING = Words("Restoring", "restored", "tiles")
+DEGRADING = Words("Degrading", "degraded", "steps")
+INVERTING = Words("Inverting", "inverted", "steps")
 
 
 class Telling:
-    """Tells of results, and how to go on where a run was stopped.
+    """Tells of the results of a run.
 
     Args:
-        out: where results go, for the closing line.
-        total: how many files there are; None: it is not known.
-        as_json: a line of JSON for each file on stdout, and everything else on stderr.
-        on_stderr: nothing on stdout.
-        hidden: a folder that is not named: it was made for standard input and output.
-        each: a line for every file that is done.
+        out: where they go, for the closing line and for a list of failures.
+        total: how many files there are; None: files go on coming, and each that is done is named.
+        as_json: a line of JSON for each file goes to stdout, and all else to stderr.
+        silent: nothing goes to stdout.
+        hidden: a folder that was made for this run; what lies in it is named without it.
     """
 
     def __init__(
@@ -53,13 +51,108 @@ class Telling:
         total: int | None,
         *,
         as_json: bool = False,
-        on_stderr: bool = False,
+        silent: bool = False,
         hidden: Path | None = None,
-        each: bool = False,
-        failures_in: Path | None = None,
     ) -> None:
-        self.words, self.out, self.total = words, out, total
-        self.as_json, self.on_stderr, self.each = as_json, on_stderr or as_json, each
-        self._hidden = None if hidden is None else f"{hidden}/"
-        self.results: list[Result] = []
-        self.failures = Failures(failures_in or out)
+        self.words, self.out, self.total, self.as_json = words, out, total, as_json
+        self._stream = sys.stderr if as_json or silent else sys.stdout
+        self._hidden = hidden
+        self._results: list[Result] = []
+        self._failures = Failures(out)
+        self._stopped = False
+        self._bar = Bar(words.doing, total, quiet=total is None)
+        self._next_line = time.monotonic() + LINE_EVERY_SECONDS
+
+    def run(self, results: Iterable[Result]) -> None:
+        """Follow the results, and close."""
+        self.follow(results)
+        self.close()
+
+    def follow(self, results: Iterable[Result]) -> None:
+        """Take result after result until there is no further one, or somebody stops it."""
+        try:
+            with self._bar:
+                for result in results:
+                    self._take(result)
+        except KeyboardInterrupt:
+            self._stopped = True
+        finally:
+            self._failures.close()
+
+    def part(self, done: int, total: int) -> None:
+        """Show how far the present file is."""
+        if self.total == 1:
+            self._bar(self.words.doing, done, total)
+        elif total > 1:
+            self._bar.detail(f"{done} of {total} {self.words.parts}", "")
+            now = time.monotonic()
+            if not self._bar.is_live and now >= self._next_line:
+                self._next_line = now + LINE_EVERY_SECONDS
+                number = len(self._results) + 1
+                self._say(
+                    f"{self.words.doing}: image {number}, {done} of {total} {self.words.parts}"
+                )
+
+    def close(self) -> None:
+        """Say how many files are done and which are not, and how to go on where it was stopped.
+
+        Raises:
+            typer.Exit: with 1, a file failed; with 130, it was stopped.
+        """
+        every, failed = self._results, len(self._failures.results)
+        skipped = sum(result.skipped for result in every)
+        total = len(every) if self.total is None else self.total
+        line = f"{len(every) - failed - skipped} of {total} images {self.words.done}: {self.out}"
+        self._print(line + (f" ({skipped} skipped)" if skipped else ""))
+        self._print_faces()
+        if failed:
+            self._print(self._failures.sentence())
+        is_full = bool(every) and every[-1].no_room
+        if is_full or self._stopped:
+            why = "the disk takes no more; make room" if is_full else "as asked"
+            self._print(f"stopped, {why}; the same command with --skip-existing goes on")
+        if self._stopped:
+            raise typer.Exit(STOPPED)
+        if failed:
+            raise typer.Exit(1)
+
+    def _take(self, result: Result) -> None:
+        self._results.append(result)
+        if result.error:
+            self._fail(result, result.error)
+        for notice in result.notices:
+            self._say(f"note: {result.job.source}: {notice}.")
+        if self.as_json:
+            print_record(result_record(result, self.words.done))
+        elif self.total is None and not result.error and not result.skipped:
+            self._print(f"{result.job.source} {self.words.done}: {result.job.target}")
+        self._bar.detail("", "")
+        if self.total != 1:
+            self._bar.update(len(self._results))
+
+    def _fail(self, result: Result, error: str) -> None:
+        self._failures.add(result)
+        if len(self._failures.results) <= MANY or self._failures.path is None:
+            self._say(f"error: {error}")
+        if len(self._failures.results) == MANY and self._failures.path is not None:
+            self._say(f"note: further errors are listed in {self._failures.path} only.")
+
+    def _print_faces(self) -> None:
+        looked = [result.faces for result in self._results if result.faces is not None]
+        if looked:
+            without = sum(faces == 0 for faces in looked)
+            line = f"{sum(looked)} faces in {len(looked) - without} of {len(looked)} images"
+            self._print(line + ("; the others were restored without the prior" if without else ""))
+
+    def _say(self, text: str) -> None:
+        """Print a line on stderr, above the bar."""
+        if self.total is None:
+            print(self._named(text), file=sys.stderr, flush=True)
+        else:
+            self._bar.say(self._named(text))
+
+    def _print(self, text: str) -> None:
+        print(self._named(text), file=self._stream, flush=True)
+
+    def _named(self, text: str) -> str:
+        return plain(text if self._hidden is None else text.replace(f"{self._hidden}/", ""))

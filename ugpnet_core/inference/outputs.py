@@ -17,10 +17,12 @@ from ugpnet_core.image.listing import LeftOut, Reason, survey
 REGRESSION, SYNTHESIS, CHECK = "_reg", "_syn", "_check"
 _LOSSY = {".jpg", ".jpeg", ".webp"}
 # Extensions of images that can be read, or that somebody may ask for, and that cannot be written.
-_OTHER = frozenset(
-    ".apng .arw .avif .cr2 .cr3 .dds .dib .dng .eps .exr .gif .hdr .heic .heif .hif .ico .j2k .jfif"
-    " .jp2 .jpe .jxl .mpo .nef .orf .pbm .pdf .pgm .pnm .ppm .psd .qoi .raf .rw2 .svg .tga".split()
-).difference(EXTENSIONS)
+_OTHER = {
+    ".apng", ".arw", ".avif", ".cr2", ".cr3", ".dds", ".dib", ".dng", ".eps", ".exr", ".gif",
+    ".hdr", ".heic", ".heif", ".hif", ".ico", ".j2k", ".jfif", ".jp2", ".jpe", ".jxl", ".mpo",
+    ".nef", ".orf", ".pbm", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".qoi", ".raf", ".rw2", ".svg",
+    ".tga",
+} - set(EXTENSIONS)  # fmt: skip
 # Kinds of which a file gets this extension if its own cannot be written; others get .png.
 _EXTENSIONS = {"JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "TIFF": ".tif", "BMP": ".bmp"}
 

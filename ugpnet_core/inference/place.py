@@ -17,14 +17,14 @@ _LOSSY = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif", ".avif", 
 _GROWTH = {(True, True): 0.5, (True, False): 2.0, (False, True): 0.02, (False, False): 0.3}
 
 
-def check_place(jobs: Iterable[Job]) -> None:
-    """See that every folder of results is there, or can be made, and can be written into.
+def check_folders(folders: Iterable[Path]) -> None:
+    """See that folders for results are there, or can be made, and can be written into.
 
     Raises:
         ConfigError: there is a file where a folder has to be.
         ImageError: nothing can be written there.
     """
-    for folder in dict.fromkeys(job.target.parent for job in jobs):
+    for folder in dict.fromkeys(folders):
         there = folder
         while not os.path.lexists(there):
             there = there.parent
