@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from ugpnet_core.cli.files import prepare, refuse_both, say
 from ugpnet_core.cli.pipe import Piped
 from ugpnet_core.cli.result_lines import left_out_record, print_record
-from ugpnet_core.cli.telling import Telling, Words
+from ugpnet_core.cli.telling import AGAIN, ANEW, SKIPPING, Telling, Words
 
 if TYPE_CHECKING:
     from ugpnet_core.inference.batch import Result
@@ -67,6 +67,7 @@ class Batch:
             as_json=choices.as_json,
             silent=pipe.to_stdout,
             hidden=pipe.folder,
+            going_on=ANEW if choices.overwrite else SKIPPING,
         )
 
     def run(self, work: Work, scale: int = 1) -> None:
@@ -84,7 +85,8 @@ class Batch:
 
         suffixes, choices = self._naming.suffixes, self._choices
         new = [job for job in self.jobs if not existing([job], suffixes)]
-        check_room(new, scale, suffixes)
+        for notice in check_room(new, scale, suffixes):
+            say(f"note: {notice}")
         self.telling.follow(
             work(self.jobs, skip_existing=choices.skip_existing, overwrite=choices.overwrite)
         )
@@ -116,7 +118,7 @@ class WatchedBatch:
         )
         check_folders([pipe.out])
         self._inputs = pipe.inputs
-        self.telling = Telling(words, pipe.out, None, as_json=choices.as_json)
+        self.telling = Telling(words, pipe.out, None, as_json=choices.as_json, going_on=AGAIN)
 
     def run(self, work: Work, scale: int = 1) -> None:
         """Work on what comes until somebody stops it.

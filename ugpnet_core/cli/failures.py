@@ -27,18 +27,18 @@ class Failures:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.results: list[Result] = []
         self.path: Path | None = None
+        self._seen: list[Result] = []
         self._file: TextIO | None = None
 
     def add(self, result: Result) -> None:
         """Note a result with an error."""
-        self.results.append(result)
-        if len(self.results) == MANY:
+        self._seen.append(result)
+        if len(self._seen) == MANY:
             self._file = self._opened()
-            for one in self.results:
+            for one in self._seen:
                 self._write(one)
-        elif len(self.results) > MANY:
+        elif len(self._seen) > MANY:
             self._write(result)
 
     def close(self) -> None:
@@ -47,12 +47,10 @@ class Failures:
             with contextlib.suppress(OSError):
                 self._file.close()
 
-    def sentence(self) -> str:
-        """What the closing report says of them."""
-        count = len(self.results)
-        if self.path is not None:
-            return f"{count} failed, listed in {self.path}"
-        return f"{count} failed: {', '.join(str(one.job.source) for one in self.results)}"
+    @property
+    def is_listed(self) -> bool:
+        """Whether the next failure is only one of many, and has its line in the list."""
+        return self.path is not None and len(self._seen) > MANY
 
     def _opened(self) -> TextIO | None:
         for folder in (self.folder, Path(tempfile.gettempdir())):

@@ -11,7 +11,7 @@ import typer
 from ugpnet_core.cli.console import output, plain
 from ugpnet_core.cli.files import Recursive, prepare
 from ugpnet_core.cli.options import OptionPairs, parse_options
-from ugpnet_core.cli.telling import INVERTING, Telling
+from ugpnet_core.cli.telling import ANEW, INVERTING, Telling
 from ugpnet_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def invert(
     inverter = Inverter(source, steps, lpips, where)
     first = "encoded" if source.synthesis is not None else "start"
     figures: dict[str, dict[str, float]] = {}
-    telling = Telling(INVERTING, out, len(jobs))
+    telling = Telling(INVERTING, out, len(jobs), going_on=ANEW)
 
     def work(job: Job) -> None:
         photo = read_image(job.source)

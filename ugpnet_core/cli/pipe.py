@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -68,7 +69,7 @@ def piped(
 
 
 def _refuse_for_stdout(inputs: Sequence[Path], alone: bool, as_json: bool) -> None:
-    if len(inputs) != 1 or inputs[0].is_dir():
+    if len(inputs) != 1 or os.path.isdir(inputs[0]):
         raise ConfigError("Standard output holds one picture; give one file, or -o FOLDER.")
     if not alone:
         raise ConfigError(

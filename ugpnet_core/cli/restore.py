@@ -152,6 +152,7 @@ def restore(
             precision=precision.value,
         )
 
+        restorer.on_tile = batch.telling.part
         batch.run(
             partial(restore_files, restorer, save_all=save_all, check=check, quality=quality),
             restorer.scale,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 
 from ugpnet_core.cli.console import plain
-from ugpnet_core.cli.failures import MANY, Failures
+from ugpnet_core.cli.failures import Failures
 from ugpnet_core.cli.result_lines import print_record, result_record
 from ugpnet_core.cli.stopping import STOPPED
 from ugpnet_core.progress import LINE_EVERY_SECONDS, Bar
@@ -33,6 +33,12 @@ DEGRADING = Words("Degrading", "degraded", "steps")
 INVERTING = Words("Inverting", "inverted", "steps")
 
 
+# How to go on with what was stopped.
+SKIPPING = "the same command with --skip-existing goes on"
+AGAIN = "the same command goes on"
+ANEW = "the same command begins anew"
+
+
 class Telling:
     """Tells of the results of a run.
 
@@ -42,6 +48,7 @@ class Telling:
         as_json: a line of JSON for each file goes to stdout, and all else to stderr.
         silent: nothing goes to stdout.
         hidden: a folder that was made for this run; what lies in it is named without it.
+        going_on: how to go on after a stop.
     """
 
     def __init__(
@@ -53,11 +60,14 @@ class Telling:
         as_json: bool = False,
         silent: bool = False,
         hidden: Path | None = None,
+        going_on: str = SKIPPING,
     ) -> None:
         self.words, self.out, self.total, self.as_json = words, out, total, as_json
         self._stream = sys.stderr if as_json or silent else sys.stdout
-        self._hidden = hidden
-        self._results: list[Result] = []
+        self._hidden, self._going_on = hidden, going_on
+        # A file that was written to again has another result then.
+        self._results: dict[Path, Result] = {}
+        self._is_full = False
         self._failures = Failures(out)
         self._stopped = False
         self._bar = Bar(words.doing, total, quiet=total is None)
@@ -99,25 +109,29 @@ class Telling:
         Raises:
             typer.Exit: with 1, a file failed; with 130, it was stopped.
         """
-        every, failed = self._results, len(self._failures.results)
+        every = list(self._results.values())
+        failed = [str(result.job.source) for result in every if result.error]
         skipped = sum(result.skipped for result in every)
         total = len(every) if self.total is None else self.total
-        line = f"{len(every) - failed - skipped} of {total} images {self.words.done}: {self.out}"
+        done = len(every) - len(failed) - skipped
+        line = f"{done} of {total} images {self.words.done}: {self.out}"
         self._print(line + (f" ({skipped} skipped)" if skipped else ""))
         self._print_faces()
         if failed:
-            self._print(self._failures.sentence())
-        is_full = bool(every) and every[-1].no_room
-        if is_full or self._stopped:
-            why = "the disk takes no more; make room" if is_full else "as asked"
-            self._print(f"stopped, {why}; the same command with --skip-existing goes on")
+            listed = self._failures.path
+            which = f": {', '.join(failed)}" if listed is None else f", listed in {listed}"
+            self._print(f"{len(failed)} failed{which}")
+        if self._is_full or self._stopped:
+            why = "as the disk is full: make room, and" if self._is_full else "as asked:"
+            self._print(f"stopped {why} {self._going_on}")
         if self._stopped:
             raise typer.Exit(STOPPED)
         if failed:
             raise typer.Exit(1)
 
     def _take(self, result: Result) -> None:
-        self._results.append(result)
+        self._results[result.job.source] = result
+        self._is_full = result.no_room
         if result.error:
             self._fail(result, result.error)
         for notice in result.notices:
@@ -131,14 +145,15 @@ class Telling:
             self._bar.update(len(self._results))
 
     def _fail(self, result: Result, error: str) -> None:
+        before = self._failures.path
         self._failures.add(result)
-        if len(self._failures.results) <= MANY or self._failures.path is None:
+        if not self._failures.is_listed:
             self._say(f"error: {error}")
-        if len(self._failures.results) == MANY and self._failures.path is not None:
+        if self._failures.path != before:
             self._say(f"note: further errors are listed in {self._failures.path} only.")
 
     def _print_faces(self) -> None:
-        looked = [result.faces for result in self._results if result.faces is not None]
+        looked = [result.faces for result in self._results.values() if result.faces is not None]
         if looked:
             without = sum(faces == 0 for faces in looked)
             line = f"{sum(looked)} faces in {len(looked) - without} of {len(looked)} images"

@@ -22,6 +22,7 @@ class Reason(Enum):
     UNREADABLE_FOLDER = ("unreadable subfolder", "unreadable subfolders")
     BROKEN_LINK = ("broken link", "broken links")
     NO_FILE = ("pipe or device", "pipes or devices")
+    SAME_FILE = ("link to another image", "links to other images")
     HIDDEN = ("hidden", "hidden")
     RESULTS = ("earlier result", "earlier results")
     RESULT_FOLDER = ("folder of results", "folders of results")
@@ -83,7 +84,7 @@ def survey(
     found: dict[Path, LeftOut | None] = {}
     walk = _Walk(recursive, trust_names, None if results is None else os.path.realpath(results))
     for item in map(Path, inputs):
-        if item.is_dir():
+        if os.path.isdir(item):
             for path, left_out in walk.through(item):
                 found.setdefault(path, left_out)
         elif os.path.lexists(item):
@@ -123,7 +124,7 @@ class _Walk(NamedTuple):
             return
         for path in (folder / name for name in names):
             reason = self._reason(path)
-            if reason is None and path.is_dir():
+            if reason is None and os.path.isdir(path):
                 yield from self.through(path, inner=True)
             else:
                 yield path, None if reason is None else LeftOut(path, reason)
@@ -132,16 +133,18 @@ class _Walk(NamedTuple):
         """Why an entry is left out; None: it is an image, or a folder to look into."""
         if path.name.startswith("."):
             return Reason.HIDDEN
-        if path.is_dir():
+        if os.path.isdir(path):
             if os.path.realpath(path) == self.own:
                 return Reason.RESULT_FOLDER
             if not self.recursive:
                 return Reason.FOLDER
-            return Reason.LINKED_FOLDER if path.is_symlink() else None
-        if not path.exists():
+            return Reason.LINKED_FOLDER if os.path.islink(path) else None
+        if not os.path.exists(path):
             return Reason.BROKEN_LINK
         # Never opened: a pipe would wait for somebody to write into it.
-        return why_not(path, trust_name=self.trust_names) if path.is_file() else Reason.NO_FILE
+        return (
+            why_not(path, trust_name=self.trust_names) if os.path.isfile(path) else Reason.NO_FILE
+        )
 
 
 def why_not(file: Path, *, trust_name: bool = False) -> Reason | str | None:

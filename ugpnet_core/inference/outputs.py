@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -192,13 +192,13 @@ def names_a_file(out: Path, inputs: Sequence[Path], naming: Naming) -> bool:
         ConfigError: it is the name of an image, and cannot be that of the result.
     """
     extension = out.suffix.lower()
-    if out.is_dir() or extension not in {*EXTENSIONS, *_OTHER}:
+    if os.path.isdir(out) or extension not in {*EXTENSIONS, *_OTHER}:
         return False
     if extension in _OTHER:
         raise ConfigError(
             f"{out}: {extension} cannot be written; choose from {_formats()}, or a folder."
         )
-    if len(inputs) != 1 or inputs[0].is_dir():
+    if len(inputs) != 1 or os.path.isdir(inputs[0]):
         raise ConfigError(f"{out} is a name for the result of one file; give a folder.")
     if naming.extension is not None or naming.suffix:
         raise ConfigError(f"{out} says how the result is called; leave out --ext and --suffix.")
@@ -213,15 +213,25 @@ def _sources(inputs: list[Path], out: Path, recursive: bool) -> tuple[list[Sourc
     """Each file once, and what else is in the folders."""
     found: dict[str, Source] = {}
     left_out: list[LeftOut] = []
+    for source in _named_sources(inputs, out, recursive, left_out):
+        first = found.setdefault(os.path.realpath(source.file), source)
+        if first.file.name != source.file.name:
+            left_out.append(LeftOut(source.file, Reason.SAME_FILE))
+    return list(found.values()), left_out
+
+
+def _named_sources(
+    inputs: list[Path], out: Path, recursive: bool, left_out: list[LeftOut]
+) -> Iterator[Source]:
     for item in inputs:
-        if not item.is_dir():
-            found.setdefault(os.path.realpath(item), Source(item, Path(item.name)))
+        # A folder that cannot be read is one of the files that cannot.
+        if not os.path.isdir(item) or not os.access(item, os.R_OK | os.X_OK):
+            yield Source(item, Path(item.name))
             continue
         inside = survey([item], recursive=recursive, results=out)
         left_out += inside.left_out
         for file in inside.images:
-            found.setdefault(os.path.realpath(file), Source(file, file.relative_to(item)))
-    return list(found.values()), left_out
+            yield Source(file, file.relative_to(item))
 
 
 def _earlier_results(sources: list[Source], out: Path, naming: Naming) -> list[Source]:

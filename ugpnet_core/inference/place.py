@@ -12,9 +12,11 @@ from ugpnet_core.errors import ConfigError, ImageError
 from ugpnet_core.inference.outputs import Job
 
 _LOSSY = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif", ".avif", ".jxl"}
-# Bytes of a result for each byte of its file, at equal numbers of pixels: (lossy, lossy result).
-# Photographs need at least this; what is refused must be hopeless.
-_GROWTH = {(True, True): 0.5, (True, False): 2.0, (False, True): 0.02, (False, False): 0.3}
+# Bytes of a result for each byte of its file, at equal numbers of pixels, by whether the file is
+# lossy, and the result. What noise takes is gone, so a result may be much smaller.
+_GROWTH = {(True, True): 1.0, (True, False): 4.0, (False, True): 0.2, (False, False): 0.8}
+# What is refused must be hopeless: results of flat pictures are as much smaller than that.
+_AT_LEAST = 0.2
 
 
 def check_folders(folders: Iterable[Path]) -> None:
@@ -28,7 +30,7 @@ def check_folders(folders: Iterable[Path]) -> None:
         there = folder
         while not os.path.lexists(there):
             there = there.parent
-        if not there.is_dir():
+        if not os.path.isdir(there):
             raise ConfigError(f"{there} is no folder, and results go into one; choose another -o.")
         try:
             with tempfile.TemporaryFile(dir=there):
@@ -39,34 +41,41 @@ def check_folders(folders: Iterable[Path]) -> None:
             ) from error
 
 
-def check_room(jobs: Sequence[Job], scale: int, suffixes: Sequence[str]) -> None:
-    """See that each disk has room for what its results need at least.
+def check_room(jobs: Iterable[Job], scale: int, suffixes: Sequence[str]) -> list[str]:
+    """See that each disk has room for what its results need, by the sizes of their files.
 
     Args:
         jobs: those whose results do not exist.
         scale: how many times longer the sides of a result are.
         suffixes: of the further results of each.
 
+    Returns:
+        A sentence for each disk on which it could become tight.
+
     Raises:
-        ImageError: there is too little; the message has both figures.
+        ImageError: a disk has too little even for results that are easy to compress.
     """
     needs: dict[int, tuple[Path, float]] = {}
     for job in jobs:
         there = job.target.parent
-        while not there.exists():
+        while not os.path.exists(there):
             there = there.parent
         disk = there.stat().st_dev
-        needs[disk] = (there, needs.get(disk, (there, 0.0))[1] + _least(job, scale, suffixes))
+        needs[disk] = (there, needs.get(disk, (there, 0.0))[1] + _need(job, scale, suffixes))
+    tight = []
     for there, need in needs.values():
         free = shutil.disk_usage(there).free
-        if need > free:
+        if need * _AT_LEAST > free:
             raise ImageError(
-                f"{there} has room for {_said(free)}, and the results need {_said(need)} or more; "
-                "make room there, or choose another -o."
+                f"{there} has room for {_said(free)}, and the results need "
+                f"{_said(need * _AT_LEAST)} or more; make room there, or choose another -o."
             )
+        if need > free:
+            tight.append(f"{there} has room for {_said(free)}; the results may need {_said(need)}.")
+    return tight
 
 
-def _least(job: Job, scale: int, suffixes: Sequence[str]) -> float:
+def _need(job: Job, scale: int, suffixes: Sequence[str]) -> float:
     try:
         size = job.source.stat().st_size
     except OSError:

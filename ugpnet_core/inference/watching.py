@@ -78,7 +78,7 @@ class Watch:
         skip_existing: bool = False,
     ) -> None:
         for folder in folders:
-            if not folder.is_dir():
+            if not os.path.isdir(folder):
                 raise ConfigError(f"{folder} is no folder; --watch waits for files in one.")
             if same_file(folder, out):
                 raise ConfigError(
