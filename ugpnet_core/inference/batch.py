@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ugpnet_core.errors import ImageError, UGPNetError
 from ugpnet_core.image import ImageFile, read_image, resize, write_image
+from ugpnet_core.image.files import QUALITY, check_writable
 from ugpnet_core.inference.check import checked
 from ugpnet_core.inference.outputs import CHECK, REGRESSION, SYNTHESIS, Job
 
@@ -54,12 +55,14 @@ class Writing:
     Attributes:
         overwrite: they are replaced; otherwise that is an error of the one result.
         keep: they stay as they are, in silence.
-        quality: of JPEG and WebP, 1 to 100; None: that of :func:`write_image`.
+        quality: of JPEG and WebP, 1 to 100.
+        strip: results have no EXIF and other metadata; the colour profile stays.
     """
 
     overwrite: bool = True
     keep: bool = False
-    quality: int | None = None
+    quality: int = QUALITY
+    strip: bool = False
 
     def __call__(self, path: Path, pixels: Tensor, photo: ImageFile | None = None) -> None:
         """Write pixels, with everything else as in the file that they were made from.
@@ -77,7 +80,42 @@ class Writing:
         if photo is None:
             write_image(path, pixels)
         else:
-            write_like(path, pixels, photo, quality=self.quality)
+            self._write_like(path, pixels, photo)
+
+    def lost(self, path: Path, photo: ImageFile, scale: int) -> tuple[str, ...]:
+        """What a result cannot hold, before the work.
+
+        Raises:
+            ImageError: it cannot hold its pixels.
+        """
+        height, width = (side * scale for side in photo.pixels.shape[-2:])
+        if self.strip:
+            return check_writable(path, width, height)
+        return check_writable(
+            path,
+            width,
+            height,
+            exif=photo.exif,
+            metadata=photo.metadata,
+            icc_profile=photo.icc_profile,
+        )
+
+    def _write_like(self, path: Path, pixels: Tensor, photo: ImageFile) -> None:
+        alpha = photo.alpha
+        if alpha is not None:
+            alpha = resize(alpha, pixels.shape[-2:])
+        write_image(
+            path,
+            pixels,
+            alpha=alpha,
+            bit_depth=photo.bit_depth,
+            icc_profile=photo.icc_profile,
+            exif=photo.exif,
+            grey=photo.grey,
+            metadata=photo.metadata,
+            strip=self.strip,
+            quality=self.quality,
+        )
 
 
 def restore_files(
@@ -88,12 +126,13 @@ def restore_files(
     check: bool = False,
     skip_existing: bool = False,
     overwrite: bool = True,
-    quality: int | None = None,
+    quality: int = QUALITY,
+    strip: bool = False,
 ) -> Iterator[Result]:
     """Restore file after file, and yield what became of each.
 
-    A result has the bit depth, alpha (enlarged by the model's scale), colour profile and EXIF of
-    its input, where its format can hold them.
+    A result has the bit depth, alpha (enlarged by the model's scale), colour profile and metadata
+    of its input, where its format can hold them; where not, a notice says so.
 
     Args:
         save_all: write x_reg and x_syn, too, as ``NAME_reg.png`` and ``NAME_syn.png``.
@@ -101,15 +140,17 @@ def restore_files(
             where they disagree as ``NAME_check.png``.
         skip_existing: leave files alone whose results all exist; where some do, write the others.
         overwrite: replace what stands in the place of a result; otherwise that is an error of it.
-        quality: of JPEG and WebP, 1 to 100; None: as :func:`write_image` has it.
+        quality: of JPEG and WebP, 1 to 100.
+        strip: leave out EXIF and other metadata; the colour profile stays.
     """
     looks = restorer.domain == "faces" and restorer.faces == "auto"
-    write = Writing(overwrite, skip_existing, quality)
+    write = Writing(overwrite, skip_existing, quality, strip)
 
     def restore(job: Job) -> Work:
         photo = read_image(job.source)
+        notices = (*photo.notices, *write.lost(job.target, photo, restorer.scale))
         output = restorer(photo.pixels)
-        notices = output.notices
+        notices += output.notices
         if check:
             found = checked(restorer, photo.pixels, output.image)
             write(job.beside(CHECK), found.heat_map)
@@ -158,19 +199,3 @@ def each_file(
         yield Result(job, seconds, skipped, error, *(done or Work()), no_room)
         if no_room:
             return
-
-
-def write_like(path: Path, pixels: Tensor, photo: ImageFile, quality: int | None = None) -> None:
-    """Write pixels with everything else as in the file that they were made from."""
-    alpha = photo.alpha
-    if alpha is not None:
-        alpha = resize(alpha, pixels.shape[-2:])
-    write_image(
-        path,
-        pixels,
-        alpha=alpha,
-        bit_depth=photo.bit_depth,
-        icc_profile=photo.icc_profile,
-        exif=photo.exif,
-        quality=quality,
-    )
