@@ -7,7 +7,6 @@ back, so colours look as they did.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from ugpnet_core.atomic import write_whole
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image.codecs import decode
 from ugpnet_core.image.colours import is_grey
+from ugpnet_core.image.contents import content_of
 from ugpnet_core.image.decoded import Array, Decoded
 from ugpnet_core.image.encoding import encode
 from ugpnet_core.image.fitting import Description, fitted, stripped
@@ -108,23 +108,6 @@ def decode_all(data: bytes, path: Path) -> Iterator[ImageFile]:
     raises what :func:`read_image` does."""
     for decoded in decode(data, path):
         yield _image_file(decoded, path)
-
-
-def content_of(path: Path) -> bytes:
-    """All bytes of a file; what is none, as a pipe or a device, is refused before it is opened,
-    for it could make a reader wait for ever.
-
-    Raises:
-        ImageError: it is none or cannot be read.
-    """
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise ImageError(f"{path} is no file but a pipe, socket or device; give image files.")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path} cannot be read: {reason}; check the path.") from error
 
 
 def write_image(
