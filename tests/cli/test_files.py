@@ -177,7 +177,8 @@ def test_nothing_to_do_and_nothing_overwritten(
 
 def test_degrade_depends_on_seed_and_name_only(photos: Path, tmp_path: Path) -> None:
     def make(out: str, *options: object) -> Path:
-        assert run("degrade", *options, "-o", tmp_path / out, "--task", "denoise") == 0
+        arguments = ("-o", tmp_path / out, "--task", "denoise", "--overwrite")
+        assert run("degrade", *options, *arguments) == 0
         return tmp_path / out
 
     all_of_them = make("all", photos, "--recursive")
@@ -194,7 +195,7 @@ def test_degrade_depends_on_seed_and_name_only(photos: Path, tmp_path: Path) -> 
 
 
 def test_degrade_options(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["degrade", photos / "a.png", "-o", tmp_path / "x.png", "-t"]
+    arguments = ["degrade", photos / "a.png", "-o", tmp_path / "x.png", "--overwrite", "-t"]
     assert run(*arguments, "denoise", "--set", "sigma=0", "-O", "k=1e9") == 0
     clean = read_image(photos / "a.png").pixels
     assert (read_image(tmp_path / "x.png").pixels - clean).abs().max() <= 1 / 255

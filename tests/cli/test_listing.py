@@ -8,6 +8,7 @@ import re
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ def test_presets_stand_beneath_their_backbone(
 
 
 def test_odd_presets_are_shown_as_text(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    installed_plugins: Callable[..., Registry], capsys: pytest.CaptureFixture[str]
 ) -> None:
     preset = Preset(
         name="net-open",
@@ -106,11 +107,7 @@ def test_odd_presets_are_shown_as_text(
         feature_channels=None,
         presets=(preset,),
     )
-    found = Registry(
-        backbones={"net": Installed(entry, "ugpnet-test", "1.0")},
-        presets={"net-open": Installed(entry.with_preset(preset), "ugpnet-test", "1.0")},
-    )
-    monkeypatch.setattr(listing, "registry", lambda: found)
+    installed_plugins(Installed(entry, "ugpnet-test", "1.0"), base=Registry())
     assert cli.main(["list-backbones", "--json"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)["backbones"]
     (made,) = shown["presets"]
@@ -121,19 +118,21 @@ def test_odd_presets_are_shown_as_text(
 
 
 def test_nothing_installed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    installed_plugins: Callable[..., Registry], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(listing, "registry", Registry)
+    installed_plugins(base=Registry())
     assert cli.main(["list-priors"]) == 0
     assert capsys.readouterr().out == "No prior is installed.\n"
 
 
 def test_long_reason_wraps_and_is_not_cut(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    installed_plugins: Callable[..., Registry],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     reason = "import failed: " + " ".join(f"word{number}" for number in range(60))
     problem = Problem("plugin", "a-distribution-of-somebody", "1.0", reason)
-    monkeypatch.setattr(listing, "registry", lambda: Registry(problems=(problem,)))
+    installed_plugins(base=Registry(), problems=(problem,))
     monkeypatch.setenv("COLUMNS", "80")
     assert cli.main(["list-models"]) == 0
     shown = capsys.readouterr().out

@@ -14,8 +14,7 @@ import yaml
 
 from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
 from ugpnet_core.model_files.model import load_model
-from ugpnet_core.plugins import lookup as lookup_module
-from ugpnet_core.plugins import registry
+from ugpnet_core.plugins import Registry, registry
 from ugpnet_core.studies.ablation.arms import Arm, chosen_arms, make_arms
 from ugpnet_core.studies.ablation.settings import AblationConfig, read_ablation
 from ugpnet_core.studies.ablation.train import check_arms, train_arms, unfinished
@@ -318,13 +317,12 @@ def test_pretrained_networks_of_the_study_come_from_earlier_trainings(
 
 
 def test_a_prior_with_weights_of_its_own_never_starts_at_random(
-    read: Read, monkeypatch: pytest.MonkeyPatch
+    read: Read, installed_plugins: Callable[..., Registry]
 ) -> None:
-    whole = registry()
-    prior = whole.priors["stylegan2"]
-    own = replace(prior, entry=replace(prior.entry, name="own", file="own.safetensors"))
-    more = replace(whole, priors={**whole.priors, "own": own})
-    monkeypatch.setattr(lookup_module, "registry", lambda: more)
+    prior = registry().priors["stylegan2"]
+    installed_plugins(
+        replace(prior, entry=replace(prior.entry, name="own", file="own.safetensors"))
+    )
     weights = ("restoration.weights=r", "synthesis.weights=g", "prior=null")
     with pytest.raises(ConfigError, match="Prior 'own' brings weights of its own"):
         make_arms(read(*weights, "model.prior={name: own}", study="initialisation"))

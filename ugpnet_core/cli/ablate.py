@@ -59,8 +59,9 @@ def ablate(
     arms = make_arms(ablation)
     chosen = chosen_arms(arms, arm or [])
 
-    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
+    from ugpnet_core.cli.measuring import find_networks, print_evaluation, print_problems
     from ugpnet_core.devices import choose_device
+    from ugpnet_core.progress import Bar
     from ugpnet_core.reports.table_files import write_comparison
     from ugpnet_core.studies.ablation.measure import measure_arms, photographs_of, table_of
     from ugpnet_core.studies.ablation.train import check_arms, train_arms

@@ -35,9 +35,10 @@ def compare(
 
     Example: ugpnet compare examples/configs/compare.yaml data.photographs=[photos] data.count=20
     """
-    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
+    from ugpnet_core.cli.measuring import find_networks, print_evaluation, print_problems
     from ugpnet_core.config_files import read_settings
     from ugpnet_core.devices import choose_device
+    from ugpnet_core.progress import Bar
     from ugpnet_core.reports.domains import conclusion
     from ugpnet_core.studies.compare_files import compare_into_folder
     from ugpnet_core.studies.settings import CompareConfig

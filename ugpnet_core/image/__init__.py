@@ -9,10 +9,10 @@ from ugpnet_core.image.files import (
     ImageFile,
     decode_image,
     from_levels,
-    list_images,
     read_image,
     write_image,
 )
+from ugpnet_core.image.listing import list_images
 from ugpnet_core.image.luma import luma
 from ugpnet_core.image.pairs import MatchedPair, match_pairs
 from ugpnet_core.image.sizes import center_square, pad_reflect, pad_to_multiple, resize

@@ -7,7 +7,7 @@ back, so colours look as they did.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -121,7 +121,7 @@ def write_image(
     grey: bool = False,
     metadata: Metadata | None = None,
     strip: bool = False,
-    quality: int = QUALITY,
+    quality: int | None = None,
 ) -> None:
     """Write an image in the format of the path's extension, whole or not at all.
 
@@ -140,7 +140,7 @@ def write_image(
         grey: write one channel of colour where the three are equal and the format has that.
         metadata: XMP, IPTC, text and resolution to embed.
         strip: leave out all of EXIF and metadata; the colour profile stays.
-        quality: of JPEG and WebP, 1 to 100.
+        quality: of JPEG and WebP, 1 to 100; None: :data:`QUALITY`.
 
     Raises:
         ImageError: the extension is unknown, the tensor is no image or holds values that are no
@@ -152,7 +152,7 @@ def write_image(
     array = to_levels(pixels, kind, path, alpha=alpha, bit_depth=bit_depth)
     array, description = as_written(array, kind, description, grey=grey, strip=strip)
     require_sides(path, kind, array.shape[1], array.shape[0])
-    write_bytes(path, encode(array, kind, description, quality))
+    write_bytes(path, encode(array, kind, description, quality or QUALITY))
 
 
 def check_writable(
@@ -238,31 +238,6 @@ def as_written(
     if strip:
         description = stripped(description)
     return array, fitted(description, kind, (array.shape[1], array.shape[0]))[0]
-
-
-def list_images(inputs: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
-    """The image files that the inputs name: files as they are, folders by extension, sorted.
-
-    Args:
-        inputs: files and folders; a file is listed whatever its extension, and once only.
-        recursive: look into subfolders, too. Hidden files are left out.
-
-    Raises:
-        ImageError: an input does not exist.
-    """
-    found: dict[Path, None] = {}
-    for item in map(Path, inputs):
-        if item.is_dir():
-            inside = item.rglob("*") if recursive else item.iterdir()
-            for file in sorted(inside):
-                hidden = any(part.startswith(".") for part in file.relative_to(item).parts)
-                if file.suffix.lower() in EXTENSIONS and not hidden and file.is_file():
-                    found[file] = None
-        elif item.exists():
-            found[item] = None
-        else:
-            raise ImageError(f"{item} does not exist; give image files or folders.")
-    return list(found)
 
 
 def from_levels(array: Array) -> Tensor:

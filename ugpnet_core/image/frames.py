@@ -50,7 +50,7 @@ def write_frames(
     frames: Iterable[ImageFile],
     *,
     strip: bool = False,
-    quality: int = QUALITY,
+    quality: int | None = None,
 ) -> None:
     """Write pictures into one file, whole or not at all: a TIFF of pages, taken one by one and
     each with its depth and metadata, or an animated PNG or WebP of 8 bits.
@@ -60,7 +60,7 @@ def write_frames(
         frames: at least one; of an animation all have one size, and the metadata of the first and
             the time that each is shown are kept.
         strip: leave out EXIF and metadata, as :func:`~ugpnet_core.image.write_image` does.
-        quality: of WebP.
+        quality: of WebP, 1 to 100; None: 95.
 
     Raises:
         ImageError: the format holds one picture only, there is none, or a picture cannot be
@@ -82,7 +82,7 @@ def write_frames(
     clear = any(array.shape[2] == 4 for array, _ in pictures)
     if clear:
         pictures = [(_opaque(array), description) for array, description in pictures]
-    write_bytes(path, encode_animation(pictures, kind, quality))
+    write_bytes(path, encode_animation(pictures, kind, quality or QUALITY))
 
 
 def _prepared(path: Path, kind: str, frame: ImageFile, strip: bool) -> tuple[Array, Description]:

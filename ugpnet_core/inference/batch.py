@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -10,22 +12,24 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
-from ugpnet_core.errors import UGPNetError
+from ugpnet_core.errors import ImageError, UGPNetError
 from ugpnet_core.image import ImageFile, read_image, resize, write_image
 from ugpnet_core.inference.check import checked
-from ugpnet_core.inference.outputs import Job
+from ugpnet_core.inference.outputs import CHECK, REGRESSION, SYNTHESIS, Job
 
 if TYPE_CHECKING:
     from ugpnet_core.inference.restorer import Restorer
 
-REGRESSION, SYNTHESIS, CHECK = "_reg", "_syn", "_check"
+# What every further file would run into, too.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass(frozen=True)
 class Result:
     """What became of one file; ``error`` says what went wrong, and is None if nothing did, and
     ``notices`` what there is to know about the result. ``faces`` is how many the prior restored,
-    None where the model does not look for any."""
+    None where the model does not look for any. ``no_room``: the disk took nothing more, and no
+    further file is tried."""
 
     job: Job
     seconds: float
@@ -33,6 +37,7 @@ class Result:
     error: str | None = None
     notices: tuple[str, ...] = ()
     faces: int | None = None
+    no_room: bool = False
 
 
 class Work(NamedTuple):
@@ -42,6 +47,39 @@ class Work(NamedTuple):
     faces: int | None = None
 
 
+@dataclass(frozen=True)
+class Writing:
+    """How results are written, and what happens to files that stand in their place.
+
+    Attributes:
+        overwrite: they are replaced; otherwise that is an error of the one result.
+        keep: they stay as they are, in silence.
+        quality: of JPEG and WebP, 1 to 100; None: that of :func:`write_image`.
+    """
+
+    overwrite: bool = True
+    keep: bool = False
+    quality: int | None = None
+
+    def __call__(self, path: Path, pixels: Tensor, photo: ImageFile | None = None) -> None:
+        """Write pixels, with everything else as in the file that they were made from.
+
+        Raises:
+            ImageError: something stands there and must not be replaced, or the disk refuses.
+        """
+        if os.path.lexists(path) and (self.keep or not self.overwrite):
+            if self.keep:
+                return
+            raise ImageError(
+                f"{path} has come to exist meanwhile and is not overwritten; use --overwrite or "
+                "another -o."
+            )
+        if photo is None:
+            write_image(path, pixels)
+        else:
+            write_like(path, pixels, photo, quality=self.quality)
+
+
 def restore_files(
     restorer: Restorer,
     jobs: Iterable[Job],
@@ -49,6 +87,8 @@ def restore_files(
     save_all: bool = False,
     check: bool = False,
     skip_existing: bool = False,
+    overwrite: bool = True,
+    quality: int | None = None,
 ) -> Iterator[Result]:
     """Restore file after file, and yield what became of each.
 
@@ -59,10 +99,12 @@ def restore_files(
         save_all: write x_reg and x_syn, too, as ``NAME_reg.png`` and ``NAME_syn.png``.
         check: compare each result with its input, see :mod:`ugpnet_core.inference.check`, and write
             where they disagree as ``NAME_check.png``.
-        skip_existing: leave files alone whose results all exist.
+        skip_existing: leave files alone whose results all exist; where some do, write the others.
+        overwrite: replace what stands in the place of a result; otherwise that is an error of it.
+        quality: of JPEG and WebP, 1 to 100; None: as :func:`write_image` has it.
     """
-
     looks = restorer.domain == "faces" and restorer.faces == "auto"
+    write = Writing(overwrite, skip_existing, quality)
 
     def restore(job: Job) -> Work:
         photo = read_image(job.source)
@@ -70,12 +112,12 @@ def restore_files(
         notices = output.notices
         if check:
             found = checked(restorer, photo.pixels, output.image)
-            write_image(job.beside(CHECK), found.heat_map)
+            write(job.beside(CHECK), found.heat_map)
             notices = (*notices, found.sentence())
         if save_all:
-            write_like(job.beside(REGRESSION), output.regression, photo)
-            write_like(job.beside(SYNTHESIS), output.synthesis, photo)
-        write_like(job.target, output.image, photo)  # last: it marks the job as done
+            write(job.beside(REGRESSION), output.regression, photo)
+            write(job.beside(SYNTHESIS), output.synthesis, photo)
+        write(job.target, output.image, photo)  # last: it marks the job as done
         return Work(notices, len(output.faces[0]) if looks else None)
 
     suffixes = further_results(save_all, check)
@@ -92,29 +134,33 @@ def each_file(
     work: Callable[[Job], Work | None],
     skip: tuple[str, ...] | None = None,
 ) -> Iterator[Result]:
-    """Do the work for job after job; whatever it raises is that job's error and stops no other.
+    """Do the work for job after job; whatever it raises is that job's error and stops no other,
+    unless it is the disk that is full.
 
     Args:
         skip: where not None, jobs are skipped whose target exists, with those suffixes beside it.
     """
     for job in jobs:
         begun = time.perf_counter()
-        skipped = skip is not None and all(
-            path.exists() for path in (job.target, *map(job.beside, skip))
-        )
+        skipped = skip is not None and all(map(os.path.lexists, job.writes(skip)))
         error = None
         done = None
+        no_room = False
         if not skipped:
             try:
                 done = work(job)
             except UGPNetError as problem:
                 error = str(problem)
+                no_room = getattr(problem.__cause__, "errno", None) in _NO_ROOM
             except Exception as problem:
                 error = f"{job.source}: {type(problem).__name__}: {problem}"
-        yield Result(job, time.perf_counter() - begun, skipped, error, *(done or Work()))
+        seconds = time.perf_counter() - begun
+        yield Result(job, seconds, skipped, error, *(done or Work()), no_room)
+        if no_room:
+            return
 
 
-def write_like(path: Path, pixels: Tensor, photo: ImageFile) -> None:
+def write_like(path: Path, pixels: Tensor, photo: ImageFile, quality: int | None = None) -> None:
     """Write pixels with everything else as in the file that they were made from."""
     alpha = photo.alpha
     if alpha is not None:
@@ -126,4 +172,5 @@ def write_like(path: Path, pixels: Tensor, photo: ImageFile) -> None:
         bit_depth=photo.bit_depth,
         icc_profile=photo.icc_profile,
         exif=photo.exif,
+        quality=quality,
     )

@@ -17,9 +17,9 @@ from ugpnet_core.degradations import rng_for
 from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.errors import ImageError, TrainingError
 from ugpnet_core.image import resize
+from ugpnet_core.progress import watched
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.display import watched
 from ugpnet_core.training.sources import Found, Original, find_photographs
 
 READERS = 8

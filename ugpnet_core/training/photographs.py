@@ -16,7 +16,7 @@ from torch import Tensor
 from ugpnet_core.config import PairedFolders, Source
 from ugpnet_core.errors import ImageError, TrainingError
 from ugpnet_core.image import center_square, resize
-from ugpnet_core.training.display import watched
+from ugpnet_core.progress import watched
 from ugpnet_core.training.sources import File, Original, Photograph, find_photographs
 
 logger = logging.getLogger(__name__)
