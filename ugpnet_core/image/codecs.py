@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -29,8 +30,15 @@ def decode(data: bytes, path: Path) -> Iterator[Decoded]:
         DependencyError: it needs an extra that is not installed.
     """
     kind = readable_kind(data[:HEAD], path)
-    try:
+    with as_image_errors(path, kind):
         yield from _decoder(data, path, kind)
+
+
+@contextmanager
+def as_image_errors(path: Path, kind: str) -> Iterator[None]:
+    """Whatever libraries raise at a damaged file becomes an ImageError that names it."""
+    try:
+        yield
     except UnidentifiedImageError as error:
         raise ImageError(f"{path} is a damaged {kind} file; replace or remove it.") from error
     except (*_DAMAGE, *_MORE_DAMAGE) as error:

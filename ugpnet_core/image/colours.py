@@ -97,9 +97,9 @@ def divided_by_alpha(array: Array) -> Array:
 
 def of_palette(indices: Array, palette: Array) -> Array:
     """Indices (H, W, 1) into a palette (3, N) of uint16 as uint8 RGB."""
-    table = palette.astype(np.uint16).T
-    table = table >> 8 if table.max(initial=0) > 255 else table  # some write 8 bits into 16
-    return table.astype(np.uint8)[indices[..., 0].astype(np.intp).clip(0, len(table) - 1)]
+    wide = palette.max(initial=0) > 255  # some write 8 bits into 16
+    table: Array = np.right_shift(palette, 8 if wide else 0).astype(np.uint8).T
+    return np.asarray(table[indices[..., 0].astype(np.intp).clip(0, len(table) - 1)])
 
 
 def is_grey(profile: bytes | None) -> bool:

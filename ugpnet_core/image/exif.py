@@ -65,18 +65,6 @@ def upright(block: bytes) -> bytes | None:
     return PREFIX + bytes(data)
 
 
-def orientation(block: bytes | None) -> int:
-    """How a picture is to be turned, 1 to 8; 1 where the block does not say."""
-    data = bare(block)
-    start = layout_of(data)
-    found = (
-        number(read_directory(data, start[1], start[0]).get(_ORIENTATION), start[0])
-        if (start)
-        else None
-    )
-    return found if found in range(1, 9) else 1
-
-
 def sized(block: bytes, width: int, height: int) -> bytes:
     """The block with the sides of the picture that it says corrected."""
     data = bytearray(bare(block))

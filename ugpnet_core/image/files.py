@@ -7,7 +7,6 @@ back, so colours look as they did.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from ugpnet_core.atomic import write_whole
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image.codecs import decode
 from ugpnet_core.image.colours import is_grey
+from ugpnet_core.image.contents import content_of
 from ugpnet_core.image.decoded import Array, Decoded
 from ugpnet_core.image.encoding import encode
 from ugpnet_core.image.fitting import Description, fitted, stripped
@@ -110,23 +110,6 @@ def decode_all(data: bytes, path: Path) -> Iterator[ImageFile]:
         yield _image_file(decoded, path)
 
 
-def content_of(path: Path) -> bytes:
-    """All bytes of a file; what is none, as a pipe or a device, is refused before it is opened,
-    for it could make a reader wait for ever.
-
-    Raises:
-        ImageError: it is none or cannot be read.
-    """
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            raise ImageError(f"{path} is no file but a pipe, socket or device; give image files.")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{path} cannot be read: {reason}; check the path.") from error
-
-
 def write_image(
     path: str | os.PathLike[str],
     pixels: Tensor,
@@ -138,7 +121,7 @@ def write_image(
     grey: bool = False,
     metadata: Metadata | None = None,
     strip: bool = False,
-    quality: int = QUALITY,
+    quality: int | None = None,
 ) -> None:
     """Write an image in the format of the path's extension, whole or not at all.
 
@@ -157,7 +140,7 @@ def write_image(
         grey: write one channel of colour where the three are equal and the format has that.
         metadata: XMP, IPTC, text and resolution to embed.
         strip: leave out all of EXIF and metadata; the colour profile stays.
-        quality: of JPEG and WebP, 1 to 100.
+        quality: of JPEG and WebP, 1 to 100; None: :data:`QUALITY`.
 
     Raises:
         ImageError: the extension is unknown, the tensor is no image or holds values that are no
@@ -169,7 +152,7 @@ def write_image(
     array = to_levels(pixels, kind, path, alpha=alpha, bit_depth=bit_depth)
     array, description = as_written(array, kind, description, grey=grey, strip=strip)
     require_sides(path, kind, array.shape[1], array.shape[0])
-    write_bytes(path, encode(array, kind, description, quality))
+    write_bytes(path, encode(array, kind, description, quality or QUALITY))
 
 
 def check_writable(

@@ -44,8 +44,7 @@ def fitted(
     if kind == "WEBP" and metadata.dpi:
         exif = with_missing(exif, resolution_tags(metadata.dpi))
     if kind == "BMP":
-        lost = _named(description)
-        return Description(metadata=Metadata(dpi=metadata.dpi)), lost
+        return Description(metadata=Metadata(dpi=metadata.dpi)), _named(description)
     lost = list[str]()
     if kind == "JPEG":
         exif, lost = _short_enough(exif)

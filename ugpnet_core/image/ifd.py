@@ -21,10 +21,10 @@ ASCII, SHORT, LONG, LONG8 = 2, 3, 4, 16
 
 
 class Entry(NamedTuple):
-    """A tag's type and count, its bytes in the order of the file, and where they lie in it."""
+    """A tag's type and number of values, their bytes as in the file, and where they lie there."""
 
     type: int
-    count: int
+    length: int
     raw: bytes
     at: int = 0
 

@@ -98,15 +98,19 @@ def resolution_tags(dpi: tuple[float, float]) -> dict[int, Entry]:
 
 def _text(image: Image.Image) -> dict[str, Any]:
     found = dict(getattr(image, "text", None) or {})
-    comment = image.info.get("comment")
-    if isinstance(comment, bytes):
-        try:
-            comment = comment.decode("utf-8")
-        except UnicodeDecodeError:
-            comment = comment.decode("latin-1")
+    comment = _decoded(image.info.get("comment"))
     if comment:
         found.setdefault(_COMMENT, comment.rstrip("\0"))
     return found
+
+
+def _decoded(comment: Any) -> str:
+    if not isinstance(comment, bytes):
+        return str(comment or "")
+    try:
+        return comment.decode("utf-8")
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")
 
 
 def _iptc(info: dict[Any, Any], text: dict[str, Any]) -> bytes | None:

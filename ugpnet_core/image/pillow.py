@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,8 @@ from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.deep import deep_pixels
 from ugpnet_core.image.exif import bare, upright, upright_xmp
 from ugpnet_core.image.jpeg import ended, missing_rows
+from ugpnet_core.image.jxl import size_of
+from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.metadata import Metadata, of_pillow, raw_profile
 from ugpnet_core.image.png import colour_chunks
@@ -41,11 +43,13 @@ _DECODERS = {
 }
 _GREY = {"1", "L", "LA", "La", "I", "F"}
 _TRANSPARENT = {"LA", "PA", "La", "RGBA", "RGBa"}
+_ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
+_MILLISECONDS = 100.0  # what browsers show a frame for that does not say
 _MOST_MISSING = 0.25
 _opening = threading.Lock()
 
 
-def open_image(data: bytes, kind: str) -> Image.Image:
+def open_image(data: bytes | BinaryIO, kind: str) -> Image.Image:
     """An image of a kind, its header read; its pixels have not been.
 
     Pillow's own limit on the number of pixels does not apply: memory is what counts, and is looked
@@ -60,7 +64,8 @@ def open_image(data: bytes, kind: str) -> Image.Image:
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(io.BytesIO(data), formats=_DECODERS[kind])
+            file = io.BytesIO(data) if isinstance(data, bytes) else data
+            return Image.open(file, formats=_DECODERS[kind])
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
@@ -72,14 +77,31 @@ def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
         ImageError: too large for the memory, or a JPEG of which too much is missing.
         What Pillow raises for damaged files.
     """
+    width, height, stored = header_of(io.BytesIO(data), kind)
+    require_memory(path, width, height, stored)
     with open_image(data, kind) as image:
-        require_memory(path, *image.size, _stored(image))
         frames = _frames(image)
         for index in range(frames):
             if index:
                 image.seek(index)
             decoded = _decoded(image, data, path, kind, index)
-            yield replace(decoded, frames=frames)
+            metadata = decoded.metadata
+            if frames > 1 and kind in _ANIMATED:
+                metadata = _timed(metadata, kind)
+            yield replace(decoded, frames=frames, metadata=metadata)
+
+
+def header_of(file: BinaryIO, kind: str) -> tuple[int, int, int]:
+    """Width, height, and bytes of a decoded pixel.
+
+    Raises:
+        What Pillow raises for damaged files.
+    """
+    if kind == "JXL":  # opening one decodes it
+        size = size_of(file.read(HEAD))
+        return (*(size or (1, 1)), 8)
+    image = open_image(file, kind)
+    return (*image.size, _stored(image))
 
 
 def tiff_page(data: bytes, index: int) -> Array:
@@ -169,6 +191,15 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # other people's EXIF is often malformed, and is no reason to lose a picture
         return 1
+
+
+def _timed(metadata: Metadata, kind: str) -> Metadata:
+    """A frame's time, and how often all are shown: GIF counts repetitions, and names none for
+    once."""
+    loop = metadata.loop
+    if kind == "GIF":
+        loop = 1 if loop is None else loop + (loop > 0)
+    return replace(metadata, milliseconds=metadata.milliseconds or _MILLISECONDS, loop=loop)
 
 
 def _frames(image: Image.Image) -> int:

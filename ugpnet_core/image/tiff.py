@@ -10,7 +10,7 @@ import io
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -46,16 +46,27 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-def open_tiff(data: bytes) -> TiffFile:
-    """The directories of a file."""
-    from tifffile import TiffFile
+def header_of(file: BinaryIO, kind: str = "TIFF") -> tuple[int, int, int]:
+    """Width, height and bytes of a decoded pixel of the first picture.
 
-    return TiffFile(io.BytesIO(data))
+    Args:
+        kind: as Pillow's reader wants to be told it.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    from tifffile import TiffFile, TiffFileError
+
+    try:
+        with TiffFile(file) as tif:
+            return _extent(pages(tif)[0])
+    except TiffFileError as error:
+        raise ValueError(str(error)) from error
 
 
 def pages(tif: TiffFile) -> list[TiffPage]:
     """The pictures of a file, without previews, levels of pyramids and masks."""
-    every = [tif.pages.get(index) for index in range(len(tif.pages))]
+    every = [tif.pages.get(index).aspage() for index in range(len(tif.pages))]
     return [page for page in every if not page.subfiletype & (_REDUCED | _MASK)] or every[:1]
 
 
@@ -66,8 +77,10 @@ def decode_pages(data: bytes, path: Path) -> Iterator[Decoded]:
         ImageError: the file is damaged, cut short, too large for the memory, or of a kind that
             cannot be read; what tifffile raises for damaged files does not reach the caller.
     """
+    from tifffile import TiffFile
+
     try:
-        with open_tiff(data) as tif:
+        with TiffFile(io.BytesIO(data)) as tif:
             found = pages(tif)
             if not found:
                 raise ValueError("it holds no picture")
@@ -84,13 +97,13 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
         raise ImageError(
             f"{path} holds pixels of a type that cannot be read; save it with 8 or 16 bits."
         )
-    require_memory(path, page.imagewidth, page.imagelength, page.dtype.itemsize * _samples(page))
+    require_memory(path, *_extent(page))
     _require_all_of_it(page, data)
     colours = _COLOURS.get(int(page.photometric))
     if colours is None:
         raise ImageError(
             f"{path} holds colours of a kind that cannot be read "
-            f"({page.photometric.name}); save it as RGB."
+            f"({page.photometric!s}); save it as RGB."
         )
     profile = page.iccprofile
     if _only_pillow_reads(page):
@@ -111,8 +124,9 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
     )
 
 
-def _samples(page: TiffPage) -> int:
-    return int(page.samplesperpixel)
+def _extent(page: TiffPage) -> tuple[int, int, int]:
+    item = page.dtype.itemsize if page.dtype is not None else 1
+    return page.imagewidth, page.imagelength, item * int(page.samplesperpixel)
 
 
 def _only_pillow_reads(page: TiffPage) -> bool:
@@ -155,7 +169,8 @@ def _pixels(page: TiffPage, colours: int, profile: bytes | None) -> tuple[Array,
         if extra[alpha] == _ASSOCIATED:
             array = divided_by_alpha(array)
     if len(extra) > (alpha is not None):
-        notices.append(f"only colours and alpha of its {page.samplesperpixel} channels are used")
+        what = "the colours" if alpha is None else "the colours and alpha"
+        notices.append(f"of its {page.samplesperpixel} channels, only {what} are used")
     grey = kind in {_WHITE_IS_ZERO, _BLACK_IS_ZERO}
     return array, grey, notices
 
