@@ -346,12 +346,12 @@ class Stream(io.TextIOWrapper):
     """Standard input or output as a pipe has it."""
 
     def __init__(self, content: bytes = b"") -> None:
-        super().__init__(io.BytesIO(content), encoding="utf-8")
+        self.bytes = io.BytesIO(content)
+        super().__init__(self.bytes, encoding="utf-8")
 
     def content(self) -> bytes:
         self.flush()
-        self.buffer.seek(0)
-        return self.buffer.read()
+        return self.bytes.getvalue()
 
 
 @pytest.mark.parametrize(("ext", "expected"), [((), "JPEG"), (("--ext", "png"), "PNG")])
@@ -495,3 +495,34 @@ def test_watching_a_folder(tmp_path: Path, model: Path) -> None:
     assert "Ctrl-C ends it" in errors
     assert "error" not in errors
     assert names(out) == ["first.png", "late.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "target", "frames"),
+    [
+        ("a.tif", "TIFF", "a.tif", 3),
+        ("a.gif", "GIF", "a.png", 3),
+        ("a.webp", "WEBP", "a.webp", 3),
+        ("a.mpo", "MPO", "a.jpg", 1),
+    ],
+)
+def test_pages_and_frames(
+    tmp_path: Path,
+    model: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    kind: str,
+    target: str,
+    frames: int,
+) -> None:
+    pictures = [Image.new("RGB", (9, 7), (80 * number, 99, 9)) for number in range(3)]
+    source, out = tmp_path / name, tmp_path / "out"
+    pictures[0].save(source, kind, save_all=True, append_images=pictures[1:])
+    assert run("restore", source, "-o", out, "-m", model, "--save-all") == 0
+    assert names(out) == sorted([target, "a_reg.png", "a_syn.png"])
+    with Image.open(out / target) as made:
+        assert getattr(made, "n_frames", 1) == frames
+        for number in range(frames):
+            made.seek(number)
+            assert made.convert("RGB").size == (9, 7)
+    assert ("this is the first" in capsys.readouterr().err) == (frames == 1)

@@ -82,7 +82,7 @@ def test_a_file_is_taken_when_it_has_stopped_growing(tmp_path: Path, clock: Cloc
     source.parent.mkdir()
     whole = tmp_path / "whole.png"
     put(whole)
-    grown = []
+    grown: list[float] = []
 
     def grow() -> None:
         with source.open("ab") as file:

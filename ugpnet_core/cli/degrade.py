@@ -61,8 +61,9 @@ def degrade(
         from ugpnet_core.config import TaskConfig
         from ugpnet_core.factory import create_task_at
         from ugpnet_core.image import center_square, read_image
-        from ugpnet_core.inference.batch import Work, Writing, each_file
+        from ugpnet_core.inference.batch import Work, each_file
         from ugpnet_core.inference.outputs import Naming
+        from ugpnet_core.inference.writing import Writing
         from ugpnet_core.seeding import rng_for
 
         config = TaskConfig(name=task, options=parse_options(option or []))
