@@ -93,4 +93,5 @@ def _picture(array: Array) -> Image.Image:
 def _deep_png(array: Array) -> bytes:
     from imagecodecs import png_encode
 
-    return bytes(png_encode(np.ascontiguousarray(array), **_DEEP_PNG))
+    flat = array[..., 0] if array.shape[2] == 1 else array
+    return bytes(png_encode(np.ascontiguousarray(flat), **_DEEP_PNG))

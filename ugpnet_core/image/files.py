@@ -7,7 +7,9 @@ back, so colours look as they did.
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -152,7 +154,9 @@ def write_image(
     array = to_levels(pixels, kind, path, alpha=alpha, bit_depth=bit_depth)
     array, description = as_written(array, kind, description, grey=grey, strip=strip)
     require_sides(path, kind, array.shape[1], array.shape[0])
-    write_bytes(path, encode(array, kind, description, quality or QUALITY))
+    with as_write_errors(path, kind):
+        data = encode(array, kind, description, quality or QUALITY)
+    write_bytes(path, data)
 
 
 def check_writable(
@@ -245,6 +249,15 @@ def from_levels(array: Array) -> Tensor:
     [0, 1]."""
     planes = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
     return torch.from_numpy(planes).div_(float(np.iinfo(array.dtype).max))
+
+
+@contextmanager
+def as_write_errors(path: Path, kind: str) -> Iterator[None]:
+    """What encoders raise becomes an ImageError that names the file."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, struct.error) as error:
+        raise ImageError(f"{path} cannot be encoded as {kind} ({error}); choose .png.") from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from ugpnet_core.image.encoding import encode_animation
 from ugpnet_core.image.files import (
     QUALITY,
     ImageFile,
+    as_write_errors,
     as_written,
     decode_all,
     format_of,
@@ -68,21 +70,30 @@ def write_frames(
     """
     path = Path(path)
     kind = format_of(path)
-    prepared = (_prepared(path, kind, frame, strip) for frame in frames)
+    if kind != "TIFF" and kind not in _ANIMATED:
+        raise ImageError(f"{path} can hold one picture only; use .tif, .png or .webp.")
+    prepared: Iterator[tuple[Array, Description]]
+    prepared = iter(_prepared(path, kind, frame, strip) for frame in frames)
+    first = next(prepared, None)
+    if first is None:
+        raise ImageError(f"{path}: there is no picture to write.")
+    prepared = chain([first], prepared)
     if kind == "TIFF":
         from ugpnet_core.image.tiff_writing import encode_pages
 
-        write_bytes(path, encode_pages(prepared))
+        with as_write_errors(path, kind):
+            data = encode_pages(prepared)
+        write_bytes(path, data)
         return
-    if kind not in _ANIMATED:
-        raise ImageError(f"{path} can hold one picture only; use .tif, .png or .webp.")
     pictures = list(prepared)
     if len({array.shape[:2] for array, _ in pictures}) != 1:
         raise ImageError(f"{path}: the frames of an animation are of one size; use .tif.")
     clear = any(array.shape[2] == 4 for array, _ in pictures)
     if clear:
         pictures = [(_opaque(array), description) for array, description in pictures]
-    write_bytes(path, encode_animation(pictures, kind, quality or QUALITY))
+    with as_write_errors(path, kind):
+        data = encode_animation(pictures, kind, quality or QUALITY)
+    write_bytes(path, data)
 
 
 def _prepared(path: Path, kind: str, frame: ImageFile, strip: bool) -> tuple[Array, Description]:

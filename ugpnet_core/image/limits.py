@@ -12,7 +12,8 @@ from ugpnet_core.errors import ImageError
 _FLOATS = 4 * 4  # three colours and alpha of an image inside the toolkit
 _MIB = 2**20
 _GROUP = Path("/sys/fs/cgroup")
-_SIDES = {"JPEG": 65_535, "WEBP": 16_383}
+# What the libraries write; the format of JPEG would allow 65,535.
+_SIDES = {"JPEG": 65_500, "WEBP": 16_383}
 
 
 def free_memory() -> int:

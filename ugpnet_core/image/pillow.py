@@ -19,7 +19,7 @@ from ugpnet_core.image.colours import from_cmyk, from_floats
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.deep import deep_pixels
 from ugpnet_core.image.exif import bare, upright, upright_xmp
-from ugpnet_core.image.jpeg import ended, missing_rows
+from ugpnet_core.image.jpeg import ended, missing
 from ugpnet_core.image.jxl import size_of
 from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
@@ -145,18 +145,17 @@ def _mended(data: bytes, path: Path) -> tuple[Image.Image, str]:
     """A JPEG that lacks its end, with what there is of it, and the notice that says so."""
     image = open_image(ended(data), "JPEG")
     image.load()
-    missing = missing_rows(np.asarray(image))
-    if missing > _MOST_MISSING:
+    share = missing(np.asarray(image))
+    if share > _MOST_MISSING:
         raise ImageError(
-            f"{path} is damaged: it is cut short, and {missing:.0%} of the picture are missing; "
+            f"{path} is damaged: it is cut short, and {share:.0%} of the picture are missing; "
             "replace or remove it."
         )
-    what = (
-        f"the lowest {missing:.0%} of the picture are missing"
-        if missing >= 0.01
-        else ("little or nothing of the picture is missing")
-    )
-    return image, f"it is cut short, {what}"
+    if share >= 0.005:
+        return image, f"it is cut short, the last {share:.0%} of the picture are missing"
+    if image.info.get("progressive"):  # it is stored from coarse to fine
+        return image, "it is cut short, and may lack detail"
+    return image, "it is cut short, little or nothing of the picture is missing"
 
 
 def _metadata(image: Image.Image, data: bytes, kind: str) -> Metadata:
