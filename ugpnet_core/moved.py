@@ -16,6 +16,7 @@ MOVED: Mapping[str, str] = {
     "conversion": "model_files.conversion",
     "degradations.seeding": "seeding",
     "downloads": "checkpoints.downloads",
+    "inference.sheet": "image.sheet",
     "inspection": "model_files.inspection",
     "model_file": "model_files.model",
     "networks.capture": "wrapping.capture",
