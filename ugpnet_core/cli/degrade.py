@@ -31,6 +31,8 @@ def degrade(
     """Degrade clean photographs with a task; the noise depends on seed and file name only.
 
     JPEG and WebP files become PNG, which keeps the degradation as it is.
+
+    Example: ugpnet degrade photos -o degraded --task denoise -O sigma=25
     """
     from ugpnet_core.config import TaskConfig
     from ugpnet_core.factory import create_task_at

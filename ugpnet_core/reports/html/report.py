@@ -15,9 +15,9 @@ from ugpnet_core.reports.html.evaluation_page import evaluation_page, methods_sh
 from ugpnet_core.reports.html.folder import ReportFolder, check_apart
 from ugpnet_core.reports.html.names import UniqueNames
 from ugpnet_core.reports.html.page_data import script
+from ugpnet_core.reports.html.pages import render
 from ugpnet_core.reports.html.photograph_page import Neighbours, photograph_page
 from ugpnet_core.reports.html.pictures import Photograph, Pictures
-from ugpnet_core.reports.html.pages import render
 from ugpnet_core.reports.table import domains_table
 
 ASSETS = "assets"
