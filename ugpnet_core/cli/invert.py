@@ -73,8 +73,8 @@ def invert(
     from ugpnet_core.image.sheet import side_by_side
     from ugpnet_core.inference.batch import each_file
     from ugpnet_core.inference.inversion import Inverter
+    from ugpnet_core.inference.opened_prior import open_prior
     from ugpnet_core.inference.outputs import plan, same_file
-    from ugpnet_core.inference.prior_source import open_prior
     from ugpnet_core.losses.perceptual import build_lpips, describe, optional_perceptual
     from ugpnet_core.metrics.pixel import psnr
     from ugpnet_core.progress import Bar
