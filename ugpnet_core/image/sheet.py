@@ -48,6 +48,7 @@ def compose(rows: Sequence[Row], *, gap: int = 0, font: int = 13) -> Tensor:
     bands = [torch.ones(3, gap, whole)]
     for row in rows:
         if row.title:
+            bands.append(torch.ones(3, font // 2, whole))
             bands.append(_words([row.title], whole, whole, gap, font))
         if row.names:
             bands.append(_words(row.names, width, whole, gap, font))
