@@ -9,7 +9,7 @@ from typing import Any
 from ugpnet_core.evaluation.results import Evaluation, Figure
 from ugpnet_core.reports.html.chart import Chart, scatter
 from ugpnet_core.reports.html.page_data import Column, columns
-from ugpnet_core.reports.html.pictures import Photograph
+from ugpnet_core.reports.html.pictures import PhotographFiles
 from ugpnet_core.reports.table import (
     EMPTY,
     Cell,
@@ -25,7 +25,7 @@ _SHOWN_FIRST = ("ugpnet", "network", "regression", "synthesis", "classical", "de
 
 
 def evaluation_page(
-    evaluation: Evaluation, photographs: Mapping[str, Photograph]
+    evaluation: Evaluation, photographs: Mapping[str, PhotographFiles]
 ) -> Mapping[str, Any]:
     """What evaluation.html shows, by the names that it has there."""
     return {
@@ -75,7 +75,7 @@ def _trade_off(evaluation: Evaluation) -> Chart | None:
     return scatter(series, f"{x}, higher is better", f"{y}, lower is better", f"{y} against {x}")
 
 
-def _list(evaluation: Evaluation, photographs: Mapping[str, Photograph]) -> Mapping[str, Any]:
+def _list(evaluation: Evaluation, photographs: Mapping[str, PhotographFiles]) -> Mapping[str, Any]:
     """The list of photographs; scripts make it sortable."""
     metrics = computed(evaluation, per_image=True)
     first, shown = metrics[0], columns(evaluation)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ugpnet_core.evaluation.results import Evaluation, Figure, ImageResult
 from ugpnet_core.metrics.metric import Metric
 from ugpnet_core.reports.html.page_data import Column, columns
-from ugpnet_core.reports.html.pictures import Photograph
+from ugpnet_core.reports.html.pictures import PhotographFiles
 from ugpnet_core.reports.table import EMPTY, Number, Row, Table, best_of, columns_of, computed
 
 
@@ -22,7 +22,7 @@ class Neighbours(NamedTuple):
 
 
 def photograph_page(
-    evaluation: Evaluation, image: ImageResult, photograph: Photograph, neighbours: Neighbours
+    evaluation: Evaluation, image: ImageResult, photograph: PhotographFiles, neighbours: Neighbours
 ) -> Mapping[str, Any]:
     """What photograph.html shows, by the names that it has there."""
     names = list(photograph.pictures)

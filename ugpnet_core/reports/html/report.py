@@ -17,7 +17,7 @@ from ugpnet_core.reports.html.names import UniqueNames
 from ugpnet_core.reports.html.page_data import script
 from ugpnet_core.reports.html.pages import render
 from ugpnet_core.reports.html.photograph_page import Neighbours, photograph_page
-from ugpnet_core.reports.html.pictures import Photograph, Pictures
+from ugpnet_core.reports.html.pictures import PhotographFiles, Pictures
 from ugpnet_core.reports.table import domains_table
 
 ASSETS = "assets"
@@ -136,7 +136,7 @@ class HtmlReport:
     def _write_photographs(
         self,
         evaluation: Evaluation,
-        photographs: Mapping[str, Photograph],
+        photographs: Mapping[str, PhotographFiles],
         name: str,
         up: str,
     ) -> None:
