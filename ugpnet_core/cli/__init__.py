@@ -2,8 +2,8 @@
 
 One module per group of verbs. A module is imported only when its command is invoked (or its help
 is asked for), so that listing stays fast. Exit status: 0 all good, 1 something failed, 2 wrong
-usage, 3 a training that stopped before its end, as it was asked to. Errors are one line on stderr;
-a traceback only with ``--debug``.
+usage, 3 a training that stopped before its end, as it was asked to, 130 Ctrl-C or SIGTERM. Errors
+are one line on stderr; a traceback only with ``--debug``.
 """
 
 from __future__ import annotations
