@@ -41,6 +41,7 @@ from ugpnet_core.inference.rows import (
     to_levels,
 )
 from ugpnet_core.inference.scope import Scope, scope_of, share_relied_on
+from ugpnet_core.inference.tiling import OnTile
 from ugpnet_core.model_files.model import domain_of, load_model
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import TaskEntry, find
@@ -79,6 +80,10 @@ class Restorer:
         precision: what networks compute in: ``"auto"`` is bfloat16 where the device has it, and
             float32 elsewhere. Between the two lie 60 dB.
 
+    Attributes:
+        on_tile: None, or a function that is told how many tiles of the present image are done, and
+            how many there are.
+
     Raises:
         ConfigError: a device that is not there, or a setting out of range.
         PluginError, WeightsError: the model cannot be loaded.
@@ -113,6 +118,7 @@ class Restorer:
         self.faces = faces
         self.background = background
         self._finder = finder
+        self.on_tile: OnTile | None = None
 
     @torch.inference_mode()
     def __call__(self, image: str | PathLike[str] | Tensor) -> Restored:
@@ -226,7 +232,9 @@ class Restorer:
 
         def run(tile: int) -> Regression:
             kept = Regression(came, noise, follows=not self.moves_colours, exact=exact)
-            rows = whole.regressed_rows(self.model, source, self.device, tile, self.dtype)
+            rows = whole.regressed_rows(
+                self.model, source, self.device, tile, self.dtype, self.on_tile
+            )
             for begin, images in rows:
                 for top, (image,) in banded(begin, images):
                     kept.write(top, image)
@@ -248,7 +256,9 @@ class Restorer:
             size = came.height, came.width
             sigma = self.resolution / whole.SLOW
             added = TileAdditions(size, sigma, exact=exact, synthesis=synthesis)
-            rows = whole.by_tiles(self.model, source, self.device, self.tile, self.dtype, batch)
+            rows = whole.by_tiles(
+                self.model, source, self.device, self.tile, self.dtype, batch, self.on_tile
+            )
             for begin, images in rows:
                 for top, (image, regression, own) in banded(begin, images):
                     kept.write(top, regression)

@@ -21,6 +21,9 @@ from ugpnet_core.errors import SizeError
 from ugpnet_core.inference.rows import MirroredRows, Rows, TensorRows
 
 Network = Callable[[Tensor], tuple[Tensor, ...]]
+OnTile = Callable[[int, int], None]
+"""Is told how many tiles of an image are done, and how many there are."""
+
 T = TypeVar("T")
 
 
@@ -86,7 +89,11 @@ def run_tiled(
 
 
 def tiled_rows(
-    network: Network, source: Rows, tiling: Tiling, device: torch.device | str = "cpu"
+    network: Network,
+    source: Rows,
+    tiling: Tiling,
+    device: torch.device | str = "cpu",
+    on_tile: OnTile | None = None,
 ) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
     """Apply a network to an image in tiles, and hand on its outputs by rows, from the first on.
 
@@ -94,6 +101,7 @@ def tiled_rows(
         network: (n, 3, *tile) to any number of outputs whose sides are ``scale`` times as long.
         source: the image.
         device: where the network is.
+        on_tile: is called after every few tiles.
 
     Yields:
         The number of the first row (of the outputs), and (3, n, W * scale) of each output, which
@@ -112,8 +120,10 @@ def tiled_rows(
     wanted = slice(left * scale, (left + source.width) * scale)
     sums: list[Tensor] = []
     done = top * scale
-    for (begin, down), end in zip(rows, ends, strict=True):
-        _add_row(network, padded, begin, down, columns, sums, tiling, device)
+    for number, ((begin, down), end) in enumerate(zip(rows, ends, strict=True)):
+        for count in _add_row(network, padded, begin, down, columns, sums, tiling, device):
+            if on_tile is not None:
+                on_tile(number * len(columns) + count, len(rows) * len(columns))
         last = min(end, top + source.height) * scale
         if last > done:
             first, behind = done - begin * scale, last - begin * scale
@@ -168,11 +178,12 @@ def _add_row(
     sums: list[Tensor],
     tiling: Tiling,
     device: torch.device | str,
-) -> None:
+) -> Iterator[int]:
     """Add one row of tiles to the sums, (3, tile, W) for each output, which are made if there are
-    none."""
+    none; tells how many are done after every few."""
     scale = tiling.scale
     band = padded.band(begin, begin + tiling.height)
+    done = 0
     for batch in _batches(columns, tiling.batch_size):
         inputs = [band[:, :, x : x + tiling.width] for x, _ in batch]
         outputs = network(torch.stack(inputs).to(device))
@@ -184,6 +195,8 @@ def _add_row(
             for (x, across), one in zip(batch, restored, strict=True):
                 there = total[:, :, x * scale : (x + tiling.width) * scale]
                 there += one * down[:, None] * across[None, :]
+        done += len(batch)
+        yield done
 
 
 def _move_up(total: Tensor, rows: int) -> None:

@@ -25,7 +25,7 @@ from ugpnet_core.faces.face import Face
 from ugpnet_core.image import luma
 from ugpnet_core.inference.colours import fast
 from ugpnet_core.inference.rows import Rows, TensorRows
-from ugpnet_core.inference.tiling import Tiling, joined, tiled_rows
+from ugpnet_core.inference.tiling import OnTile, Tiling, joined, tiled_rows
 from ugpnet_core.networks.ugpnet import UGPNet
 
 # Pixels that are mirrored around an image, so that its border is as good as its inside.
@@ -91,6 +91,7 @@ def by_tiles(
     stride: int,
     dtype: torch.dtype = torch.float32,
     batch_size: int = 4,
+    on_tile: OnTile | None = None,
 ) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
     """Rows of x_hat, x_reg and x_syn of a photograph that is restored in tiles of the model's
     resolution, ``stride`` input pixels apart; see :func:`tiled_rows`."""
@@ -102,7 +103,7 @@ def by_tiles(
         return output
 
     tiling = Tiling(size, size, model.scale, stride, batch_size, margin=min(MARGIN, size // 4))
-    return tiled_rows(run, source, tiling, device)
+    return tiled_rows(run, source, tiling, device, on_tile)
 
 
 def regressed_rows(
@@ -111,6 +112,7 @@ def regressed_rows(
     device: torch.device,
     tile: int = TILE,
     dtype: torch.dtype = torch.float32,
+    on_tile: OnTile | None = None,
 ) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
     """Rows of x_reg of a whole photograph; see :func:`tiled_rows`.
 
@@ -131,7 +133,7 @@ def regressed_rows(
     tiling = Tiling(
         height, width, model.scale, step, batch_size=1, margin=MARGIN, multiple=MULTIPLE
     )
-    return tiled_rows(run, source, tiling, device)
+    return tiled_rows(run, source, tiling, device, on_tile)
 
 
 def regressed(
