@@ -61,8 +61,9 @@ def degrade(
         from ugpnet_core.config import TaskConfig
         from ugpnet_core.factory import create_task_at
         from ugpnet_core.image import center_square, read_image
-        from ugpnet_core.inference.batch import Writing, each_file
+        from ugpnet_core.inference.batch import Work, each_file
         from ugpnet_core.inference.outputs import Naming
+        from ugpnet_core.inference.writing import Writing
         from ugpnet_core.seeding import rng_for
 
         config = TaskConfig(name=task, options=parse_options(option or []))
@@ -76,12 +77,13 @@ def degrade(
         ) -> Iterator[Result]:
             write = Writing(overwrite, keep=skip_existing)
 
-            def work(job: Job) -> None:
+            def work(job: Job) -> Work:
                 photo = read_image(job.source)
                 clean = photo.pixels
                 if resolution is not None:
                     clean = center_square(clean, resolution)
                 write(job.target, operator(clean, rng_for(seed, job.name)), photo)
+                return Work(photo.notices)
 
             return each_file(jobs, work, () if skip_existing else None)
 

@@ -93,9 +93,13 @@ def restore(
     ] = PrecisionChoice.auto,
     suffix: Suffix = "",
     ext: Extension = None,
-    quality: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Of JPEG and WebP (default: 95).")
-    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    strip_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--strip-metadata", help="Leave out EXIF, places, captions; the colour profile stays."
+        ),
+    ] = False,
     skip_existing: SkipExisting = False,
     overwrite: Overwrite = False,
     recursive: Recursive = False,
@@ -154,7 +158,14 @@ def restore(
 
         restorer.on_tile = batch.telling.part
         batch.run(
-            partial(restore_files, restorer, save_all=save_all, check=check, quality=quality),
+            partial(
+                restore_files,
+                restorer,
+                save_all=save_all,
+                check=check,
+                quality=quality,
+                strip=strip_metadata,
+            ),
             restorer.scale,
         )
 

@@ -135,7 +135,7 @@ class Telling:
         if result.error:
             self._fail(result, result.error)
         for notice in result.notices:
-            self._say(f"note: {result.job.source}: {notice}.")
+            self._say(f"note: {result.job.source}: {notice.rstrip('.')}.")
         if self.as_json:
             print_record(result_record(result, self.words.done))
         elif self.total is None and not result.error and not result.skipped:

@@ -6,16 +6,17 @@ import errno
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
-
-from ugpnet_core.errors import ImageError, UGPNetError
-from ugpnet_core.image import ImageFile, read_image, resize, write_image
+from ugpnet_core.errors import UGPNetError
+from ugpnet_core.image import ImageFile, read_image
+from ugpnet_core.image.files import QUALITY
+from ugpnet_core.image.frames import holds_frames, read_frames
 from ugpnet_core.inference.check import checked
 from ugpnet_core.inference.outputs import CHECK, REGRESSION, SYNTHESIS, Job
+from ugpnet_core.inference.restored import Restored
+from ugpnet_core.inference.writing import Writing, enlarged
 
 if TYPE_CHECKING:
     from ugpnet_core.inference.restorer import Restorer
@@ -47,39 +48,6 @@ class Work(NamedTuple):
     faces: int | None = None
 
 
-@dataclass(frozen=True)
-class Writing:
-    """How results are written, and what happens to files that stand in their place.
-
-    Attributes:
-        overwrite: they are replaced; otherwise that is an error of the one result.
-        keep: they stay as they are, in silence.
-        quality: of JPEG and WebP, 1 to 100; None: that of :func:`write_image`.
-    """
-
-    overwrite: bool = True
-    keep: bool = False
-    quality: int | None = None
-
-    def __call__(self, path: Path, pixels: Tensor, photo: ImageFile | None = None) -> None:
-        """Write pixels, with everything else as in the file that they were made from.
-
-        Raises:
-            ImageError: something stands there and must not be replaced, or the disk refuses.
-        """
-        if os.path.lexists(path) and (self.keep or not self.overwrite):
-            if self.keep:
-                return
-            raise ImageError(
-                f"{path} has come to exist meanwhile and is not overwritten; use --overwrite or "
-                "another -o."
-            )
-        if photo is None:
-            write_image(path, pixels)
-        else:
-            write_like(path, pixels, photo, quality=self.quality)
-
-
 def restore_files(
     restorer: Restorer,
     jobs: Iterable[Job],
@@ -88,12 +56,15 @@ def restore_files(
     check: bool = False,
     skip_existing: bool = False,
     overwrite: bool = True,
-    quality: int | None = None,
+    quality: int = QUALITY,
+    strip: bool = False,
 ) -> Iterator[Result]:
     """Restore file after file, and yield what became of each.
 
-    A result has the bit depth, alpha (enlarged by the model's scale), colour profile and EXIF of
-    its input, where its format can hold them.
+    Of several pages or frames, all are restored where the format of the result holds them, and the
+    first with a notice otherwise; of further results, always the first. A result has the bit depth,
+    alpha (enlarged by the model's scale), colour profile and metadata of its input, where its
+    format can hold them; where not, a notice says so.
 
     Args:
         save_all: write x_reg and x_syn, too, as ``NAME_reg.png`` and ``NAME_syn.png``.
@@ -101,27 +72,61 @@ def restore_files(
             where they disagree as ``NAME_check.png``.
         skip_existing: leave files alone whose results all exist; where some do, write the others.
         overwrite: replace what stands in the place of a result; otherwise that is an error of it.
-        quality: of JPEG and WebP, 1 to 100; None: as :func:`write_image` has it.
+        quality: of JPEG and WebP, 1 to 100.
+        strip: leave out EXIF and other metadata; the colour profile stays.
     """
-    looks = restorer.domain == "faces" and restorer.faces == "auto"
-    write = Writing(overwrite, skip_existing, quality)
+    write = Writing(overwrite, skip_existing, quality, strip)
+    work = _Restoring(restorer, write, save_all=save_all, check=check)
+    return each_file(jobs, work, further_results(save_all, check) if skip_existing else None)
 
-    def restore(job: Job) -> Work:
+
+class _Restoring:
+    """Restores one file: its picture, or all of them where the format of the result holds them."""
+
+    def __init__(self, restorer: Restorer, write: Writing, *, save_all: bool, check: bool) -> None:
+        self.restorer, self.write, self.save_all, self.check = restorer, write, save_all, check
+        self.looks = restorer.domain == "faces" and restorer.faces == "auto"
+
+    def __call__(self, job: Job) -> Work:
         photo = read_image(job.source)
-        output = restorer(photo.pixels)
-        notices = output.notices
-        if check:
-            found = checked(restorer, photo.pixels, output.image)
-            write(job.beside(CHECK), found.heat_map)
-            notices = (*notices, found.sentence())
-        if save_all:
-            write(job.beside(REGRESSION), output.regression, photo)
-            write(job.beside(SYNTHESIS), output.synthesis, photo)
-        write(job.target, output.image, photo)  # last: it marks the job as done
-        return Work(notices, len(output.faces[0]) if looks else None)
+        lost = self.write.lost(job.target, photo, self.restorer.scale)
+        if holds_frames(job.target, photo):
+            return self._all_frames(job, lost)
+        output = self.restorer(photo.pixels)
+        notices = (*photo.notices, *lost, *output.notices, *self._further(job, photo, output))
+        self.write(job.target, output.image, photo)  # last: it marks the job as done
+        return Work(notices, self._faces(output))
 
-    suffixes = further_results(save_all, check)
-    return each_file(jobs, restore, suffixes if skip_existing else None)
+    def _all_frames(self, job: Job, lost: tuple[str, ...]) -> Work:
+        notices = dict.fromkeys(lost)
+        faces = []
+
+        def restored() -> Iterator[ImageFile]:
+            for number, photo in enumerate(read_frames(job.source)):
+                output = self.restorer(photo.pixels)
+                notices.update(dict.fromkeys((*photo.notices, *output.notices)))
+                if number == 0:
+                    notices.update(dict.fromkeys(self._further(job, photo, output)))
+                faces.append(self._faces(output) or 0)
+                alpha = enlarged(photo.alpha, output.image)
+                yield replace(photo, pixels=output.image, alpha=alpha)
+
+        self.write.frames(job.target, restored())
+        return Work(tuple(notices), sum(faces) if self.looks else None)
+
+    def _further(self, job: Job, photo: ImageFile, output: Restored) -> tuple[str, ...]:
+        """Write what is asked for beside the result, and return what there is to say of it."""
+        if self.save_all:
+            self.write(job.beside(REGRESSION), output.regression, photo)
+            self.write(job.beside(SYNTHESIS), output.synthesis, photo)
+        if not self.check:
+            return ()
+        found = checked(self.restorer, photo.pixels, output.image)
+        self.write(job.beside(CHECK), found.heat_map)
+        return (found.sentence(),)
+
+    def _faces(self, output: Restored) -> int | None:
+        return len(output.faces[0]) if self.looks else None
 
 
 def further_results(save_all: bool, check: bool) -> tuple[str, ...]:
@@ -158,19 +163,3 @@ def each_file(
         yield Result(job, seconds, skipped, error, *(done or Work()), no_room)
         if no_room:
             return
-
-
-def write_like(path: Path, pixels: Tensor, photo: ImageFile, quality: int | None = None) -> None:
-    """Write pixels with everything else as in the file that they were made from."""
-    alpha = photo.alpha
-    if alpha is not None:
-        alpha = resize(alpha, pixels.shape[-2:])
-    write_image(
-        path,
-        pixels,
-        alpha=alpha,
-        bit_depth=photo.bit_depth,
-        icc_profile=photo.icc_profile,
-        exif=photo.exif,
-        quality=quality,
-    )
