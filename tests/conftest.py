@@ -170,7 +170,9 @@ def installed_plugins() -> Iterator[Callable[..., Registry]]:
 
     def install(*entries: Installed[Any], base: Registry | None = None, **changes: Any) -> Registry:
         found = registry() if base is None else base
-        groups = {name: dict(getattr(found, name)) for name in (*GROUPS.values(), "presets")}
+        groups: dict[str, Any] = {
+            name: dict(getattr(found, name)) for name in (*GROUPS.values(), "presets")
+        }
         for one in entries:
             groups[GROUPS[type(one.entry)]][one.entry.name] = one
             for preset in getattr(one.entry, "presets", ()):

@@ -6,12 +6,15 @@ import json
 import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import ugpnet_core
 from ugpnet_core import cli
@@ -162,6 +165,26 @@ def test_help_shows_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for command in cli.COMMANDS:
         assert re.search(rf"^  {command}  +\w", shown, re.MULTILINE), command
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_summaries_are_sentences_and_examples_are_right(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group: Any = typer.main.get_command(cli.make_app())
+    found = group.get_command(None, command)
+    summary, *paragraphs = [" ".join(each.split()) for each in found.help.split("\n\n")]
+    assert re.fullmatch(r"[A-Z].*\.", summary)
+    assert cli.main(["--help"]) == 0
+    assert f" {command} {summary} " in " ".join(capsys.readouterr().out.split()) + " "
+    examples = [each for each in paragraphs if re.match(r"(Examples?: )?ugpnet ", each)]
+    assert examples
+    monkeypatch.chdir(Path(__file__).parents[2])
+    for example in examples:
+        written = re.sub("^Examples?: ", "", example).partition(" > ")[0]
+        words = shlex.split(written)
+        assert words[:2] == ["ugpnet", command]
+        found.make_context(command, words[2:])  # wrong arguments are an error
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

@@ -291,6 +291,7 @@ def test_nothing_is_written_before_everything_needed_is_there(
     training_config: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("UGPNET_PERCEPTUAL", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     wanting: list[tuple[dict[str, Any], type[Exception], str]] = [
         (
             {"perceptual__weights": None},

@@ -24,7 +24,9 @@ def compare(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")] = "auto",
 ) -> None:
-    """Compare methods on tasks: the paper's Tables 1 and 2 and Figs. 4 to 7, for any networks.
+    """Compare methods on tasks and sets of photographs, in tables and pictures.
+
+    Tables 1 and 2 and Figs. 4 to 7 of the paper are such comparisons (examples/configs).
 
     A method is a part of a trained model (x_reg, x_syn, x_hat), a backbone with its published
     weights, any network that spandrel recognises in a checkpoint, or a classical one. The output

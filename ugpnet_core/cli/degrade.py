@@ -55,7 +55,7 @@ def degrade(
     JPEG and WebP files become PNG, which keeps the degradation as it is, unless --ext says
     otherwise. Files are found, named and protected as by restore.
 
-    Example: ugpnet degrade photos -o noisy --task denoise --seed 1
+    Example: ugpnet degrade photos -o degraded --task denoise -O sigma=25
     """
     with stoppable(), piped(named_inputs(inputs, more_inputs), out, as_json=as_json) as pipe:
         from ugpnet_core.config import TaskConfig

@@ -71,11 +71,11 @@ def invert(
     """
     from ugpnet_core.devices import choose_device
     from ugpnet_core.image import read_image, write_image
+    from ugpnet_core.image.sheet import side_by_side
     from ugpnet_core.inference.batch import each_file
     from ugpnet_core.inference.inversion import Inverter
+    from ugpnet_core.inference.opened_prior import open_prior
     from ugpnet_core.inference.outputs import Naming, same_file
-    from ugpnet_core.inference.prior_source import open_prior
-    from ugpnet_core.inference.sheet import side_by_side
     from ugpnet_core.losses.perceptual import build_lpips, describe, optional_perceptual
     from ugpnet_core.metrics.pixel import psnr
 

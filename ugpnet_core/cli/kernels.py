@@ -55,7 +55,7 @@ def kernels(
     from ugpnet_core.degradations.kernel_files import load_kernels, save_kernels
     from ugpnet_core.degradations.kernels import kernel_pictures
     from ugpnet_core.image import write_image
-    from ugpnet_core.inference.sampling import columns_for, grid
+    from ugpnet_core.image.sheet import columns_for, grid
 
     if source is not None:
         shown = load_kernels(source)

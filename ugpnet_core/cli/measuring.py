@@ -36,7 +36,7 @@ def find_networks(
     from ugpnet_core.metrics.networks import metric_networks
 
     perceptual, missing = optional_perceptual(perceptual_weights)
-    path, inception_missing = optional_inception(inception, lambda text: typer.echo(text, err=True))
+    path, inception_missing = optional_inception(inception)
     return metric_networks(
         perceptual,
         missing=missing,

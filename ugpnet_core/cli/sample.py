@@ -49,9 +49,10 @@ def sample(
     """
     from ugpnet_core.devices import choose_device
     from ugpnet_core.image import EXTENSIONS, write_image
+    from ugpnet_core.image.sheet import columns_for, grid
+    from ugpnet_core.inference.opened_prior import open_prior
     from ugpnet_core.inference.outputs import same_file
-    from ugpnet_core.inference.prior_source import open_prior
-    from ugpnet_core.inference.sampling import columns_for, grid, moved
+    from ugpnet_core.inference.sampling import moved
     from ugpnet_core.inference.sampling import sample as draw
     from ugpnet_core.progress import watched
 
