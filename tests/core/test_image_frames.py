@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,17 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     for name in ("a.tif", "a.png"):
         with pytest.raises(ImageError, match=r"no picture"):
             write_frames(tmp_path / name, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_making_a_frame_raises_is_raised(tmp_path: Path) -> None:
+    def frames() -> Iterator[ImageFile]:
+        yield ImageFile(torch.rand(3, 8, 8), tmp_path)
+        raise RuntimeError("out of memory")
+
+    for name in ("a.tif", "a.png"):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            write_frames(tmp_path / name, frames())
     assert list(tmp_path.iterdir()) == []
 
 
