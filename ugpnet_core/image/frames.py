@@ -97,7 +97,7 @@ def write_frames(
 def _prepared(path: Path, kind: str, frame: ImageFile, strip: bool) -> tuple[Array, Description]:
     pages = kind == "TIFF"
     array = to_levels(
-        frame.pixels,
+        frame.levels[..., :3],
         kind,
         path,
         alpha=frame.alpha,

@@ -168,7 +168,7 @@ class Restorer:
 
         Returns:
             x_hat (blended with x_reg by ``fidelity``), sides times the model's scale, of the same
-            type. Where the scale is 1 it takes the place of ``levels``, which are overwritten.
+            type. Where the scale is 1 and ``levels`` can be written to, it takes their place.
 
         Raises:
             ImageError: the model makes values that are no numbers.
@@ -176,7 +176,8 @@ class Restorer:
         source = LevelRows(levels)
         layers, faces, notices = self._layers(source, exact=False, synthesis=False)
         height, width = layers.came.height, layers.came.width
-        made = levels if self.scale == 1 else np.empty((height, width, 3), levels.dtype)
+        reused = self.scale == 1 and levels.flags.writeable
+        made = levels if reused else np.empty((height, width, 3), levels.dtype)
         for top, (image, _, _) in layers.bands():
             to_levels(image, made[top : top + image.shape[-2]])
         return RestoredLevels(made, faces, notices)
