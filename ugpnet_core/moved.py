@@ -18,6 +18,7 @@ MOVED: Mapping[str, str] = {
     "downloads": "checkpoints.downloads",
     "inspection": "model_files.inspection",
     "model_file": "model_files.model",
+    "model_files.backbones": "checkpoints.backbones",
     "networks.capture": "wrapping.capture",
     "networks.complexity": "metrics.complexity",
     "networks.last_layer": "wrapping.last_layer",

@@ -53,12 +53,17 @@ def test_the_published_model_computes_the_published_numbers(
 
 
 def config_of(
-    nafnet: dict[str, Any], stylegan2: dict[str, Any], encoder_channels: list[int], **others: Any
+    nafnet: dict[str, Any],
+    stylegan2: dict[str, Any],
+    encoder_channels: list[int],
+    *,
+    pooled: bool = True,
+    **others: Any,
 ) -> ModelConfig:
+    """``pooled``: locally, as in the published models for deblurring."""
+    pooling = {"local_pooling": True, "train_size": 256} if pooled else {"local_pooling": False}
     return ModelConfig(
-        backbone=ComponentConfig(
-            name="nafnet", options={**nafnet, "local_pooling": True, "train_size": 256}
-        ),
+        backbone=ComponentConfig(name="nafnet", options={**nafnet, **pooling}),
         prior=ComponentConfig(name="stylegan2", options=stylegan2),
         task=TaskConfig(name="deblur"),
         encoder_channels=encoder_channels,
@@ -184,7 +189,7 @@ def test_the_church_variant_has_its_published_sizes() -> None:
         "narrow": 1.0,
         "base_size": 16,
     }
-    config = config_of(sidd, prior, [16, 32, 64, 128, 256], map2style_channels=512)
+    config = config_of(sidd, prior, [16, 32, 64, 128, 256], map2style_channels=512, pooled=False)
     with torch.device("meta"):
         state = published(config)
         assert state["fusmodule.conv.weight"].shape == (64, 128, 3, 3)

@@ -103,6 +103,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             feature_channels=64,
             options=UformerOptions,
             signatures={"input_proj.proj.0.weight": "Uformer"},
+            reader="ugpnet_backbones.uformer.checkpoints:options_of",
             size_multiple=16,
             loss="charbonnier",
             parameters=50_880_946,

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugpnet_core.checkpoints.backbones import backbone_options
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import check_fit, unwrap, without_prefix
 from ugpnet_core.errors import UGPNetError, WeightsError
-from ugpnet_core.model_files.backbones import backbone_options
 from ugpnet_core.model_files.model import card_of, is_model_file
 from ugpnet_core.model_files.prior import check_weights, is_prior_file, recognise_prior
 from ugpnet_core.model_files.published import from_published, gather, parts_of
@@ -152,7 +152,7 @@ def _prior(file: Checkpoint) -> Facts | None:
 
 
 def _backbone(file: Checkpoint) -> Facts:
-    tensors = without_prefix(unwrap(file))
+    tensors = without_prefix(unwrap(file), str(file.path))
     words = recognise(tensors)
     name = re.search(r"\(backbone '([\w-]+)'\)", words)
     facts: Facts = {
