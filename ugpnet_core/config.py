@@ -237,6 +237,11 @@ class StartedStageConfig(StageConfig):
 
     iterations: Iterations
     weights: Path | None = None
+    key: str | None = Field(
+        default=None,
+        description="which network of the file of weights, where that holds several: the name of "
+        "its dictionary, or of its module in a larger state dict",
+    )
 
     @model_validator(mode="after")
     def _nothing_to_learn_needs_weights(self) -> StartedStageConfig:

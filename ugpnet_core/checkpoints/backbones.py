@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from ugpnet_core.errors import UGPNetError
 from ugpnet_core.plugins import BackboneEntry, Installed, registry, resolve
 
 
@@ -28,7 +30,51 @@ def backbone_options(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]
     installed = backbone_of(tensors)
     if installed is None or installed.entry.reader is None:
         return None
-    return installed.entry.name, resolve(installed.entry.reader)(tensors)
+    options = resolve(installed.entry.reader)(tensors)
+    return None if options is None else (installed.entry.name, options)
+
+
+def any_backbone_options(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
+    """As :func:`backbone_options`, of a backbone that knows many architectures and so tells its
+    checkpoints by no signature, but by a reader that gives None for what it does not know."""
+    for installed in registry().backbones.values():
+        entry = installed.entry
+        if entry.reader is None or entry.signatures:
+            continue
+        try:
+            options = resolve(entry.reader)(tensors)
+        except UGPNetError:
+            continue
+        if options is not None:
+            return entry.name, options
+    return None
+
+
+def from_layers(
+    layers: Sequence[Mapping[str, Tensor]],
+) -> tuple[str, dict[str, Any], dict[str, Tensor]] | None:
+    """Name, options and state dict of the backbone that a list of layers without names is of; None
+    where it is of none that is installed and reads such."""
+    for installed in registry().backbones.values():
+        if installed.entry.layers_reader is not None:
+            found = resolve(installed.entry.layers_reader)(layers)
+            if found is not None:
+                return installed.entry.name, *found
+    return None
+
+
+def options_in_words(tensors: Mapping[str, Tensor]) -> str:
+    """The options that a state dict belongs to, as the end of a message: ", which width=8 fits";
+    nothing where they are not known."""
+    try:
+        found = backbone_options(tensors)
+    except (KeyError, IndexError, ValueError, UGPNetError):
+        found = None
+    if found is None:
+        return ""
+    return ", which these options fit: " + " ".join(
+        f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in found[1].items()
+    )
 
 
 def published_backbone(

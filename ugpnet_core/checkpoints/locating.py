@@ -199,8 +199,9 @@ def _value_at(content: Any, key: str) -> Any:
 
 def _places(found: Mapping[str, Mapping[Any, Any]]) -> str:
     names = [place for place in found if place]
-    for state in found.values():
-        names += [key.partition(".")[0] for key in state if isinstance(key, str) and "." in key]
+    if len(names) < 2:
+        keys = [key for state in found.values() for key in state if isinstance(key, str)]
+        names += [key.partition(".")[0] for key in keys if "." in key]
     return quoted(dict.fromkeys(names)) or "no names"
 
 

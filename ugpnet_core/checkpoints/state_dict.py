@@ -17,7 +17,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ugpnet_core.atomic import write_beside
-from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.backbones import options_in_words
+from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.locating import (
     averaged,
     find_state_dict,
@@ -82,6 +83,11 @@ def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
         WeightsError: there is none, or several; or its tensors together are far larger than the
             file.
     """
+    if file.container == NCNN:
+        raise WeightsError(
+            f"{file.path} is a network of ncnn, whose layers have no names; make a checkpoint of "
+            f"it: ugpnet convert {file.path} NEW.safetensors"
+        )
     content = find_state_dict(file.content, key, str(file.path))
     tensors = load_tensors(content or {}, file)
     if tensors:
@@ -234,7 +240,7 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
             choose = "; say with key= (--key) which of them you mean"
     raise WeightsError(
         f"{source} does not fit {type(network).__name__}: {problem}; it looks like "
-        f"{recognise(tensors)}{choose}."
+        f"{recognise(tensors)}{options_in_words(tensors)}{choose}."
     )
 
 

@@ -106,7 +106,19 @@ class SynthesisStage(Stage):
         if PriorStage.is_planned(config):
             prior, _, _ = read_result(result_path(config.output, PriorStage.name))
             discriminator = prior["discriminator"]
+        elif discriminator is None:
+            cls._say_untrained(context)
         return cls(context, config.synthesis, lpips, discriminator, others)
+
+    @classmethod
+    def _say_untrained(cls, context: TrainingContext) -> None:
+        """That D begins with nothing beside a G that does not."""
+        settings, weights = context.config.synthesis, cls.weights_in(context.config)
+        if weights is not None and settings.adversarial_weight > 0:
+            context.say(
+                f"The discriminator starts untrained: {weights} holds a generator without one that "
+                "can be read."
+            )
 
     @classmethod
     def module_in(cls, model: UGPNet) -> nn.Module:
@@ -135,7 +147,13 @@ class SynthesisStage(Stage):
         return frozenset({"lpips"} if settings.iterations and settings.perceptual_weight else ())
 
     @classmethod
-    def load_pretrained(cls, model: UGPNet, path: Path, prior: PriorWeights | None = None) -> str:
+    def load_pretrained(
+        cls,
+        model: UGPNet,
+        path: Path,
+        prior: PriorWeights | None = None,
+        key: str | None = None,
+    ) -> str:
         """Encoder, map2style and generator from a model file or a finished synthesis stage, or the
         generator from any other file of a prior.
 
@@ -150,7 +168,7 @@ class SynthesisStage(Stage):
         if prior is not None:
             fit(generator, prior.generator, str(path))
         else:
-            load_weights(generator, path)
+            load_weights(generator, path, key)
         return PriorStage.name
 
     @classmethod

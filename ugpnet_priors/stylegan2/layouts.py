@@ -24,12 +24,14 @@ LARGEST = 4096  # pixels, of noise maps that are made for a checkpoint without a
 
 @dataclass(frozen=True)
 class Part:
-    """What one file holds of a prior, in our keys."""
+    """What one file holds of a prior, in our keys; ``left_out``: why its discriminator is not
+    among it, though there is one."""
 
     layout: str
     generator: State | None = None
     discriminator: State | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    left_out: str = ""
 
 
 # Where a generator or a discriminator lies in a file, the averaged one first; "" is the file.

@@ -22,6 +22,8 @@ WORDS = {
     "synmodule": "the synthesis module",
     "fusmodule": "the fusion module",
 }
+# The stages of a training that make them.
+MODULES = {"resmodule": "restoration", "synmodule": "synthesis", "fusmodule": "fusion"}
 _BEGINNINGS = tuple(f"{part}." for part in PARTS)
 # How a part begins that was saved on its own: what all of it begins with, and what must be there.
 _BARE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -76,7 +78,7 @@ def gather(files: Sequence[Checkpoint]) -> dict[str, Tensor] | None:
             found = _backbone_in(file)
         if not found:
             return None
-        for key, value in load_tensors(_without_discriminator(found), file).items():
+        for key, value in load_tensors(without_discriminator(found), file).items():
             if key in tensors and not torch.equal(tensors[key], value):
                 raise WeightsError(
                     f"{file.path} and a file before it differ in {key!r}; give each part once."
@@ -106,7 +108,8 @@ def _backbone_in(file: Checkpoint) -> dict[str, Tensor]:
     return {f"resmodule.regression.{key}": value for key, value in tensors.items()}
 
 
-def _without_discriminator(found: Mapping[str, Any]) -> dict[str, Any]:
+def without_discriminator(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of published parts that a model is made of."""
     return {k: v for k, v in found.items() if not k.startswith("synmodule.discriminator.")}
 
 

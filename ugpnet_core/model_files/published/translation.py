@@ -13,10 +13,12 @@ from torch import Tensor
 from ugpnet_core.checkpoints.backbones import published_backbone
 from ugpnet_core.checkpoints.file import Checkpoint
 from ugpnet_core.checkpoints.recognition import count_numbered
+from ugpnet_core.checkpoints.state_dict import load_tensors
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import PluginError, WeightsError
 from ugpnet_core.factory import create_backbone
 from ugpnet_core.model_files.prior import recognise_prior
+from ugpnet_core.model_files.published.parts import parts_of, without_discriminator
 
 # The published model names of modules, and ours; the first that fits is applied.
 PREFIXES: Mapping[str, str] = {
@@ -65,10 +67,8 @@ def from_published(
     return ModelConfig(**settings), joined
 
 
-def module_from_published(
-    tensors: Mapping[str, Tensor], module: str
-) -> tuple[ModelConfig, dict[str, Tensor]] | None:
-    """Translate one module ("restoration", "synthesis" or "fusion") of a published state dict.
+def module_in(file: Checkpoint, module: str) -> tuple[ModelConfig, dict[str, Tensor]] | None:
+    """Read one module ("restoration", "synthesis" or "fusion") of a published UGPNet.
 
     Returns:
         A configuration whose settings are those that the module depends on, and the module's state
@@ -77,9 +77,10 @@ def module_from_published(
     Raises:
         WeightsError, PluginError: as :func:`from_published`.
     """
-    if not any(_rename(key).startswith(f"{module}.") for key in tensors):
+    found = without_discriminator(parts_of(file))
+    if not any(_rename(key).startswith(f"{module}.") for key in found):
         return None
-    part = _translated(tensors, module)
+    part = _translated(load_tensors(found, file), module)
     return ModelConfig(**part.config), _inner(part.tensors, f"{module}.")
 
 
