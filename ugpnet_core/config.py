@@ -188,6 +188,11 @@ class PerceptualConfig(Strict):
     resize: Positive | None = Field(
         default=256, description="LPIPS is computed on images resized to this (none: as they are)"
     )
+    resize_filter: Literal["antialiased", "bicubic"] = Field(
+        default="antialiased",
+        description="how: bicubic takes single pixels, as the published training does, so that the "
+        "value at 512 pixels is about 0.63 times as large",
+    )
 
 
 class StageConfig(Strict):
@@ -319,6 +324,14 @@ class SynthesisStageConfig(StartedStageConfig):
     r1_weight: Weight = 10.0
     r1_every: Positive = 16
     augment: bool = Field(default=True, description="scale, shift or rotate each pair together")
+    augment_as: Literal["toolkit", "published"] = Field(
+        default="toolkit",
+        description="toolkit: each pair its own way, a little, mirrored at the borders; published: "
+        "all pairs of a batch alike, shifts of up to 1/4 of the side, black outside",
+    )
+    discriminator_first: bool = Field(
+        default=False, description="D learns before E and G in each step, not after them"
+    )
     weights: Path | None = Field(
         default=None,
         description="a model file or the synthesis.safetensors of another training (encoder and "

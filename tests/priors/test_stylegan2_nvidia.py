@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from ugpnet_core import cli
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.prior import (
     check_weights,
