@@ -207,7 +207,8 @@ def _places(found: Mapping[str, Mapping[Any, Any]]) -> str:
 
 def _is_state_dict(content: Mapping[Any, Any]) -> bool:
     """Whether tensors lie in it under names of layers; a counter beside state dicts is none."""
-    names = [key for key, value in content.items() if isinstance(key, str) and is_tensor(value)]
+    tensors = ((key, each) for key, each in content.items() if isinstance(key, str))
+    names = [key for key, each in tensors if is_tensor(each) and ("." in key or len(each.shape))]
     inner = (value for value in content.values() if isinstance(value, Mapping))
     return any("." in name for name in names) or (
         bool(names) and not any(is_tensor(one) for each in inner for one in each.values())

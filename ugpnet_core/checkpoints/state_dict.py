@@ -56,9 +56,11 @@ def read_tensors(path: str | PathLike[str], key: str | None = None) -> dict[str,
 
     Raises:
         WeightsError: the file is missing, damaged, or holds Python objects or no tensors; or
-            several networks, or nothing under ``key``.
+            several networks, or nothing under ``key``; or values that are no finite numbers.
     """
-    return without_prefix(unwrap(read_checkpoint_file(path), key), str(path))
+    tensors = without_prefix(unwrap(read_checkpoint_file(path), key), str(path))
+    check_finite(tensors, str(path))
+    return tensors
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
