@@ -190,8 +190,8 @@ class PerceptualConfig(Strict):
     )
     resize_filter: Literal["antialiased", "bicubic"] = Field(
         default="antialiased",
-        description="how: bicubic takes single pixels, as the published training does, so that the "
-        "value at 512 pixels is about 0.63 times as large",
+        description="how: bicubic takes single pixels, as the published training does; the value "
+        "at 512 pixels is then about 1.6 times as large",
     )
 
 

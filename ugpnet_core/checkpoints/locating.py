@@ -154,7 +154,9 @@ def possible_prefixes(keys: Iterable[str], anchor: str | None = None) -> list[st
         ends = [key for key in keys if key == anchor or key.endswith(f".{anchor}")]
         found += [key.removesuffix(anchor) for key in ends]
     else:
-        found += [f"{key.partition('.')[0]}." for key in keys if "." in key]
+        for name in dict.fromkeys(key.partition(".")[0] for key in keys if "." in key):
+            inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
+            found += [f"{name}.{prefix}" for prefix in prefixes(inner)]
     return list(dict.fromkeys(found))
 
 
