@@ -85,7 +85,7 @@ PRESETS = (
     ),
     Preset(
         name="uformer-b",
-        description="as in the paper and as published for denoising, trained on crops of 128 pixels",
+        description="as in the paper and published for denoising, trained on crops of 128 pixels",
         options={"embed_dim": 32, "depths": [1, 2, 8, 8, 2, 8, 8, 2, 1], "modulator": True},
         parameters=50_880_946,
     ),
