@@ -40,7 +40,7 @@ def folder(
     for stage in ("restoration", "synthesis", "fusion"):
         content[stage] = {"iterations": 1, "batch_size": 1}
     (tmp_path / "CONFIG.yaml").write_text(yaml.safe_dump(content))
-    (tmp_path / "photos").symlink_to(photographs)
+    (tmp_path / "photos").symlink_to(photographs / "inner")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -103,7 +103,7 @@ def test_what_a_training_leaves_starts_another(folder: Path, capsys: Capture) ->
     for stage in ("restoration", "synthesis", "fusion"):
         command = command_at_the_end(f"run/{stage}.safetensors", capsys)
         assert f"{stage}.weights=run/{stage}.safetensors" in command
-        assert cli.main([*command, "output=again", f"{stage}.iterations=0"]) == 0
+        assert cli.main([*command, f"output=from-{stage}", f"{stage}.iterations=0"]) == 0
     assert cli.main(["inspect", "run/tiny.safetensors"]) == 0
     uses = [line for line in capsys.readouterr().out.splitlines() if line.startswith("use: ")]
     restore = next(shlex.split(line[line.index("ugpnet ") :]) for line in uses if "restore" in line)

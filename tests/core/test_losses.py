@@ -319,7 +319,7 @@ def test_lpips_is_resized_as_the_configuration_says(squeeze: PerceptualConfig) -
         update = {"resize": 32, "resize_filter": resize_filter}
         lpips = build_lpips(squeeze.model_copy(update=update))
         as_it_is = build_lpips(squeeze.model_copy(update={"resize": None}))
-        ready = [resized(image, 32, resize_filter) for image in (x, y)]  # type: ignore[arg-type]
+        ready = [resized(image, 32, resize_filter) for image in (x, y)]
         assert lpips(x, y).item() == pytest.approx(as_it_is(*ready).item(), rel=1e-5)
 
 

@@ -22,8 +22,10 @@ PICTURE = Path(__file__).parents[2] / "examples" / "images" / "demo.png"
 
 @pytest.fixture(scope="session")
 def picture() -> Tensor:
-    """A photograph (1, 3, 128, 128)."""
-    return read_image(PICTURE).pixels[None, :, :128, :128]
+    """The middle of a photograph, (1, 3, 128, 128)."""
+    whole = read_image(PICTURE).pixels[None]
+    top, left = whole.shape[2] // 2 - 64, whole.shape[3] // 2 - 64
+    return whole[..., top : top + 128, left : left + 128]
 
 
 def psnr(image: Tensor, clean: Tensor) -> float:
@@ -44,13 +46,14 @@ def test_real_esrgan_becomes_an_rrdbnet(downloads: Path, tmp_path: Path, picture
     restored = network.eval()(small)
     bicubic = F.interpolate(small, scale_factor=4, mode="bicubic")
     # It sharpens, and keeps colours: in another order of channels or layers it would do neither.
-    assert psnr(restored, picture) > psnr(bicubic, picture) - 2
-    assert edges(restored) > 1.1 * edges(bicubic)
+    assert psnr(restored, picture) > 24
+    assert edges(restored) > 2 * edges(bicubic)
     assert (restored.mean((2, 3)) - picture.mean((2, 3))).abs().max() < 0.02
 
 
 def edges(image: Tensor) -> float:
-    return float(image.diff(dim=3).abs().mean())
+    """How sharp the sharpest edges are."""
+    return float(image.diff(dim=3).abs().flatten().quantile(0.99))
 
 
 @torch.no_grad()
