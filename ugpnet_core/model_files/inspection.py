@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ugpnet_core.checkpoints.backbones import (
-    any_backbone_options,
-    backbone_of,
-    backbone_options,
     from_layers,
 )
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.ncnn import count_of
-from ugpnet_core.checkpoints.recognition import recognise
-from ugpnet_core.checkpoints.state_dict import check_fit, reading_for, unwrap, without_prefix
 from ugpnet_core.errors import UGPNetError, WeightsError
-from ugpnet_core.factory import create_backbone
 from ugpnet_core.model_files import uses
+from ugpnet_core.model_files.backbone_facts import backbone_facts
 from ugpnet_core.model_files.model import card_of, is_model_file
 from ugpnet_core.model_files.prior import at_key, check_weights, is_prior_file, recognise_prior
 from ugpnet_core.model_files.published import from_published, gather, module_in, parts_of
 from ugpnet_core.model_files.published.parts import MODULES, PARTS, WORDS
 from ugpnet_core.model_files.stage_results import read_stage_result
 from ugpnet_core.networks.ugpnet import build_model
-from ugpnet_core.plugins import BackboneEntry
 
 Facts = dict[str, Any]
 
@@ -57,7 +50,7 @@ def inspect(path: str | os.PathLike[str], key: str | None = None) -> Facts:
         return facts | _published(file)
     if file.container == NCNN:
         return facts | _layers(file)
-    return facts | (_stage(file) or _prior(file, key) or _backbone(file, key))
+    return facts | (_stage(file) or _prior(file, key) or backbone_facts(file, key))
 
 
 def _layers(file: Checkpoint) -> Facts:
@@ -135,7 +128,7 @@ def _published(file: Checkpoint) -> Facts:
             "kind": "part of a published UGPNet",
             "parts": [WORDS[part] for part in there],
             "use": [
-                f"with the other parts, as a model: {_together(file, missing)}",
+                f"with the other parts, as a model: {uses.together(file.path, missing)}",
                 *(start for part in there for start in _start(file, MODULES[part])),
             ],
         }
@@ -172,12 +165,6 @@ def _start(file: Checkpoint, module: str) -> list[str]:
     return [f"start a training from it: {command}"]
 
 
-def _together(file: Checkpoint, missing: Sequence[str]) -> str:
-    """The command that makes a model of the parts of a published UGPNet."""
-    others = [part.removesuffix("module").upper() + ".pth" for part in missing]
-    return uses.words("ugpnet", "convert", file.path, *others, "model.safetensors")
-
-
 def _prior(file: Checkpoint, key: str | None) -> Facts | None:
     try:
         found = recognise_prior([file])
@@ -212,72 +199,6 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
         if counts[1] is not None:
             facts["discriminator_parameters"] = counts[1]
     return facts | {"use": uses.prior_uses(file.path, key, name, facts["resolution"], own)}
-
-
-def _backbone(file: Checkpoint, key: str | None) -> Facts:
-    state = unwrap(file)
-    tensors = without_prefix(state, str(file.path))
-    words = recognise(tensors)
-    told = backbone_of(tensors)
-    known = _options(tensors) if told is not None else any_backbone_options(state)
-    facts: Facts = {
-        "kind": "weights" if told is None and known is None else "backbone",
-        "layout": words.partition(" (")[0] if told is not None else words,
-        "numbers": sum(value.numel() for value in tensors.values()),
-        "tensors": len(tensors),
-        "licence": file.metadata.get("licence", ""),
-        "types": sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}),
-        "use": [],
-    }
-    if told is None and known is None:
-        return facts
-    name, options = known or (told.entry.name if told is not None else "", {})
-    facts["backbone"] = {"name": name, **({"options": options} if options else {})}
-    made = _made(file, tensors, name, options)
-    if isinstance(made, str) and told is not None:
-        name, options, made = _preset(file, tensors, told.entry) or (name, options, made)
-    if isinstance(made, str):
-        # Of options that no reader knows, the file may say nothing.
-        facts |= {"problem": made} if known is not None else {}
-        scale = 1
-    else:
-        facts["parameters"] = sum(parameter.numel() for parameter in made.parameters())
-        scale = made.scale
-    facts["use"] = [*uses.backbone_uses(file.path, key, name, options, scale)]
-    if told is not None and told.entry.published is not None and told.entry.kind == "direct":
-        command = _together(file, PARTS[1:])
-        facts["may also be"] = f"the restoration module of a published UGPNet: {command}"
-    return facts
-
-
-def _options(tensors: Mapping[str, Tensor]) -> tuple[str, Facts] | None:
-    try:
-        return backbone_options(tensors)
-    except (KeyError, IndexError, ValueError):
-        return None
-
-
-def _made(file: Checkpoint, tensors: Mapping[str, Tensor], name: str, options: Facts) -> Any:
-    """The network that these options make, without its memory; where the weights do not fit it,
-    why."""
-    try:
-        with torch.device("meta"):
-            network: Any = create_backbone(name, **options)
-        check_fit(network, reading_for(network, tensors), str(file.path))
-    except UGPNetError as error:
-        return str(error)
-    return network
-
-
-def _preset(
-    file: Checkpoint, tensors: Mapping[str, Tensor], entry: BackboneEntry
-) -> tuple[str, Facts, Any] | None:
-    """The preset of a backbone that these weights fit."""
-    for name in (entry.name, *(preset.name for preset in entry.presets)):
-        made = _made(file, tensors, name, {})
-        if not isinstance(made, str):
-            return name, {}, made
-    return None
 
 
 def _numbers(content: Mapping[str, Any]) -> int:

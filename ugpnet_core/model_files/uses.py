@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +88,10 @@ def model_uses(path: Path) -> list[str]:
     restore = words("ugpnet", "restore", "photos/", "-o", "restored/", "-m", path)
     evaluate = words("ugpnet", "evaluate", "-m", path, "--data", "photos/")
     return [f"restore photographs: {restore}", f"measure it: {evaluate}"]
+
+
+def together(path: Path, missing: Sequence[str]) -> str:
+    """The command that makes a model of the parts of a published UGPNet; ``missing`` are the names
+    of the others ("synmodule")."""
+    others = [part.removesuffix("module").upper() + ".pth" for part in missing]
+    return words("ugpnet", "convert", path, *others, "model.safetensors")
