@@ -207,8 +207,7 @@ def test_a_plugin_tells_its_checkpoints_and_reads_their_options(
     import torch
     from safetensors.torch import save_file
 
-    from ugpnet_core.checkpoints import recognition
-    from ugpnet_core.model_files import backbones
+    from ugpnet_core.checkpoints import backbones, recognition
     from ugpnet_core.model_files.inspection import inspect
 
     (tmp_path / "reads_mine.py").write_text(
