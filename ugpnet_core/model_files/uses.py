@@ -52,7 +52,9 @@ def backbone_uses(
     """A training that starts from a backbone's weights."""
     task = task_of_scale(scale)
     settings = [
-        setting("model.backbone", component(name, options)),
+        f"model.backbone.name={name}",
+        # Those of the user's configuration are for another network.
+        setting("model.backbone.options", dict(options or {})),
         *([setting("model.task", task)] if task is not None else []),
         f"restoration.weights={path}",
         *([f"restoration.key={key}"] if key else []),
