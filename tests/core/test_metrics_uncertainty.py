@@ -100,7 +100,7 @@ def set_of_features(seed: int, images: int, shift: float) -> tuple[Measurement, 
     different; and the distance between the distributions that both are drawn from."""
     metric = Metric("frechet", "FD", "lower", 2, per_image=False)
     distance = SetDistance(metric, 4, torch.nn.Identity(), 8, lambda x, *_: x, "drawn")
-    measurement = Measurement(MetricNetworks((metric,), None, (distance,)), 0)
+    measurement = Measurement(MetricNetworks((metric,), (), (distance,)), 0)
     rng = torch.Generator().manual_seed(seed)
     for index in range(images):
         # Images differ, and so do the crops of one.

@@ -65,6 +65,17 @@ def decode(data: bytes, path: Path) -> Decoded:
     return Decoded(array, profile if profile and profile[16:20] == b"RGB " else None, kept_exif)
 
 
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Height and width that :func:`decode` would give, without decoding the pixels."""
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        if image.format == "TIFF":
+            orientation = getattr(image, "tag_v2", {}).get(_ORIENTATION, 1)
+        else:
+            orientation = image.getexif().get(_ORIENTATION, 1)
+    return (width, height) if _TURN.get(orientation, (False, 0))[1] % 2 else (height, width)
+
+
 def encode(
     array: Array, kind: str, path: Path, icc_profile: bytes | None, exif: bytes | None
 ) -> bytes:

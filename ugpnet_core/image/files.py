@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ugpnet_core.atomic import write_whole
 from ugpnet_core.errors import ImageError
-from ugpnet_core.image.codecs import Array, decode, encode
+from ugpnet_core.image.codecs import Array, decode, encode, upright_size
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 """Extensions, in lower case, of the files that are taken for images and can be written."""
@@ -35,6 +35,8 @@ _FORMATS = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error)
+
 _WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
 _WITH_16_BITS = {"PNG", "TIFF"}
 
@@ -91,7 +93,7 @@ def decode_image(data: bytes, path: Path) -> ImageFile:
         raise ImageError(
             f"{path} is not an image that can be read; replace or remove it."
         ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error) as error:
+    except _UNREADABLE as error:
         raise ImageError(f"{path} is damaged ({error}); replace or remove it.") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is too large to read: {error}; cut it into parts.") from error
@@ -104,6 +106,21 @@ def decode_image(data: bytes, path: Path) -> ImageFile:
         icc_profile=profile,
         exif=exif,
     )
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of an image as :func:`read_image` gives it, from the file's head.
+
+    Raises:
+        ImageError: the file is missing or no image.
+    """
+    path = Path(path)
+    try:
+        return upright_size(path.read_bytes())
+    except _UNREADABLE as error:
+        raise ImageError(
+            f"{path} is not an image that can be read; replace or remove it."
+        ) from error
 
 
 def write_image(
