@@ -85,7 +85,7 @@ def compare_into_folder(
     return comparison
 
 
-def _inputs(config: CompareConfig) -> list[Path]:
+def input_folders(config: CompareConfig) -> list[Path]:
     """The folders that nothing may be written into."""
     pairs = [task.pairs for task in config.tasks if task.pairs is not None]
     return [

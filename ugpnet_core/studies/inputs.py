@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from ugpnet_core.errors import ConfigError, ImageError
+from ugpnet_core.evaluation.photographs import TestSet
 from ugpnet_core.image import write_image
 from ugpnet_core.reports.html.folder import check_apart
 from ugpnet_core.studies.compare import plan
@@ -25,33 +26,36 @@ def write_inputs(config: CompareConfig, folder: Path) -> list[Path]:
         ImageError: photographs are missing, or the disk refuses.
     """
     check_apart(folder, input_folders(config))
-    made = []
+    made: list[Path] = []
     for table in config.tables():
-        test_set = plan(config, table).test_set
         target = folder / folder_name(table.title)
         if target in made:
             raise ConfigError(
                 f"Two tasks would be written to {target}; give one of them another title."
             )
         made.append(target)
-        written: set[str] = set()
-        unusable: list[str] = []
-        for sample in test_set.samples(lambda name, why: unusable.append(f"{name} ({why})")):
-            if sample is None:
-                continue
-            name = PurePosixPath(sample.name).with_suffix(".png").as_posix()
-            if name in written:
-                raise ConfigError(
-                    f"Two photographs would be written as {name}; rename one of {sample.name} and "
-                    "the other of that name."
-                )
-            written.add(name)
-            write_image(target / "degraded" / name, sample.degraded)
-            if sample.has_truth:
-                write_image(target / "clean" / name, sample.clean)
-        if unusable:
-            raise ImageError(
-                f"{unusable[0]} cannot be used; remove it, so that all programs get the same "
-                "photographs."
-            )
+        _write_set(plan(config, table).test_set, target)
     return made
+
+
+def _write_set(test_set: TestSet, target: Path) -> None:
+    written: set[str] = set()
+    for sample in test_set.samples(_refuse):
+        assert sample is not None
+        name = PurePosixPath(sample.name).with_suffix(".png").as_posix()
+        if name in written:
+            raise ConfigError(
+                f"Two photographs would be written as {name}; rename one of {sample.name} and the "
+                "other of that name."
+            )
+        written.add(name)
+        write_image(target / "degraded" / name, sample.degraded)
+        if sample.has_truth:
+            write_image(target / "clean" / name, sample.clean)
+
+
+def _refuse(name: str, reason: str) -> None:
+    raise ImageError(
+        f"{name} cannot be used ({reason}); remove it, so that all programs get the same "
+        "photographs."
+    )
