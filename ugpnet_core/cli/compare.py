@@ -35,11 +35,12 @@ def compare(
 
     A method is a part of a trained model (x_reg, x_syn, x_hat), a backbone with its published
     weights, any network that spandrel recognises in a checkpoint, a folder of results that another
-    program made (of what --inputs writes), or a classical one. A comparison that was stopped goes
-    on where it was when the command is given again. The output folder gets table.md, table.tex, table.csv, per-image.csv, results.json and figures. A method
-    that fails leaves an empty row, and the exit status is 1. A model with several fidelities is
-    drawn as a curve (examples/configs/fidelity.yaml), and several sets of photographs show what
-    becomes of a model out of the domain of its prior (examples/configs/out-of-domain.yaml).
+    program made (of what --inputs writes), or a classical one. The output folder gets table.md,
+    table.tex, table.csv, per-image.csv, results.json and figures. A method that fails leaves an
+    empty row, and the exit status is 1. A comparison that was stopped goes on where it was when the
+    command is given again. A model with several fidelities is drawn as a curve
+    (examples/configs/fidelity.yaml), and several sets of photographs show what becomes of a model
+    out of the domain of its prior (examples/configs/out-of-domain.yaml).
 
     Example: ugpnet compare examples/configs/compare.yaml data.photographs=[photos] data.count=20
     """

@@ -34,7 +34,7 @@ def findings_of(runner: Runner, sample: Sample, run: SeededRuns) -> Iterator[str
     yield from _changed_setting(runner, x, run)
     if not torch.equal(x.degraded, kept):
         yield "changes the image that it is given; let it work on a copy."
-    first, again = run(runner, x.fresh()), run(runner, x.fresh())
+    first, again = run(runner, Batch.of([sample])), run(runner, Batch.of([sample]))
     apart = _difference(again, first)
     if apart > SAME:
         yield (
@@ -43,14 +43,14 @@ def findings_of(runner: Runner, sample: Sample, run: SeededRuns) -> Iterator[str
             "made again."
         )
         return
-    both = run(runner, Batch.of([negative, sample]))
-    last = run(runner, x.fresh())
+    both = run(runner, Batch.of([sample, negative]))
+    last = run(runner, Batch.of([sample]))
     if (apart := _difference(last, first)) > SAME:
         yield (
             f"makes another image of the same photograph once it has seen others "
             f"({percent(apart)} apart); its figures depend on the order of the photographs."
         )
-    elif (apart := _difference({name: two[1:] for name, two in both.items()}, first)) > CLOSE:
+    elif (apart := _difference({name: two[:1] for name, two in both.items()}, first)) > CLOSE:
         yield (
             f"makes another image of a photograph in a batch than alone ({percent(apart)} apart); "
             "its figures depend on batch_size, which should be 1 for it."

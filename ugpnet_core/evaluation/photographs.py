@@ -142,7 +142,13 @@ class TestSet:
             "photographs": f"RGB, largest centred square, antialiased bicubic to {side}x{side}, "
             "8 bits",
         }
-        if self.task is None:
+        if self.task is None and self.degraded is None:
+            words["photographs"] = (
+                "degraded as they are, RGB, largest centred square, antialiased bicubic to "
+                f"{small}x{small}, 8 bits; without ground truth"
+            )
+            words["task"] = "not known"
+        elif self.task is None:
             words["task"] = (
                 f"pairs: degraded files of {small}x{small} as they are; those as large as their "
                 f"photographs cropped to their largest centred square, antialiased bicubic to "
