@@ -55,10 +55,9 @@ def make_face_model(name: str) -> FaceModel:
         return DlibFaces()
     found = {each.name: each for each in entry_points(group=GROUP)}
     if name not in found:
-        raise PluginError(
-            f"There is no face model {name!r}{did_you_mean(name, [DLIB, *found])}; there are "
-            f"{', '.join([DLIB, *sorted(found)])}."
-        )
+        known = [DLIB, *sorted(found)]
+        advice = did_you_mean(name, known, "choose another.")
+        raise PluginError(f"There is no face model {name!r} among {', '.join(known)}; {advice}")
     try:
         model = found[name].load()()
     except DependencyError:
