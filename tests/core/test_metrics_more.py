@@ -186,7 +186,8 @@ def test_niqe_is_that_of_its_authors_model() -> None:
     assert model.mean.shape == (36,)
     assert np.allclose(model.covariance, model.covariance.T)
     assert np.linalg.eigvalsh(model.covariance).min() > 0
-    data = pytest.importorskip("skimage.data")
+    from skimage import data
+
     # BasicSR's function on the same grey levels, its imresize included, gave these.
     published = {"astronaut": 3.0674, "coffee": 4.0662, "chelsea": 2.5721}
     for name, expected in published.items():
@@ -199,7 +200,6 @@ def test_niqe_is_that_of_its_authors_model() -> None:
 
 
 def test_brisque_is_that_of_libsvm_and_of_the_package() -> None:
-    pytest.importorskip("brisque")
     from brisque import BRISQUE
     from libsvm import svmutil
 
@@ -233,8 +233,8 @@ def test_angles_and_distances_have_their_closed_forms() -> None:
 
 
 def test_faces_are_measured_where_the_photograph_has_one() -> None:
-    pytest.importorskip("dlib")
-    data = pytest.importorskip("skimage.data")
+    from skimage import data
+
     image = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float()[:, :256, 96:352] / 255
     moved = image.roll((2, 3), dims=(1, 2))
     images = torch.stack([image, moved, torch.full_like(image, 0.5)])

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import ConfigError, UGPNetError
 from ugpnet_core.evaluation.classical import BM3D, Bicubic, NonLocalMeans, Wiener
+from ugpnet_core.evaluation.ffdnet import FFDNet, ffdnet_file, is_ffdnet
 from ugpnet_core.evaluation.methods import (
     Batch,
     Degraded,
@@ -174,7 +176,11 @@ def _network(method: MethodConfig, test_set: TestSet, device: torch.device) -> R
     from ugpnet_core.evaluation.foreign import ForeignNetwork
 
     assert method.network is not None
-    network = ForeignNetwork(method.network).to(device)
+    path = ffdnet_file(method.network)
+    tensors = read_tensors(path)
+    if is_ffdnet(tensors):
+        return FFDNet(tensors, method.name, method.group, device)
+    network = ForeignNetwork(path).to(device)
     side = test_set.resolution
     row = Method(method.name, "network", method.group, count_parameters(network))
     words = network.words(side, test_set.degraded_side)

