@@ -59,15 +59,17 @@ def asymmetric_shape(values: Array) -> tuple[float, float, float]:
     """
     values = values.ravel()
     left, right = values[values < 0], values[values > 0]
-    deviations = [float(np.sqrt(np.mean(side**2))) if len(side) else 0.0 for side in (left, right)]
+    below, above = (
+        float(np.sqrt(np.mean(side**2))) if len(side) else 0.0 for side in (left, right)
+    )
     square = float(np.mean(values**2))
-    if not square or not all(deviations):
-        return float("nan"), *deviations  # a flat image has no shape
-    ratio = deviations[0] / deviations[1]
+    if not below or not above:
+        return float("nan"), below, above  # a flat image has no shape
+    ratio = below / above
     found = float(np.mean(np.abs(values))) ** 2 / square
     found *= (ratio**3 + 1) * (ratio + 1) / (ratio**2 + 1) ** 2
     alpha = float(SHAPES[np.argmin((_ratios() - found) ** 2)])
-    return alpha, deviations[0], deviations[1]
+    return alpha, below, above
 
 
 def products(block: Array) -> list[Array]:
