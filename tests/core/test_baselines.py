@@ -23,21 +23,21 @@ from ugpnet_core.metrics.pixel import psnr
 @pytest.fixture
 def noisy(photographs: Path) -> TestSet:
     files = find_photographs(photographs)[:2]
-    task = TaskConfig(name="composition", options={"steps": [{"noise": {"sigma": 25}}]})
+    task = TaskConfig(name="composition", options={"steps": [{"noise": {"sigma": 0.1}}]})
     return degraded_set(files, photographs, 32, task)
 
 
 def test_bm3d_denoises(noisy: TestSet) -> None:
     # Its library takes seconds to begin, however small the image, so that nothing is tuned here.
-    runner = BM3D(setting=40.0)
+    runner = BM3D(setting=25.0)
     (sample, _) = noisy.samples(lambda *_: None)
     assert sample is not None
-    restored = runner.restore(sample, 32, 40.0)
+    restored = runner.restore(sample, 32, 25.0)
     before, after = (
         float(psnr(image[None], sample.clean[None])) for image in (sample.degraded, restored)
     )
     assert after > before + 3
-    assert "sigma 40 of 255" in runner.protocol()["BM3D"]
+    assert "sigma 25 of 255" in runner.protocol()["BM3D"]
 
 
 def test_bm3d_says_what_to_install(noisy: TestSet, monkeypatch: pytest.MonkeyPatch) -> None:
