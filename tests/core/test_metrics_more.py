@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from ugpnet_core.evaluation.measure import measure_methods
 from ugpnet_core.evaluation.methods import Degraded, Function, Method
 from ugpnet_core.evaluation.photographs import degraded_set, find_photographs
 from ugpnet_core.losses.perceptual_weights import empty_trunk
-from ugpnet_core.metrics import face_models, package_files
+from ugpnet_core.metrics import face_models
 from ugpnet_core.metrics.brisque import brisque, brisque_features, read_regressor
 from ugpnet_core.metrics.dists import DISTS
 from ugpnet_core.metrics.face_likeness import angle, mean_distance
@@ -172,7 +173,7 @@ def test_consistency_of_the_photograph_is_infinite(photographs: Path) -> None:
         test_set = degraded_set(files, photographs, 32, TaskConfig(name=task, options=options))
         samples = test_set.samples(lambda *_: None)
         perfect = {each.name: each.clean for each in samples if each is not None}
-        found = []
+        found: list[float] = []
         for sample in test_set.samples(lambda *_: None):
             assert sample is not None
             judged = Judged(perfect[sample.name][None], sample.degraded, degrade=sample.degrade)
@@ -297,7 +298,7 @@ def test_columns_are_those_that_were_chosen(
 ) -> None:
     with pytest.raises(ConfigError, match=r"no figure 'pnsr'; choose from psnr, "):
         metric_networks(chosen=["pnsr"])
-    monkeypatch.setattr(package_files.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     chosen = ["ssim", "indrmse", "brisque", "niqe", "kid", "consistency"]
     networks = metric_networks(chosen=chosen)
     assert [metric.key for metric in networks.metrics] == chosen

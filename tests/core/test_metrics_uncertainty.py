@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ugpnet_core.evaluation.measurement import CLEAN, Measurement
+from ugpnet_core.evaluation.measurement import Measurement
 from ugpnet_core.evaluation.photographs import Sample
 from ugpnet_core.evaluation.results import Figure, ImageResult
 from ugpnet_core.evaluation.summary import summarise
@@ -16,6 +16,7 @@ from ugpnet_core.evaluation.uncertainty import bootstrap_means, jackknife
 from ugpnet_core.metrics.frechet import FeatureStatistics, Normal
 from ugpnet_core.metrics.metric import Metric
 from ugpnet_core.metrics.networks import MetricNetworks, SetDistance
+from ugpnet_core.metrics.set_distances import CLEAN
 
 
 def ends(figure: Figure) -> tuple[float, float]:
