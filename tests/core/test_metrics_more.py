@@ -236,7 +236,8 @@ def test_angles_and_distances_have_their_closed_forms() -> None:
 def test_faces_are_measured_where_the_photograph_has_one() -> None:
     from skimage import data
 
-    image = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float()[:, :256, 96:352] / 255
+    pixels = data.astronaut()  # type: ignore[no-untyped-call]
+    image = torch.from_numpy(pixels).permute(2, 0, 1).float()[:, :256, 96:352] / 255
     moved = image.roll((2, 3), dims=(1, 2))
     images = torch.stack([image, moved, torch.full_like(image, 0.5)])
     networks = metric_networks(chosen=["identity", "landmarks"])
