@@ -10,6 +10,7 @@ from ugpnet_core.image.files import (
     check_writable,
     decode_image,
     from_levels,
+    image_size,
     read_image,
     write_image,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "decode_image",
     "from_levels",
     "holds_frames",
+    "image_size",
     "list_images",
     "luma",
     "match_pairs",

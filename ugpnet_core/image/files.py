@@ -129,6 +129,16 @@ def decode_all(data: bytes, path: Path) -> Iterator[ImageFile]:
         yield _image_file(decoded, path)
 
 
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of an image as :func:`read_image` gives it.
+
+    Raises:
+        ImageError: the file is missing, no image, or damaged.
+    """
+    height, width = read_image(path).pixels.shape[-2:]
+    return height, width
+
+
 def write_image(
     path: str | os.PathLike[str],
     pixels: Tensor | Array,
