@@ -36,6 +36,7 @@ COMMANDS = {
     "show": "ugpnet_core.cli.show:show",
     "inspect": "ugpnet_core.cli.inspect:inspect",
     "convert": "ugpnet_core.cli.convert:convert",
+    "export": "ugpnet_core.cli.export:export",
     "shards": "ugpnet_core.cli.shards:shards",
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
@@ -43,6 +44,7 @@ COMMANDS = {
     "ablate": "ugpnet_core.cli.ablate:ablate",
     "sample": "ugpnet_core.cli.sample:sample",
     "invert": "ugpnet_core.cli.invert:invert",
+    "doctor": "ugpnet_core.cli.doctor:doctor",
     "config-schema": "ugpnet_core.cli.train:config_schema",
 }
 
