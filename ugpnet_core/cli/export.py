@@ -48,7 +48,7 @@ def export(
 
     Example: ugpnet export portraits -o portraits.onnx
     """
-    from ugpnet_core.engines.export import export as export_model
+    from ugpnet_core.engines.export import export_model
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.inference.outputs import same_file
     from ugpnet_core.model_files.model import find_model_file

@@ -27,6 +27,14 @@ class PrecisionChoice(str, Enum):
     bfloat16 = "bfloat16"
 
 
+class EngineChoice(str, Enum):
+    """What computes."""
+
+    torch = "torch"
+    onnx = "onnx"
+    ray = "ray"
+
+
 class BackgroundChoice(str, Enum):
     """What ``--background`` takes."""
 
@@ -79,6 +87,13 @@ def restore(
     ] = PrecisionChoice.auto,
     skip_existing: SkipExisting = False,
     recursive: Recursive = False,
+    engine: Annotated[
+        EngineChoice,
+        typer.Option(
+            help="onnx: onnxruntime, with -m FILE.onnx or a model that is exported first; ray: the "
+            "machines of a cluster (docs/scale.md)."
+        ),
+    ] = EngineChoice.torch,
 ) -> None:
     """Restore photographs, of any size and content, with a trained model.
 
@@ -89,6 +104,7 @@ def restore(
     Example: ugpnet restore photos -o restored --background keep
     """
     from ugpnet_core.devices import keep_memory
+    from ugpnet_core.engines.choice import choose_engine
     from ugpnet_core.inference.batch import further_results, restore_files
     from ugpnet_core.inference.outputs import plan
     from ugpnet_core.inference.restorer import Restorer
@@ -96,12 +112,19 @@ def restore(
     suffixes = further_results(save_all, check)
     jobs = require(plan(inputs, out, recursive=recursive, suffixes=suffixes), inputs)
     keep_memory()
-    restorer = Restorer(
+    chosen = choose_engine(
+        "onnx" if engine is EngineChoice.onnx else "torch",
         model,
         device=device,
+        faces=faces.value,
+        say=lambda text: typer.echo(f"note: {text}", err=True),
+    )
+    restorer = Restorer(
+        chosen.model,
+        device=chosen.device,
         tile=_tile(tile),
         fidelity=fidelity,
-        faces=faces.value,
+        faces=chosen.faces,
         background=background.value,
         precision=precision.value,
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 
-from ugpnet_core.engines.export import export
+from ugpnet_core.engines.export import export_model
 from ugpnet_core.engines.parts import FORMAT, Part
 from ugpnet_core.model_files.model import find_model_file
 
@@ -25,13 +25,13 @@ def exported(
         model: a name or a path.
         say: gets a line before one is made, which takes a minute.
 
-    Raises: as :func:`ugpnet_core.engines.export.export`.
+    Raises: as :func:`ugpnet_core.engines.export.export_model`.
     """
     digest = digest_of(find_model_file(model))[:_DIGITS]
     path = cache_folder() / "onnx" / f"{Path(model).stem}-{digest}-{FORMAT[-1]}-{part}.onnx"
     if not path.is_file():
         say(f"Exporting {Path(model).name} ({part}) to {path}; this is done once.")
-        export(model, path, part=part)
+        export_model(model, path, part=part)
     return path
 
 

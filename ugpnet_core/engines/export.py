@@ -58,7 +58,7 @@ class Exported:
     shape: tuple[int, ...]
 
 
-def export(
+def export_model(
     model: str | PathLike[str] | UGPNet,
     path: str | PathLike[str],
     *,

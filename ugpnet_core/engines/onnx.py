@@ -93,7 +93,7 @@ def load_onnx(
     path: str | PathLike[str],
     restoration: str | PathLike[str] | None = None,
     device: str | torch.device = "cpu",
-) -> UGPNet:
+) -> OnnxUGPNet:
     """Open what ``ugpnet export`` wrote, for ``Restorer(load_onnx("portraits.onnx"))``.
 
     Args:
@@ -112,4 +112,9 @@ def load_onnx(
     second = first if restoration is None else Session(Path(restoration), where)
     if second.facts.config != first.facts.config:
         raise ConfigError(f"{restoration} is of another model than {path}; export both anew.")
+    if first.facts.part == "restoration" and first.facts.domain == "":
+        raise ConfigError(
+            f"{path} holds the restoration module alone, and without a domain this model needs "
+            "its prior everywhere; export the whole model."
+        )
     return OnnxUGPNet(second, first if first.facts.part == "whole" else None).eval()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
-
 from ugpnet_core.errors import UGPNetError
-from ugpnet_core.image import ImageFile, read_image, resize, write_image
+from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.check import checked
+from ugpnet_core.inference.like import write_like
 from ugpnet_core.inference.outputs import Job
 
 if TYPE_CHECKING:
@@ -112,18 +110,3 @@ def each_file(
             except Exception as problem:
                 error = f"{job.source}: {type(problem).__name__}: {problem}"
         yield Result(job, time.perf_counter() - begun, skipped, error, *(done or Work()))
-
-
-def write_like(path: Path, pixels: Tensor, photo: ImageFile) -> None:
-    """Write pixels with everything else as in the file that they were made from."""
-    alpha = photo.alpha
-    if alpha is not None:
-        alpha = resize(alpha, pixels.shape[-2:])
-    write_image(
-        path,
-        pixels,
-        alpha=alpha,
-        bit_depth=photo.bit_depth,
-        icc_profile=photo.icc_profile,
-        exif=photo.exif,
-    )
