@@ -23,6 +23,7 @@ from ugpnet_core.cli.console import flush_quietly, report_error
 
 COMMANDS = {
     "restore": "ugpnet_core.cli.restore:restore",
+    "ui": "ugpnet_core.cli.ui:ui",
     "demo": "ugpnet_core.cli.demo:demo",
     "degrade": "ugpnet_core.cli.degrade:degrade",
     "kernels": "ugpnet_core.cli.kernels:kernels",

@@ -10,6 +10,7 @@ import typer
 
 from ugpnet_core.cli.default_model import DEFAULT_MODEL
 from ugpnet_core.cli.files import Recursive, SkipExisting, report, require, tracked
+from ugpnet_core.errors import ConfigError
 
 
 class FacesChoice(str, Enum):
@@ -94,6 +95,10 @@ def restore(
             "machines of a cluster (docs/scale.md)."
         ),
     ] = EngineChoice.torch,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of --engine ray (default: for each GPU, or every two cores)."),
+    ] = None,
 ) -> None:
     """Restore photographs, of any size and content, with a trained model.
 
@@ -103,6 +108,23 @@ def restore(
 
     Example: ugpnet restore photos -o restored --background keep
     """
+    if engine is EngineChoice.ray:
+        from ugpnet_core.cli.cluster import restore_on_cluster
+        from ugpnet_core.engines.worker import Settings
+
+        if save_all or check or device != "auto":
+            raise ConfigError("--engine ray knows no --save-all, --check and --device.")
+        restore_on_cluster(
+            inputs,
+            out,
+            model,
+            Settings(_tile(tile), fidelity, faces.value, background.value, precision.value),
+            workers=workers,
+            recursive=recursive,
+            skip_existing=skip_existing,
+        )
+        return
+
     from ugpnet_core.devices import keep_memory
     from ugpnet_core.engines.choice import choose_engine
     from ugpnet_core.inference.batch import further_results, restore_files

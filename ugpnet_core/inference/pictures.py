@@ -20,7 +20,7 @@ Picture: TypeAlias = "str | PathLike[str] | Tensor | Image.Image | npt.NDArray[A
 # A float array that goes so far beyond 1 was meant to be something else.
 _FAR_BEYOND_WHITE = 2.0
 # What PNG holds as it is.
-_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I"}
+_MODES = {"1", "L", "LA", "P", "RGB", "RGBA"}
 
 
 def picture_file(picture: Picture) -> ImageFile:
@@ -51,6 +51,9 @@ def picture_file(picture: Picture) -> ImageFile:
 def _from_pil(picture: Image.Image) -> ImageFile:
     if picture.mode == "F":
         return _from_array(np.asarray(ImageOps.exif_transpose(picture)))
+    if picture.mode.startswith("I"):  # of 32 bits, of which Pillow's own files use 16
+        deep = np.asarray(ImageOps.exif_transpose(picture))
+        return _from_array(deep.clip(0, 65535).astype(np.uint16))
     fitting = picture if picture.mode in _MODES else picture.convert("RGB")
     # Through a file without loss, so that a Pillow image is understood as its file would be.
     buffer = io.BytesIO()
@@ -88,7 +91,7 @@ def _from_array(array: npt.NDArray[Any]) -> ImageFile:
 
 
 def _floats(planes: npt.NDArray[Any]) -> Tensor:
-    pixels = torch.from_numpy(np.ascontiguousarray(planes.transpose(2, 0, 1), np.float32))
+    pixels = torch.from_numpy(np.array(planes.transpose(2, 0, 1), np.float32, order="C"))
     if pixels.numel() and not float(pixels.abs().max()) <= _FAR_BEYOND_WHITE:
         raise ImageError(
             "A float array holds values in [0, 1], and this one goes far beyond or holds NaN; "
