@@ -40,6 +40,9 @@ def test_following_the_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "all/anna_syn.png",
         "checked/anna_check.png",
         "lean/anna.png",
+        "anna-pil.png",
+        "anna-saved.png",
+        "anna-saved_reg.png",
     )
     assert [path for path in made if not Path(path).is_file()] == []
     assert isinstance(names["restored"], ug.Restored)

@@ -1,4 +1,4 @@
-"""A folder over a cluster: what is to do, one worker, the manifest, and Ray with a worker killed."""
+"""A folder over a cluster: what is to do, a worker, the manifest, and Ray with one killed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -108,19 +109,59 @@ def test_a_worker_tries_again_what_may_pass_and_nothing_else(
     record = Record(**one({"source": "0.png", "target": "in/0.png"}))
     assert record.error == ""
     assert read_image(tmp_path / "out" / "in" / "0.png").pixels.shape == (3, 40, 50)
-    plain, calls = type(one.source).read, []
+    plain = type(one.source).read
+    failures = 2
 
     def failing(self: Any, name: str) -> bytes:
-        calls.append(name)
-        if len(calls) < times:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
             raise ConnectionError("try again")
         return plain(self, name)
 
     monkeypatch.setattr(type(one.source), "read", failing)
-    for times, error in ((3, ""), (9, "ConnectionError: try again")):
-        calls.clear()
-        made = one({"source": "1.png", "target": "1.png"})
-        assert (made["error"], made["attempts"]) == (error, 3)
+    made = one({"source": "1.png", "target": "1.png"})
+    assert (made["error"], made["attempts"]) == ("", 3)
+    failures = 9
+    made = one({"source": "1.png", "target": "1.png"})
+    assert (made["error"], made["attempts"]) == ("ConnectionError: try again", 3)
+
+
+def test_a_file_of_which_workers_die_is_given_up(
+    tiny: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Worker(tiny.read_bytes(), "", str(photos), str(tmp_path / "out"), Settings())
+    row = {"source": "0.png", "target": "0.png"}
+
+    class Killed(BaseException):
+        """As little is done after it as after SIGKILL."""
+
+    def dying(*arguments: object) -> None:
+        raise Killed
+
+    plain = Worker._restore
+    monkeypatch.setattr(Worker, "_restore", dying)
+    for _ in range(worker.DEATHS):
+        with pytest.raises(Killed):
+            one(row)
+    monkeypatch.setattr(Worker, "_restore", plain)
+    assert "3 workers died of it" in one(row)["error"]
+    # It was said; another run may try again.
+    assert one(row)["error"] == ""
+    assert not list((tmp_path / "out" / ".running").iterdir())
+
+
+def test_what_the_cluster_loses_is_said(
+    tiny: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_started", lambda workers: None)
+    monkeypatch.setattr(cluster, "_rows", lambda *arguments: iter([asdict(_done("1.png"))]))
+    records = list(cluster.run(cluster.prepare(photos, tmp_path / "out", tiny, Settings())))
+    assert [(one.source, bool(one.error)) for one in records] == [
+        ("1.png", False),
+        ("0.png", True),
+        ("2.png", True),
+    ]
 
 
 def test_nothing_is_replaced_unless_it_is_wanted(tiny: Path, photos: Path, tmp_path: Path) -> None:

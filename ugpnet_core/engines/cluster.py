@@ -19,8 +19,6 @@ from ugpnet_core.errors import ConfigError, DependencyError
 from ugpnet_core.image import EXTENSIONS
 from ugpnet_core.model_files.model import domain_of, find_model_file, read_card
 
-# After so many workers have died of one file, it is the file's fault.
-DEATHS = 3
 _CORES = 2
 
 
@@ -130,23 +128,41 @@ def run(work: Work, workers: int | None = None) -> Iterator[Record]:
                 work.manifest.add(record)
                 yield record
         for source, target in todo.items():
-            error = f"its worker died {DEATHS + 1} times; it may need more memory than there is."
-            record = Record(source, target, error, 0.0, DEATHS + 1, "")
+            error = "the cluster lost it; run the same command again."
+            record = Record(source, target, error, 0.0, 0, "")
             work.manifest.add(record)
             yield record
     finally:
-        work.manifest.finish() if not todo else work.manifest.flush()
+        if todo:
+            work.manifest.flush()
+        else:
+            work.manifest.finish()
+
+
+class ClusterWorker(Worker):
+    """A worker that gets its model from Ray's store of objects, once for each machine.
+
+    Args:
+        model: a list of one reference: what is passed bare, Ray would copy for each worker.
+    """
+
+    def __init__(self, model: list[Any], **settings: Any) -> None:
+        ray: Any = importlib.import_module("ray")
+        super().__init__(ray.get(model[0]), **settings)
 
 
 def _started(workers: int | None) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ours says how far it is, and Ray's are many lines for each second.
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         ray: Any = importlib.import_module("ray")
         importlib.import_module("ray.data")
     except ImportError as error:
         raise DependencyError("Clusters need Ray; pip install 'ugpnet-core[ray]'.") from error
+    for name in ("ray", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not ray.is_initialized():
         own = "RAY_ADDRESS" not in os.environ
         cores = {"num_cpus": max(workers or 1, os.cpu_count() or 1)} if own else {}
@@ -162,7 +178,6 @@ def _started(workers: int | None) -> Any:
 def _rows(ray: Any, work: Work, workers: int | None) -> Iterator[dict[str, Any]]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    context.max_errored_blocks = -1
     there = ray.cluster_resources()
     on_gpus = there.get("GPU", 0) >= 1
     count = workers or max(1, int(there["GPU"] if on_gpus else there["CPU"] // _CORES))
@@ -171,18 +186,17 @@ def _rows(ray: Any, work: Work, workers: int | None) -> Iterator[dict[str, Any]]
     # One file in each block: that is what is done again when a worker dies.
     data = ray.data.from_items(items, override_num_blocks=len(items))
     arguments = {
-        "model": work.model.read_bytes(),
+        "model": [ray.put(work.model.read_bytes())],
         "domain": work.domain,
         "source": work.source.address,
         "target": work.target.address,
         "settings": work.settings,
     }
+    # Ray starts a worker that died again, and gives its file to another one.
     mapped = data.map(
-        Worker,
+        ClusterWorker,
         fn_constructor_kwargs=arguments,
-        concurrency=min(count, len(items)),
-        max_restarts=-1,
-        max_task_retries=DEATHS,
+        compute=ray.data.ActorPoolStrategy(size=min(count, len(items))),
         **share,
     )
     yield from mapped.iter_rows()

@@ -5,6 +5,7 @@ It knows nothing of Ray, so that it can be used, and tested, without.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import tempfile
@@ -23,6 +24,10 @@ from ugpnet_core.inference.restorer import Restorer
 from ugpnet_core.model_files.model import load_model
 
 ATTEMPTS = 3
+# So many workers may die of one file; memory runs out for the next one, too.
+DEATHS = 3
+# Here is what workers are at, so that the next one knows of what the last one died.
+RUNNING = ".running/"
 # Before another attempt: stores that are overloaded want to be left alone.
 _PAUSE = 1.0
 
@@ -80,7 +85,11 @@ class Worker:
         source, target = row["source"], row["target"]
         begun = time.perf_counter()
         error, notices, attempt = "", (), 0
-        for attempt in range(1, ATTEMPTS + 1):
+        mark = RUNNING + hashlib.sha256(source.encode()).hexdigest()[:32]
+        deaths = self._mark(mark)
+        if deaths >= DEATHS:
+            error = f"{source}: {deaths} workers died of it; it may need more memory than there is."
+        for attempt in range(1, (0 if error else ATTEMPTS) + 1):
             try:
                 notices, error = self._restore(source, target), ""
                 break
@@ -91,8 +100,18 @@ class Worker:
                 error = f"{type(problem).__name__}: {problem}"
                 if attempt < ATTEMPTS:
                     time.sleep(_PAUSE * attempt)
+        self.target.remove({mark})
         seconds = time.perf_counter() - begun
         return asdict(Record(source, target, error, seconds, attempt, self.name, notices))
+
+    def _mark(self, mark: str) -> int:
+        """Say that a file is being restored; how many others have said so and never come back."""
+        try:
+            deaths = int(self.target.read(mark))
+        except FileNotFoundError:
+            deaths = 0
+        self.target.write(mark, str(deaths + 1).encode())
+        return deaths
 
     def _restore(self, source: str, target: str) -> tuple[str, ...]:
         photo = decode_image(self.source.read(source), Path(source))

@@ -65,7 +65,7 @@ def restore_upload(
     height, width = photo.pixels.shape[-2:]
     if height * width > megapixels * 1e6:
         raise ImageError(
-            f"{path.name} has {height * width / 1e6:.0f} megapixels and this page takes up to "
+            f"{path.name} has {height * width / 1e6:.3g} megapixels and this page takes up to "
             f"{megapixels:g}; use the command ugpnet restore, or start the page with "
             "--max-megapixels."
         )
