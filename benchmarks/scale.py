@@ -23,7 +23,7 @@ def row(size: tuple[int, int], seconds: float, units: int, price: float) -> str:
     name = f"{width} x {height} ({round(width * height / 1e6, 1):g} megapixels)"
     long = f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
     cells = (name, f"{seconds:.3g}", f"{per_hour:,.0f}", f"{per_hour / price:,.0f}")
-    return f"| {' | '.join(cells)} | {hours:,.0f} hours |"
+    return f"| {' | '.join(cells)} | {long} hours |"
 
 
 def table(

@@ -50,7 +50,7 @@ def test_a_backbone_for_spandrel(
     training_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4, "scale": 4}
+    options = {"num_feat": 8, "num_block": 1, "num_grow_ch": 32, "scale": 4}
     content = training_settings["model"] | {
         "backbone": {"name": "rrdbnet", "options": options},
         "task": {"name": "sr4"},

@@ -26,7 +26,7 @@ class Restore:
         return {
             "required": {
                 "image": ("IMAGE",),
-                "model": (list(ug.list_models()),),
+                "model": ([one.name for one in ug.list_models()],),
                 "fidelity": ("FLOAT", fidelity),
                 "faces": ("BOOLEAN", {"default": True}),
             }
