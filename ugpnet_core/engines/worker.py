@@ -5,6 +5,7 @@ It knows nothing of Ray, so that it can be used, and tested, without.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 from ugpnet_core.engines.addresses import place_at
 from ugpnet_core.engines.manifest import Record
-from ugpnet_core.errors import UGPNetError
+from ugpnet_core.errors import ImageError, UGPNetError
 from ugpnet_core.image import decode_image
 from ugpnet_core.inference.like import write_like
 from ugpnet_core.inference.restorer import Restorer
@@ -86,11 +87,12 @@ class Worker:
         begun = time.perf_counter()
         error, notices, attempt = "", (), 0
         mark = RUNNING + hashlib.sha256(source.encode()).hexdigest()[:32]
-        deaths = self._mark(mark)
-        if deaths >= DEATHS:
-            error = f"{source}: {deaths} workers died of it; it may need more memory than there is."
-        for attempt in range(1, (0 if error else ATTEMPTS) + 1):
+        marked = False
+        for attempt in range(1, ATTEMPTS + 1):
             try:
+                if not marked:
+                    self._mark(mark, source)
+                    marked = True
                 notices, error = self._restore(source, target), ""
                 break
             except UGPNetError as problem:
@@ -100,18 +102,26 @@ class Worker:
                 error = f"{type(problem).__name__}: {problem}"
                 if attempt < ATTEMPTS:
                     time.sleep(_PAUSE * attempt)
-        self.target.remove({mark})
+        with contextlib.suppress(Exception):  # one that stays is counted, and no more
+            self.target.remove({mark})
         seconds = time.perf_counter() - begun
         return asdict(Record(source, target, error, seconds, attempt, self.name, notices))
 
-    def _mark(self, mark: str) -> int:
-        """Say that a file is being restored; how many others have said so and never come back."""
+    def _mark(self, mark: str, source: str) -> None:
+        """Say that a file is being restored.
+
+        Raises:
+            ImageError: others have said so, and have never come back.
+        """
         try:
             deaths = int(self.target.read(mark))
         except FileNotFoundError:
             deaths = 0
+        if deaths >= DEATHS:
+            raise ImageError(
+                f"{source}: {deaths} workers died of it; it may need more memory than there is."
+            )
         self.target.write(mark, str(deaths + 1).encode())
-        return deaths
 
     def _restore(self, source: str, target: str) -> tuple[str, ...]:
         photo = decode_image(self.source.read(source), Path(source))

@@ -31,7 +31,7 @@ class Calling(ABC):
     def __call__(self, image: Picture) -> Restored: ...  # type: ignore[overload-overlap]
 
     @overload
-    def __call__(self, image: Sequence[Picture]) -> list[Restored]: ...
+    def __call__(self, image: Sequence[Picture]) -> list[Restored]: ...  # type: ignore[overload-overlap]
 
     @overload
     def __call__(self, image: Iterable[Picture]) -> Iterator[Restored]: ...
