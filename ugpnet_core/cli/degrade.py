@@ -35,7 +35,8 @@ def degrade(
     from ugpnet_core.config import TaskConfig
     from ugpnet_core.factory import create_task_at
     from ugpnet_core.image import center_square, read_image
-    from ugpnet_core.inference.batch import each_file, write_like
+    from ugpnet_core.inference.batch import each_file
+    from ugpnet_core.inference.like import write_like
     from ugpnet_core.inference.outputs import Job, plan
     from ugpnet_core.seeding import rng_for
 

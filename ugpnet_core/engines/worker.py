@@ -85,7 +85,8 @@ class Worker:
         """
         source, target = row["source"], row["target"]
         begun = time.perf_counter()
-        error, notices, attempt = "", (), 0
+        error, attempt = "", 0
+        notices: tuple[str, ...] = ()
         mark = RUNNING + hashlib.sha256(source.encode()).hexdigest()[:32]
         marked = False
         for attempt in range(1, ATTEMPTS + 1):
