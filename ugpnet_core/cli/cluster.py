@@ -23,6 +23,7 @@ def restore_on_cluster(
     model: str,
     settings: Settings,
     *,
+    device: str,
     workers: int | None,
     recursive: bool,
     overwrite: bool = False,
@@ -42,6 +43,7 @@ def restore_on_cluster(
         out,
         model,
         settings,
+        device=device,
         recursive=recursive,
         overwrite=overwrite,
         skip_existing=skip_existing,
@@ -60,7 +62,7 @@ def restore_on_cluster(
                 failed.append(record.source)
                 _say(f"error: {record.source}: {record.error}")
             for notice in record.notices:
-                _say(f"note: {record.source}: {notice}.")
+                _say(f"note: {record.source}: {notice.rstrip('.')}.")
             if time.monotonic() - said > _SECONDS:
                 said = time.monotonic()
                 _say(f"{count} of {total}")

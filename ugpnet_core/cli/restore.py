@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
 
+from ugpnet_core.cli.batch import Batch, Choices, WatchedBatch
 from ugpnet_core.cli.default_model import DEFAULT_MODEL
-from ugpnet_core.cli.files import Recursive, SkipExisting, report, require, tracked
+from ugpnet_core.cli.files import (
+    AsJson,
+    Extension,
+    InputOption,
+    Inputs,
+    Out,
+    Overwrite,
+    Recursive,
+    SkipExisting,
+    Suffix,
+    named_inputs,
+)
+from ugpnet_core.cli.pipe import piped
+from ugpnet_core.cli.stopping import stoppable
+from ugpnet_core.cli.telling import RESTORING
 from ugpnet_core.errors import ConfigError
 
 
@@ -44,10 +59,9 @@ class BackgroundChoice(str, Enum):
 
 
 def restore(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images and folders.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for the results, or a file for one image.")
-    ],
+    out: Out,
+    inputs: Inputs = None,
+    more_inputs: InputOption = None,
     model: Annotated[
         str, typer.Option("-m", "--model", help="Name (see list-models) or model file.")
     ] = DEFAULT_MODEL,
@@ -86,8 +100,27 @@ def restore(
         PrecisionChoice,
         typer.Option(help="auto: bfloat16 where the device has it, which is faster."),
     ] = PrecisionChoice.auto,
+    suffix: Suffix = "",
+    ext: Extension = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    strip_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--strip-metadata", help="Leave out EXIF, places, captions; the colour profile stays."
+        ),
+    ] = False,
     skip_existing: SkipExisting = False,
+    overwrite: Overwrite = False,
     recursive: Recursive = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Wait for new files in folders, such as a scanner's, until Ctrl-C; what is there "
+            "and has no result is restored first.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
     engine: Annotated[
         EngineChoice,
         typer.Option(
@@ -106,54 +139,93 @@ def restore(
     adds believable detail to them. What is clean stays as it is, grey stays grey, and colours stay.
     Where a photograph is not what the model was made for, a note says so and more of it is kept.
 
-    Example: ugpnet restore photos -o restored --background keep
+    In a folder, files are images by their content, whatever they are called; what is left out is
+    said. Results are called like their files. No file is replaced unless --overwrite says so. After
+    Ctrl-C, the same command with --skip-existing goes on.
+
+    Examples: ugpnet restore photos -o restored --background keep
+
+    ugpnet restore photos -o photos --suffix _restored --ext jpg --quality 90
+
+    cat a.jpg | ugpnet restore - -o - > b.jpg
+
+    ugpnet restore scans -o restored --watch
     """
     if engine is EngineChoice.ray:
         from ugpnet_core.cli.cluster import restore_on_cluster
         from ugpnet_core.engines.worker import Settings
 
-        if save_all or check or device != "auto":
-            raise ConfigError("--engine ray knows no --save-all, --check and --device.")
+        if (
+            save_all
+            or check
+            or watch
+            or as_json
+            or strip_metadata
+            or suffix
+            or ext
+            or quality != 95
+        ):
+            raise ConfigError(
+                "--engine ray knows no --save-all, --check, --watch, --json, --strip-metadata, "
+                "--suffix, --ext and --quality."
+            )
         restore_on_cluster(
-            inputs,
+            named_inputs(inputs, more_inputs),
             out,
             model,
             Settings(_tile(tile), fidelity, faces.value, background.value, precision.value),
+            device=device,
             workers=workers,
             recursive=recursive,
+            overwrite=overwrite,
             skip_existing=skip_existing,
         )
         return
+    with (
+        stoppable(),
+        piped(
+            named_inputs(inputs, more_inputs), out, alone=not (save_all or check), as_json=as_json
+        ) as pipe,
+    ):
+        from ugpnet_core.devices import keep_memory
+        from ugpnet_core.engines.choice import choose_engine
+        from ugpnet_core.inference.batch import further_results, restore_files
+        from ugpnet_core.inference.outputs import Naming
+        from ugpnet_core.inference.restorer import Restorer
 
-    from ugpnet_core.devices import keep_memory
-    from ugpnet_core.engines.choice import choose_engine
-    from ugpnet_core.inference.batch import further_results, restore_files
-    from ugpnet_core.inference.outputs import plan
-    from ugpnet_core.inference.restorer import Restorer
+        naming = Naming(further_results(save_all, check), suffix, ext)
+        choices = Choices(recursive, skip_existing, overwrite, as_json)
+        batch = (WatchedBatch if watch else Batch)(RESTORING, pipe, naming, choices)
+        keep_memory()
+        chosen = choose_engine(
+            "onnx" if engine is EngineChoice.onnx else "torch",
+            model,
+            device=device,
+            faces=faces.value,
+            say=lambda text: typer.echo(f"note: {text}", err=True),
+        )
+        restorer = Restorer(
+            chosen.model,
+            device=chosen.device,
+            tile=_tile(tile),
+            fidelity=fidelity,
+            faces=chosen.faces,
+            background=background.value,
+            precision=precision.value,
+        )
 
-    suffixes = further_results(save_all, check)
-    jobs = require(plan(inputs, out, recursive=recursive, suffixes=suffixes), inputs)
-    keep_memory()
-    chosen = choose_engine(
-        "onnx" if engine is EngineChoice.onnx else "torch",
-        model,
-        device=device,
-        faces=faces.value,
-        say=lambda text: typer.echo(f"note: {text}", err=True),
-    )
-    restorer = Restorer(
-        chosen.model,
-        device=chosen.device,
-        tile=_tile(tile),
-        fidelity=fidelity,
-        faces=chosen.faces,
-        background=background.value,
-        precision=precision.value,
-    )
-    results = restore_files(
-        restorer, jobs, save_all=save_all, check=check, skip_existing=skip_existing
-    )
-    report(tracked(results, len(jobs), "Restoring"), "restored", out)
+        restorer.on_tile = batch.telling.part
+        batch.run(
+            partial(
+                restore_files,
+                restorer,
+                save_all=save_all,
+                check=check,
+                quality=quality,
+                strip=strip_metadata,
+            ),
+            restorer.scale,
+        )
 
 
 def _tile(text: str) -> int | Literal["auto"]:

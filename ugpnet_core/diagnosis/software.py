@@ -27,6 +27,9 @@ IMPORTED = {
 # The same library under another name.
 ALSO = {"opencv-python": ("opencv-python-headless", "opencv-contrib-python")}
 BRINGS = {
+    "avif": "AVIF photographs",
+    "heic": "HEIC photographs, as telephones take them",
+    "jxl": "JPEG XL photographs",
     "train": "curves of trainings in TensorBoard",
     "samples": "the photograph that ugpnet demo degrades",
     "figures": "figures of comparisons",

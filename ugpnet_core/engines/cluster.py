@@ -43,6 +43,7 @@ class Work:
     model: Path
     domain: str
     settings: Settings = field(default_factory=Settings)
+    device: str = "auto"
 
 
 def prepare(
@@ -51,6 +52,7 @@ def prepare(
     model: str | PathLike[str],
     settings: Settings,
     *,
+    device: str = "auto",
     recursive: bool = False,
     overwrite: bool = False,
     skip_existing: bool = False,
@@ -63,6 +65,7 @@ def prepare(
     Args:
         source, target: folders or addresses.
         model: a name or a path.
+        device: of each worker.
         overwrite: replace results that no manifest knows.
         skip_existing: leave them as they are.
 
@@ -101,6 +104,7 @@ def prepare(
         model=path,
         domain=domain_of(str(model), read_card(path).config),
         settings=settings,
+        device=device,
     )
 
 
@@ -191,6 +195,7 @@ def _rows(ray: Any, work: Work, workers: int | None) -> Iterator[dict[str, Any]]
         "source": work.source.address,
         "target": work.target.address,
         "settings": work.settings,
+        "device": work.device,
     }
     # Ray starts a worker that died again, and gives its file to another one.
     mapped = data.map(

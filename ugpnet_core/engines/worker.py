@@ -20,8 +20,8 @@ from ugpnet_core.engines.addresses import place_at
 from ugpnet_core.engines.manifest import Record
 from ugpnet_core.errors import ImageError, UGPNetError
 from ugpnet_core.image import decode_image
-from ugpnet_core.inference.like import write_like
 from ugpnet_core.inference.restorer import Restorer
+from ugpnet_core.inference.writing import Writing
 from ugpnet_core.model_files.model import load_model
 
 ATTEMPTS = 3
@@ -129,6 +129,6 @@ class Worker:
         restored = self.restorer.restore_tensor(photo.pixels)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / PurePosixPath(target).name
-            write_like(path, restored.image, photo)
+            Writing()(path, restored.image, photo)
             self.target.write(target, path.read_bytes())
-        return restored.notices
+        return (*photo.notices, *restored.notices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import overload
@@ -13,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from ugpnet_core.errors import ConfigError
-from ugpnet_core.inference.like import write_like
+from ugpnet_core.image import ImageFile
 from ugpnet_core.inference.outputs import same_file
 from ugpnet_core.inference.pictures import Picture, picture_file
 from ugpnet_core.inference.restored import Restored
+from ugpnet_core.inference.writing import Writing
 
 
 class Calling(ABC):
@@ -93,14 +95,19 @@ class Calling(ABC):
         if isinstance(image, (str, PathLike)) and same_file(Path(image), path):
             raise ConfigError(f"{path} is the image itself and would be overwritten; name another.")
         photo = picture_file(image)
-        restored = self.restore_tensor(photo.pixels)
+        restored = self._restore_file(photo)
+        write = Writing()
         if save_all:
             for suffix, pixels in (("_reg", restored.regression), ("_syn", restored.synthesis)):
-                write_like(path.with_name(f"{path.stem}{suffix}.png"), pixels, photo)
-        write_like(path, restored.image, photo)
+                write(path.with_name(f"{path.stem}{suffix}.png"), pixels, photo)
+        write(path, restored.image, photo)
         return restored
 
     def _one(self, image: Picture) -> Restored:
         if isinstance(image, Tensor):
             return self.restore_tensor(image)
-        return self.restore_tensor(picture_file(image).pixels)
+        return self._restore_file(picture_file(image))
+
+    def _restore_file(self, photo: ImageFile) -> Restored:
+        restored = self.restore_tensor(photo.pixels)
+        return replace(restored, notices=(*photo.notices, *restored.notices))

@@ -87,6 +87,7 @@ def _from_array(array: npt.NDArray[Any]) -> ImageFile:
         path=Path("array"),
         alpha=alpha,
         bit_depth=8 if array.dtype == np.uint8 else 16,
+        grey=planes.shape[2] == 1,
     )
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image import EXTENSIONS, read_image, resize, write_image
-from ugpnet_core.inference.like import write_like
 from ugpnet_core.inference.restored import Restored
 from ugpnet_core.inference.restorer import Restorer
+from ugpnet_core.inference.writing import Writing
 
 # A browser shows no more, and phones choke on it.
 SHOWN = 2048
@@ -74,7 +74,7 @@ def restore_upload(
     place = Path(tempfile.mkdtemp(dir=folder))
     suffix = path.suffix if path.suffix.lower() in EXTENSIONS else ".png"
     result = place / f"{path.stem}_restored{suffix}"
-    write_like(result, restored.image, photo)
+    Writing()(result, restored.image, photo)
     large = restored.image.shape[-2:]
     return Pictures(
         before=_shown(place / "before.png", resize(photo.pixels, large)),
@@ -82,7 +82,7 @@ def restore_upload(
         regression=_shown(place / "x_reg.png", restored.regression),
         synthesis=_shown(place / "x_syn.png", restored.synthesis),
         result=result,
-        words=_words(restorer, restored, faces),
+        words=(*_words(restorer, restored, faces), *photo.notices),
     )
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-import weakref
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import FlopCounterMode
 
 from ugpnet_core.metrics.complexity import backbone_macs
+from ugpnet_core.metrics.peak_memory import peak_memory
 from ugpnet_core.testing.report import Outcome, passed
 from ugpnet_core.testing.subject import (
     Size,
@@ -31,8 +29,7 @@ PATIENCE = 4.0
 def check_speed(subject: Subject) -> Outcome:
     """An image of 256x256 goes through; says how fast, and with how much memory.
 
-    Memory is that of the largest set of tensors that lives at one time, without the weights and
-    without what kernels use inside.
+    Memory is what it takes beyond that of the network itself, where that can be told.
     """
     network = subject.fresh()
     size = _affordable(subject, subject.fresh())
@@ -44,12 +41,12 @@ def check_speed(subject: Subject) -> Outcome:
     pixels = size[0] * size[1]
     threads = torch.get_num_threads()
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    with _PeakMemory() as memory:
-        outputs_of(network, x)
+    memory = peak_memory(lambda: outputs_of(network, x), x.device)
+    mebibytes = "" if memory is None else f"{memory / 2**20:.0f} MiB, "
     return passed(
         f"{seconds * 1000:.0f} ms for an image of {size[0]}x{size[1]} "
         f"({pixels / seconds / 1e6:.2g} MPix/s, {threads} thread{'s' if threads > 1 else ''}), "
-        f"{memory.peak / 2**20:.0f} MiB, {parameters / 1e6:.2f} M parameters, "
+        f"{mebibytes}{parameters / 1e6:.2f} M parameters, "
         f"{_macs(network, x)} GMACs at {SIDE}x{SIDE}"
     )
 
@@ -87,37 +84,3 @@ def _seconds(network: Any, x: Tensor) -> float:
     started = time.perf_counter()
     outputs_of(network, x)
     return time.perf_counter() - started
-
-
-class _PeakMemory(TorchDispatchMode):
-    """Counts the bytes of tensors that come into being and go again while it is entered."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.live = 0
-        self.peak = 0
-        self._seen: set[int] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and note what new memory its results take."""
-        for given in tree_flatten((args, kwargs))[0]:
-            if isinstance(given, Tensor):
-                self._note(given, 0)
-        result = func(*args, **(kwargs or {}))
-        for made in tree_flatten(result)[0]:
-            if isinstance(made, Tensor):
-                self._note(made, made.untyped_storage().nbytes())
-        return result
-
-    def _note(self, tensor: Tensor, size: int) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key not in self._seen:
-            self._seen.add(key)
-            self.live += size
-            self.peak = max(self.peak, self.live)
-            weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self._seen.discard(key)
-        self.live -= size
