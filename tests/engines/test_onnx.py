@@ -120,7 +120,12 @@ def test_the_command_restores_with_files_and_with_what_it_exports(
     folder = tmp_path / "cache" / "onnx"
     monkeypatch.setattr("ugpnet_core.engines.cached.export_model", _copied(files))
     for _ in range(2):
-        assert cli.main(["restore", "a.png", "-o", "c.png", "-m", str(tiny), "--engine=onnx"]) == 0
+        assert (
+            cli.main(
+                ["restore", "a.png", "-o", "c.png", "-m", str(tiny), "--engine=onnx", "--overwrite"]
+            )
+            == 0
+        )
     assert capsys.readouterr().err.count("Exporting tiny.safetensors") == 2
     assert len(list(folder.iterdir())) == 2
     plain = read_image("plain.png").pixels
