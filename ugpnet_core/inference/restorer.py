@@ -16,8 +16,8 @@ from ugpnet_core.errors import ConfigError, ImageError, SizeError, UGPNetError
 from ugpnet_core.faces.alignment import scaled
 from ugpnet_core.faces.face import Face, FaceFinder
 from ugpnet_core.factory import create_task_at
-from ugpnet_core.image import read_image
 from ugpnet_core.inference import whole
+from ugpnet_core.inference.calling import Calling
 from ugpnet_core.inference.layers import (
     Additions,
     FaceAdditions,
@@ -54,7 +54,7 @@ TILES_AT_ONCE = 4
 LOOKED_AT = 3840
 
 
-class Restorer:
+class Restorer(Calling):
     """Restores photographs of any size and content with a trained model, and never makes them worse
     where that can be known.
 
@@ -121,23 +121,21 @@ class Restorer:
         self.on_tile: OnTile | None = None
 
     @torch.inference_mode()
-    def __call__(self, image: str | PathLike[str] | Tensor) -> Restored:
-        """Restore an image.
+    def restore_tensor(self, x: Tensor) -> Restored:
+        """Restore a tensor; a Restorer itself is called with images of every kind.
 
         Args:
-            image: a file, or RGB float (3, H, W) or (N, 3, H, W) in [0, 1].
+            x: RGB float (3, H, W) or (N, 3, H, W) in [0, 1].
 
         Returns:
             x_hat (blended with x_reg by ``fidelity``), x_reg and x_syn: float32 CPU tensors in
-            [0, 1] with as many dimensions as the input (three for a file), sides times the
-            model's scale.
+            [0, 1] with as many dimensions as the input, sides times the model's scale.
 
         Raises:
-            ImageError: the file cannot be read, the tensor does not hold floats, or the model
-                makes values of it that are no numbers.
+            ImageError: the tensor does not hold floats, or the model makes values of it that are
+                no numbers.
             SizeError: the tensor is no image or batch of images.
         """
-        x = image if isinstance(image, Tensor) else read_image(image).pixels
         if not x.is_floating_point():
             raise ImageError(f"Images are float tensors in [0, 1], not {x.dtype}; divide by white.")
         if x.dim() not in {3, 4} or x.shape[-3] != 3:
