@@ -54,8 +54,8 @@ class ImageFile:
     """An image as it was read, upright, with what is needed to write another one like it.
 
     Attributes:
-        levels: (H, W, 3), RGB, or (H, W, 4), RGB and alpha; uint8 or uint16, or float32 in [0, 1] of
-            what was never a file. Grey images have three equal channels.
+        levels: (H, W, 3), RGB, or (H, W, 4), RGB and alpha; uint8 or uint16, or float32 in [0, 1]
+            of what was never a file. Grey images have three equal channels.
         icc_profile: the RGB colour profile of the file, or that for grey where it is grey, or None.
         exif: the EXIF block, its orientation applied and its thumbnail erased, or None.
         path: the file.
@@ -277,8 +277,8 @@ def as_written(
 
 
 def from_levels(array: Array) -> Tensor:
-    """An array (H, W, C) of uint8, uint16 or float32, colours in the order RGB, as float32 (C, H, W) in
-    [0, 1]."""
+    """An array (H, W, C) of uint8, uint16 or float32, colours in the order RGB, as float32
+    (C, H, W) in [0, 1]."""
     planes = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32))
     return planes.div_(float(np.iinfo(array.dtype).max)) if array.dtype.kind == "u" else planes
 
