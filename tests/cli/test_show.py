@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ def show(capsys: pytest.CaptureFixture[str]) -> Show:
     """A function that runs ``ugpnet show`` and gives what it prints, blanks squeezed."""
 
     def run(*arguments: str) -> str:
-        assert cli.main(["show", *arguments]) == 0
+        assert cli.main(["show", *arguments, "--count"]) == 0
         shown = capsys.readouterr()
         assert shown.err == ""
         assert max(map(len, shown.out.splitlines())) <= 80
@@ -58,7 +60,7 @@ def cards(capsys: pytest.CaptureFixture[str]) -> Cards:
     """A function that runs ``ugpnet show --json`` and gives the cards."""
 
     def run(*arguments: str) -> list[dict[str, Any]]:
-        assert cli.main(["show", *arguments, "--json"]) == 0
+        assert cli.main(["show", *arguments, "--json", "--count"]) == 0
         found: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["cards"]
         return found
 
@@ -288,3 +290,13 @@ def test_what_is_broken_says_why(
     assert "acme-broken 1.0 is broken: import failed: OSError: gone" in capsys.readouterr().err
     assert cli.main(["show", "something"]) == 2
     assert "not searched: acme-broken" in capsys.readouterr().err
+
+
+def test_without_counting_nothing_is_built(capsys: pytest.CaptureFixture[str]) -> None:
+    run = "import sys; from ugpnet_core.cli import main; print(main(['show', sys.argv[1]]), sorted"
+    run += "({'torch', 'numpy'} & set(sys.modules)))"
+    for name in ("nafnet", "stylegan2", "sr8"):
+        done = subprocess.run([sys.executable, "-c", run, name], capture_output=True, text=True)
+        assert done.stdout.rstrip().endswith("0 []"), done.stdout + done.stderr
+    assert cli.main(["show", "portraits"]) == 0
+    assert "GMACs not known: add --count" in re.sub(r"\s+", " ", capsys.readouterr().out)

@@ -28,15 +28,21 @@ if TYPE_CHECKING:
 Card = dict[str, Any]
 
 
-def card_of(installed: Installed[Any], options: Mapping[str, Any] | None = None) -> Card:
+_UNCOUNTED: Card = {"measured": None, "not_measured": "add --count"}
+
+
+def card_of(
+    installed: Installed[Any], options: Mapping[str, Any] | None = None, *, count: bool = False
+) -> Card:
     """Gather the card of an entry, as JSON can hold it.
 
     The fields of the entry are as declared; ``measured`` is what a network built with the options
-    has (None where it cannot be built, and ``not_measured`` says why).
+    has (None where none was built, and ``not_measured`` says why).
 
     Args:
         installed: as :func:`ugpnet_core.plugins.find` gives it.
         options: to build it with, where not with its defaults.
+        count: build it without options, too, which takes torch and seconds.
 
     Raises:
         ConfigError: an option is unknown or impossible, or a model was given one.
@@ -50,7 +56,7 @@ def card_of(installed: Installed[Any], options: Mapping[str, Any] | None = None)
     if isinstance(entry, ModelEntry):
         if options:
             raise ConfigError(f"The model {entry.name!r} is finished and takes no options.")
-        return card | _model_facts(entry)
+        return card | _model_facts(entry, count)
     described = describe_options(entry)
     card["options"] = [dataclasses.asdict(option) for option in described]
     card["given"] = as_json(dict(options))
@@ -67,6 +73,8 @@ def card_of(installed: Installed[Any], options: Mapping[str, Any] | None = None)
         if options:
             raise ConfigError(f"The {card['what']} {entry.name!r} needs {wanted}, too.")
         return card | {"measured": None, "not_measured": f"give {wanted}"}
+    if not options and not count:
+        return card | _UNCOUNTED
     facts = _backbone_facts if isinstance(entry, BackboneEntry) else _prior_facts
     return card | _measured(lambda: facts(entry.name, options), strict=bool(options))
 
@@ -116,10 +124,8 @@ def _counted(found: Complexity[Any], side: int) -> Card:
     }
 
 
-def _model_facts(entry: ModelEntry) -> Card:
-    from ugpnet_core.metrics.complexity import complexity_of, model_macs
+def _model_facts(entry: ModelEntry, count: bool) -> Card:
     from ugpnet_core.model_files.model import find_model_file, read_card
-    from ugpnet_core.networks.ugpnet import build_model
 
     try:
         # Finding it compares its SHA-256 with the declared one.
@@ -129,6 +135,9 @@ def _model_facts(entry: ModelEntry) -> Card:
         return {"file_problem": str(error), "measured": None, "not_measured": "see the file"}
 
     def facts() -> Card:
+        from ugpnet_core.metrics.complexity import complexity_of, model_macs
+        from ugpnet_core.networks.ugpnet import build_model
+
         found = complexity_of(lambda: build_model(card.config), model_macs)
         return _counted(found, found.network.resolution)
 
@@ -139,5 +148,5 @@ def _model_facts(entry: ModelEntry) -> Card:
         "config": card.config.model_dump(mode="json"),
         "plugins": dict(card.plugins),
         "record": as_json(dict(card.record)),
-        **_measured(facts),
+        **(_measured(facts) if count else _UNCOUNTED),
     }

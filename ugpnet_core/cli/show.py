@@ -34,13 +34,17 @@ def show(
     kind: Annotated[
         Kind | None, typer.Option(help="Where several kinds have the name: only this one.")
     ] = None,
+    count: Annotated[
+        bool,
+        typer.Option("--count", help="Build the network, and count parameters and GMACs: seconds."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show all there is to know of an installed backbone, preset, prior, model or task.
 
-    What it is and takes, its options and presets, parameters and GMACs, paper and licence, where
-    it was installed from, and what its last check found. Parameters, GMACs and features are those
-    of the network that the options give.
+    What it is and takes, its options and presets, parameters, paper and licence, and where it was
+    installed from. With options or --count the network is built, and parameters, GMACs and features
+    are its own; otherwise they are what its package declares.
 
     Example: ugpnet show nafnet -O width=64
     """
@@ -49,7 +53,7 @@ def show(
         found = find_any(name)
     else:
         found = [find(next(each for each in WORDS if WORDS[each] == kind.value), name)]
-    cards = [card_of(one, given) for one in found]
+    cards = [card_of(one, given, count=count) for one in found]
     if as_json:
         print(json.dumps({"cards": cards}, indent=2))
         return
