@@ -1,4 +1,4 @@
-"""examples/notebooks: every notebook is well-formed, holds no results, and runs from top to bottom."""
+"""examples/notebooks: all are well-formed, hold no results, and run from top to bottom."""
 
 from __future__ import annotations
 

@@ -22,7 +22,12 @@ Call = Callable[[nn.Module, Tensor], Any]
 
 
 def plain_call(network: nn.Module, x: Tensor) -> Any:
-    """Run a network as most want to be run: on the images alone."""
+    """Run a network as most want to be run: on the images alone.
+
+    Args:
+        network: The network.
+        x: The images (N, 3, H, W), RGB in [0, 1].
+    """
     return network(x)
 
 
