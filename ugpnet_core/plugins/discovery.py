@@ -31,9 +31,10 @@ from ugpnet_core.plugins.wellformed import fault_of, shown
 
 T = TypeVar("T")
 
-# The version of what plugins may import (docs/plugins.md). A module that names a later one in its
-# own PLUGIN_API is not loaded.
 PLUGIN_API = 1
+"""The version of what plugins may import. A module that names a later one in its own PLUGIN_API is
+not loaded."""
+
 LATER = " (If it was made for a later ugpnet-core, install that.)"
 # A plugin that takes longer to load makes every listing slow.
 SLOW_SECONDS = 1.0

@@ -14,6 +14,7 @@ GROUP = "ugpnet"
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a function of a plugin's module as one of the hooks of :class:`HookSpecs`."""
 
 
 class Options(BaseModel):

@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from ugpnet_core.errors import PluginError
 
 Call = Callable[[nn.Module, Tensor], Any]
+"""How a network is run on images (N, 3, H, W): what it returns may be anything."""
 
 
 def plain_call(network: nn.Module, x: Tensor) -> Any:
