@@ -114,7 +114,7 @@ reproduce: $(STAMP)
 docs: $(VENV)/docs-complete
 	@echo "== Site"
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict --clean
-	@$(BIN)/python -m docs.building.links site
+	@$(BIN)/python -m site_building.links site
 	@echo "Open site/index.html"
 
 $(VENV)/docs-complete: $(STAMP)

@@ -108,11 +108,16 @@ class Made(NamedTuple):
 
 def photograph(scene: Scene) -> Any:
     """The clean square of a scene, RGB (3, 256, 256)."""
+    top, left = scene.corner
+    levels = levels_of(scene.photograph)
+    return from_levels(levels[top : top + SIDE, left : left + SIDE])
+
+
+def levels_of(photograph: str) -> Any:
+    """A photograph of scikit-image, RGB (H, W, 3), uint8."""
     from skimage import data
 
-    top, left = scene.corner
-    levels = getattr(data, scene.photograph)()
-    return from_levels(levels[top : top + SIDE, left : left + SIDE])
+    return getattr(data, photograph)()
 
 
 def make(scene: Scene, restorer: ug.Restorer) -> Made:
@@ -155,9 +160,9 @@ def page(made: Mapping[str, Made]) -> str:
 
 def first_picture(restorer: ug.Restorer) -> Any:
     """The README's: most of a photograph, before and after."""
-    from skimage import data
-
-    before = composition(EVENING)(from_levels(data.astronaut()[:400, 40:440]), rng_for(1, "readme"))
+    before = composition(EVENING)(
+        from_levels(levels_of("astronaut")[:400, 40:440]), rng_for(1, "readme")
+    )
     return side_by_side({"before": before, "after": restorer(before).image}, side=400)
 
 

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 import ugpnet_core as ug
-from docs.building.links import problems_of
-from docs.building.sources import linked, page_of, site_path
 from examples.gallery import MODEL, ROOT, SCENES, file_of, make
+from site_building.links import problems_of
+from site_building.sources import linked, page_of, site_path
 
 DOCS = ROOT / "docs"
 SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, problem: str) -> None
 
 
 def test_the_check_fails_for_an_empty_site(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "docs.building.links", str(tmp_path)]
+    command = [sys.executable, "-m", "site_building.links", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, "holds no pages" in done.stderr) == (1, True)
 

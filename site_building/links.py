@@ -1,6 +1,6 @@
 """Check a built site: every link and anchor leads somewhere, and nothing is loaded from elsewhere.
 
-python -m docs.building.links site
+python -m site_building.links site
 """
 
 from __future__ import annotations

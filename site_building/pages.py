@@ -10,7 +10,7 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
-from docs.building.sources import LINK, lines_of, linked, page_of, site_path
+from site_building.sources import LINK, lines_of, linked, page_of, site_path
 
 
 def on_config(config: Any) -> Any:
