@@ -119,7 +119,7 @@ docs: $(VENV)/docs-complete
 
 $(VENV)/docs-complete: $(STAMP)
 	@echo "== Installing what the site is built with"
-	@$(PIP) -q --no-build-isolation -e '.[docs]'
+	@PYTHONWARNINGS=ignore $(PIP) -q --no-build-isolation -e '.[docs]'
 	@touch $@
 
 setup: $(STAMP)
