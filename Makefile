@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-published browser lint bench train-portraits gpu-pack gpu-unpack reproduce clean
+.PHONY: help setup demo test test-published browser lint bench train-portraits gpu-pack gpu-unpack reproduce docs clean
 
 help:
 	@echo "make demo             restore a degraded photograph and show where the pictures are"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench            measure speed and memory"
 	@echo "make train-portraits  train the model portraits from its recipe (hours)"
 	@echo "make gpu-pack         pack trainings for a GPU that is there for some minutes (docs/gpu.md)"
+	@echo "make docs             build the documentation as a site in site/ (index.html)"
 	@echo "make reproduce        train and measure all of docs/results.md (about two hours)"
 	@echo "make setup            only make the virtual environment in .venv"
 	@echo "make clean            delete .venv and what the tools left behind"
@@ -109,11 +110,23 @@ reproduce: $(STAMP)
 	@$(BIN)/python -m examples.reproduce --data "$(DATA)" --perceptual "$(PERCEPTUAL)" \
 		--runs "$(RUNS)" --jobs $(JOBS) $(if $(NATURAL),--natural "$(NATURAL)")
 
+# Nothing is fetched while the site is built, and nothing when it is read.
+docs: $(VENV)/docs-complete
+	@echo "== Site"
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict --clean
+	@$(BIN)/python -m site_building.links site
+	@echo "Open site/index.html"
+
+$(VENV)/docs-complete: $(STAMP)
+	@echo "== Installing what the site is built with"
+	@PYTHONWARNINGS=ignore $(PIP) -q --no-build-isolation -e '.[docs]'
+	@touch $@
+
 setup: $(STAMP)
 	@echo "The environment in $(VENV) is ready."
 
 clean:
-	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamp holds the folder it was made for: an environment that was moved is made anew.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(STAMP) 2>/dev/null),$(CURDIR))

@@ -137,8 +137,29 @@ def test_python_block_for_plugin_authors() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    targets = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(targets) > 20
+    for target in targets:
+        # What lies elsewhere is not fetched.
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_the_first_screen() -> None:
+    picture, command, sentence = README.split("\n\n")[1:4]
+    assert re.fullmatch(r"!\[.+\]\(examples/images/[\w-]+\.jpg\)", picture)
+    assert re.fullmatch(r"```bash\n.+\n```", command)
+    assert sentence.startswith("What is different here")
+    assert sentence.count(".") == 1
+
+
+def test_other_tools_are_named_with_what_they_do_better() -> None:
+    (table,) = re.findall(
+        r"^\| \| made for \| does better .*\n\|[-|]+\|\n((?:\|.*\n)+)", README, re.M
+    )
+    rows = [line.strip("|").split(" | ") for line in table.splitlines()]
+    names = [re.findall(r"\[(\w+)\]", row[0]) for row in rows]
+    assert names == [["GFPGAN"], ["CodeFormer"], ["chaiNNer"], ["pyiqa"]]
+    assert all(len(row) == 4 and all(cell.strip() for cell in row) for row in rows)
 
 
 @pytest.mark.parametrize(

@@ -57,41 +57,41 @@ class ModelConfig(Strict):
     task: TaskConfig = TaskConfig(name="denoise")
     adapter: Literal["merging", "skip", "plain"] = Field(
         default="merging",
-        description="of residual backbones: R_se and R_mg; the same with x added to what they make "
-        "(what is clean passes as it is); or without them (Table 3 a), so that x_reg = x + R(x) "
-        "and f_reg = R'(x)",
+        description="What residual backbones get: R_se and R_mg; the same with x added to what "
+        "they make (what is clean passes as it is); or nothing (Table 3 a), so that "
+        "x_reg = x + R(x) and f_reg = R'(x).",
     )
     merging_channels: Positive = Field(
-        default=64, description="width of the merging network R_mg, and so of f_reg (residual)"
+        default=64, description="Width of the merging network R_mg, and so of f_reg (residual)."
     )
     encoder_channels: list[Positive] | None = Field(
         default=None,
-        description="widths of the encoder's blocks, one per halving and a last one; "
-        "default: derived from the prior by the paper's rule (16, 32, ..., base channels)",
+        description="Widths of the encoder's blocks, one per halving and a last one; by default "
+        "derived from the prior by the paper's rule (16, 32, ..., base channels).",
     )
     encoder_norm: Literal["batch", "group", "none"] = Field(
-        default="batch", description="normalisation in the encoder; batch is the paper's"
+        default="batch", description="Normalisation in the encoder; batch is the paper's."
     )
     map2style_channels: Positive | None = Field(
-        default=None, description="width of map2style; default: the prior's style dimension"
+        default=None, description="Width of map2style; by default the prior's style dimension."
     )
     fusion_channels: Positive | None = Field(
         default=None,
-        description="width of the fusion network; default: that of f_reg, as in the paper",
+        description="Width of the fusion network; by default that of f_reg, as in the paper.",
     )
-    fusion_blocks: Positive = Field(default=8, description="residual blocks in R_fusion")
+    fusion_blocks: Positive = Field(default=8, description="Number of residual blocks in R_fusion.")
     fusion_inputs: Literal["features", "images"] = Field(
         default="features",
-        description="what the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3 b)",
+        description="What the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3b).",
     )
     domain: Literal["", "faces"] = Field(
         default="",
-        description="what the prior knows: faces aligned as FFHQ's are, or anything; how "
-        "photographs are restored depends on it, and no weights do",
+        description="What the prior knows: faces aligned as FFHQ's are, or anything; how "
+        "photographs are restored depends on it, and no weights do.",
     )
     fusion_output: Literal["image", "correction"] = Field(
         default="image",
-        description="what the fusion module makes: x_hat as in the paper, or what to add to x_reg",
+        description="What the fusion module makes: x_hat as in the paper, or what to add to x_reg.",
     )
 
 
@@ -99,7 +99,9 @@ class PairedFolders(Strict):
     """Images that come degraded: two folders with files of the same names."""
 
     clean: Path
-    degraded: Path = Field(description="each image is task scale times smaller than its partner")
+    degraded: Path = Field(
+        description="Folder of degraded images, each smaller than its partner by the task's scale."
+    )
 
 
 Source = Path | PairedFolders
@@ -108,19 +110,19 @@ Source = Path | PairedFolders
 class CropSource(Strict):
     """Photographs of any size and content, out of which random crops are learned from."""
 
-    path: Path = Field(description="folder of photographs, read recursively")
+    path: Path = Field(description="Folder of photographs, read recursively.")
     share: float = Field(
         default=1.0,
         gt=0,
         allow_inf_nan=False,
-        description="how often, against the other sources",
+        description="How often it is drawn, against the other sources.",
     )
     scales: list[float] = Field(
         default=[1.0],
         min_length=1,
-        description="each photograph is there in all of these sizes, drawn alike; 1: as it is",
+        description="Sizes that each photograph is there in, drawn alike; 1 is as it is.",
     )
-    turn: bool = Field(default=False, description="turn by quarter turns, too")
+    turn: bool = Field(default=False, description="Whether crops are turned by quarter turns, too.")
 
     @model_validator(mode="after")
     def _a_folder_that_shrinks(self) -> CropSource:
@@ -138,30 +140,32 @@ class DataConfig(Strict):
 
     train: list[Source] = Field(
         min_length=1,
-        description="folders of photographs, read recursively; WebDataset shards, for instance "
-        "shards/train-{000000..000127}.tar; pairs of folders {clean: DIR, degraded: DIR}",
+        description="Folders of photographs, read recursively; WebDataset shards, for instance "
+        "shards/train-{000000..000127}.tar; pairs of folders {clean: DIR, degraded: DIR}.",
     )
     validation: list[Source] = Field(
-        min_length=1, description="the same for the fixed validation set"
+        min_length=1, description="The same for the fixed validation set."
     )
-    resolution: Positive = Field(default=512, description="images are cropped square and resized")
-    validation_count: Positive = Field(default=64, description="how many validation images to use")
-    flip: bool = Field(default=True, description="mirror half of the images")
+    resolution: Positive = Field(
+        default=512, description="Side that images are cropped square and resized to."
+    )
+    validation_count: Positive = Field(default=64, description="How many validation images to use.")
+    flip: bool = Field(default=True, description="Whether half of the images are mirrored.")
     crop: Positive | None = Field(
         default=None,
-        description="train the restoration stage on random crops of this size (speed)",
+        description="Side of the random crops that the restoration stage is trained on (speed).",
     )
     crops: list[CropSource] = Field(
         default=[],
-        description="train the restoration stage on crops of these instead of on `train`: the "
-        "regression network knows no domain, so what it learns from may be anything",
+        description="What the restoration stage is trained on crops of, instead of on `train`: the "
+        "regression network knows no domain, so what it learns from may be anything.",
     )
     cache: bool = Field(
         default=True,
-        description="keep decoded images in memory (uint8), but for those in shards",
+        description="Whether decoded images are kept in memory (uint8), but for those in shards.",
     )
     workers: int = Field(
-        default=0, ge=0, description="loader processes (0: a thread); of each process that trains"
+        default=0, ge=0, description="Loader processes (0: a thread) of each process that trains."
     )
 
     @model_validator(mode="after")
@@ -182,16 +186,16 @@ class PerceptualConfig(Strict):
     network: Literal["vgg", "squeeze", "alex"] = "vgg"
     weights: Path | None = Field(
         default=None,
-        description="vgg: a VGG checkpoint in torchvision's layout (a folder with vgg16.* and "
-        "vgg19.*); squeeze: SqueezeNet 1.1 features in safetensors",
+        description="Weights of vgg, a checkpoint in torchvision's layout (a folder with vgg16.* "
+        "and vgg19.*), or of squeeze, SqueezeNet 1.1 features in safetensors.",
     )
     resize: Positive | None = Field(
-        default=256, description="LPIPS is computed on images resized to this (none: as they are)"
+        default=256, description="Side that images are resized to for LPIPS (none: as they are)."
     )
     resize_filter: Literal["antialiased", "bicubic"] = Field(
         default="antialiased",
-        description="how: bicubic takes single pixels, as the published training does; the value "
-        "at 512 pixels is then about 1.6 times as large",
+        description="How they are resized: bicubic takes single pixels, as the published training "
+        "does; the value at 512 pixels is then about 1.6 times as large.",
     )
 
 
@@ -201,27 +205,29 @@ class StageConfig(Strict):
     iterations: Positive
     batch_size: Positive = Field(
         default=8,
-        description="images per batch and process; an update sees batch_size * accumulate * "
-        "processes, which is 8 in the paper",
+        description="Images per batch and process; an update sees batch_size * accumulate * "
+        "processes, which is 8 in the paper.",
     )
     accumulate: Positive = Field(
         default=1,
-        description="batches per update, which is then that of one large batch but for batch "
-        "normalisation (in the encoder E), whose statistics are those of each batch",
+        description="Batches per update, which is then that of one large batch but for batch "
+        "normalisation (in the encoder E), whose statistics are those of each batch.",
     )
     learning_rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: Weight = 0.0
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    warmup: int = Field(default=0, ge=0, description="iterations of linear warm-up")
-    decay_at: int | None = Field(default=None, description="step schedule: times 0.1 from here")
-    ema: float | None = Field(default=None, gt=0, lt=1, description="decay of averaged weights")
+    warmup: int = Field(default=0, ge=0, description="Iterations of linear warm-up.")
+    decay_at: int | None = Field(
+        default=None, description="Iteration from which the step schedule takes 0.1 of the rate."
+    )
+    ema: float | None = Field(default=None, gt=0, lt=1, description="Decay of averaged weights.")
     clip_gradient: float | None = Field(default=None, gt=0)
     minutes: float | None = Field(
         default=None,
         gt=0,
-        description="end the stage after so many minutes, whatever its iterations: for a machine "
-        "whose speed is not known before; a cosine schedule then follows the time",
+        description="Minutes after which the stage ends, whatever its iterations: for a machine "
+        "whose speed is not known before; a cosine schedule then follows the time.",
     )
 
     @model_validator(mode="after")
@@ -233,7 +239,9 @@ class StageConfig(Strict):
 
 Iterations = Annotated[
     int,
-    Field(ge=0, description="0 keeps the weights, which are those of the whole module then"),
+    Field(
+        ge=0, description="Updates; 0 keeps the weights, which are those of the whole module then."
+    ),
 ]
 
 
@@ -244,8 +252,8 @@ class StartedStageConfig(StageConfig):
     weights: Path | None = None
     key: str | None = Field(
         default=None,
-        description="which network of the file of weights, where that holds several: the name of "
-        "its dictionary, or of its module in a larger state dict",
+        description="The network of the file of weights, where that holds several: the name of its "
+        "dictionary, or of its module in a larger state dict.",
     )
 
     @model_validator(mode="after")
@@ -265,30 +273,40 @@ class PriorStageConfig(StageConfig):
     ema: float | None = Field(default=0.999, gt=0, lt=1)
     r1_weight: Weight = 10.0
     r1_every: Positive = 16
-    path_length_weight: Weight = Field(default=2.0, description="0: no such penalty")
+    path_length_weight: Weight = Field(
+        default=2.0, description="Weight of the path length penalty (0: none)."
+    )
     path_length_every: Positive = 4
-    mixing: float = Field(default=0.9, ge=0, le=1, description="how often styles are mixed")
+    mixing: float = Field(
+        default=0.9, ge=0, le=1, description="How often styles are mixed, from 0 to 1."
+    )
     augmentation: Literal["adaptive", "fixed", "none"] = Field(
-        default="adaptive", description="of what D sees, against overfitting to small data sets"
+        default="adaptive",
+        description="How what D sees is changed, against overfitting to small data sets.",
     )
     augmentation_probability: float = Field(
-        default=0.0, ge=0, le=1, description="of each transformation (adaptive: at the beginning)"
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Probability of each transformation (adaptive: at the beginning).",
     )
     augmentation_target: float = Field(
-        default=0.6, ge=-1, le=1, description="mean sign of D(real) that is aimed at (adaptive)"
+        default=0.6, ge=-1, le=1, description="Mean sign of D(real) that is aimed at (adaptive)."
     )
     augmentation_images: Positive = Field(
-        default=500_000, description="images in which the probability can rise from 0 to 1"
+        default=500_000, description="Images in which the probability can rise from 0 to 1."
     )
     frechet_every: Positive | None = Field(
         default=None,
-        description="measure the Fréchet distance to the training photographs so often "
-        "(features: section perceptual)",
+        description="Iterations between measurements of the Fréchet distance to the training "
+        "photographs (by the features of section perceptual).",
     )
     frechet_images: Annotated[int, Field(ge=2)] = Field(
-        default=1_000, description="images of each of the two sets"
+        default=1_000, description="Images of each of the two sets that the distance lies between."
     )
-    sample_truncation: float = Field(default=0.7, ge=0, le=1, description="of the sample pictures")
+    sample_truncation: float = Field(
+        default=0.7, ge=0, le=1, description="Truncation of the sample pictures."
+    )
 
 
 class RestorationStageConfig(StartedStageConfig):
@@ -302,12 +320,12 @@ class RestorationStageConfig(StartedStageConfig):
         gt=0,
         le=300,
         description="PSNR in dB that the psnr loss asks for at most; lower ones keep images that "
-        "come nearly clean from outweighing the others",
+        "come nearly clean from outweighing the others.",
     )
     weights: Path | None = Field(
         default=None,
-        description="a model file or the restoration.safetensors of another training (the whole "
-        "module where it fits, else the backbone inside), or a checkpoint of the backbone",
+        description="A model file or the restoration.safetensors of another training (the whole "
+        "module where it fits, else the backbone inside), or a checkpoint of the backbone.",
     )
 
 
@@ -320,28 +338,30 @@ class SynthesisStageConfig(StartedStageConfig):
     pixel_weight: Weight = 1.0
     perceptual_weight: Weight = 10.0
     adversarial_weight: Weight = 0.3
-    adversarial_from: int = Field(default=0, ge=0, description="first iteration with L_adv")
+    adversarial_from: int = Field(default=0, ge=0, description="First iteration with L_adv.")
     r1_weight: Weight = 10.0
     r1_every: Positive = 16
-    augment: bool = Field(default=True, description="scale, shift or rotate each pair together")
+    augment: bool = Field(
+        default=True, description="Whether each pair is scaled, shifted or rotated together."
+    )
     augment_as: Literal["toolkit", "published"] = Field(
         default="toolkit",
-        description="toolkit: each pair its own way, a little, mirrored at the borders; published: "
-        "all pairs of a batch alike, shifts of up to 1/4 of the side, black outside",
+        description="How: toolkit is each pair its own way, a little, mirrored at the borders; "
+        "published is all pairs of a batch alike, shifts of up to 1/4 of the side, black outside.",
     )
     discriminator_first: bool = Field(
-        default=False, description="D learns before E and G in each step, not after them"
+        default=False, description="Whether D learns before E and G in each step, not after them."
     )
     weights: Path | None = Field(
         default=None,
-        description="a model file or the synthesis.safetensors of another training (encoder and "
-        "prior, and the discriminator where there is one), or a file of the prior alone",
+        description="A model file or the synthesis.safetensors of another training (encoder and "
+        "prior, and the discriminator where there is one), or a file of the prior alone.",
     )
     restorations: list[Path] = Field(
         default=[],
-        description="model files or restoration.safetensors of other trainings: learn from what "
+        description="Model files or restoration.safetensors of other trainings, to learn from what "
         "their restoration modules make of their tasks, too, so that their models can share this "
-        "synthesis module",
+        "synthesis module.",
     )
 
 
@@ -355,22 +375,23 @@ class FusionStageConfig(StartedStageConfig):
     pixel_weight: Weight = 1.0
     perceptual_weight: Weight = 10.0
     contextual_weight: Weight = 0.05
-    contextual_patch: Positive = Field(default=128, description="side of the patches, pixels")
+    contextual_patch: Positive = Field(default=128, description="Side of the patches, in pixels.")
     contextual_bandwidth: float = Field(default=0.5, gt=0)
     contextual_weighted: bool = Field(
-        default=False, description="weight each feature as the published training code does"
+        default=False,
+        description="Whether each feature is weighted as in the published training code.",
     )
     weights: Path | None = Field(
         default=None,
-        description="a model file or the fusion.safetensors of another training",
+        description="A model file or the fusion.safetensors of another training.",
     )
 
 
 class TrainConfig(Strict):
     """A whole training: the file that ``ugpnet train`` reads."""
 
-    name: str = Field(description="name of the run and of the model it makes")
-    output: Path = Field(description="folder for checkpoints, samples, scalars and the model")
+    name: str = Field(description="Name of the run and of the model it makes.")
+    output: Path = Field(description="Folder for checkpoints, samples, scalars and the model.")
     model: ModelConfig = ModelConfig()
     data: DataConfig
     perceptual: PerceptualConfig = PerceptualConfig()
@@ -383,15 +404,15 @@ class TrainConfig(Strict):
     channels_last: bool = True
     compile: bool | Literal["blocks"] = Field(
         default=False,
-        description="torch.compile the network that a stage makes (not D: its R1 penalty needs "
-        "second derivatives, which compiled networks do not have); blocks: only what repeats in "
-        "it, which takes a fraction of the time to compile",
+        description="Whether torch.compile takes the network that a stage makes (not D: its R1 "
+        "penalty needs second derivatives, which compiled networks do not have); blocks is only "
+        "what repeats in it, which takes a fraction of the time to compile.",
     )
-    threads: Positive | None = Field(default=None, description="CPU threads (default: all)")
+    threads: Positive | None = Field(default=None, description="CPU threads (default: all).")
     log_every: Positive = 50
     validate_every: Positive = 1_000
     checkpoint_every: Positive = 500
     sample_every: Positive = 1_000
     trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]
-    licence: str = Field(default="", description="licence of the trained weights")
+    licence: str = Field(default="", description="Licence of the trained weights.")
     model_dtype: Literal["float32", "float16", "bfloat16"] = "float32"

@@ -37,16 +37,28 @@ def create_backbone(
     """Make a backbone by name; options are named as in its published code.
 
     Args:
-        name: as ``ugpnet list-backbones`` shows it.
-        weights: a checkpoint (.safetensors or .pth) to load, strictly.
-        key: which network of a checkpoint that holds several: the name of its dictionary, or of
+        name: A backbone or preset that ``ugpnet list-backbones`` shows.
+        weights: A checkpoint (.safetensors or .pth) to load, strictly.
+        key: The network of a checkpoint that holds several, by the name of its dictionary, or of
             its module in a larger state dict ("generator", "net_g").
-        options: checked against the entry's options; a misspelt one is an error.
+        options: Options of the network; a misspelt one is an error.
+
+    Returns:
+        An ``nn.Module`` on the CPU, in training mode.
 
     Raises:
-        PluginError: not installed, or its factory failed or made something else.
-        ConfigError: an option is unknown or impossible.
-        WeightsError: the checkpoint does not fit.
+        PluginError: The backbone is not installed, or its factory failed or made something else.
+        ConfigError: An option is unknown or impossible.
+        WeightsError: The checkpoint does not fit.
+
+    Examples:
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> nafnet = ug.create_backbone("nafnet", width=8, enc_blk_nums=[1], dec_blk_nums=[1])
+        >>> nafnet.kind, nafnet.feature_channels
+        ('residual', 8)
+        >>> nafnet(torch.rand(2, 3, 17, 30)).shape
+        torch.Size([2, 3, 17, 30])
     """
     backbone = _make(find(BackboneEntry, name), options)
     if not isinstance(backbone, Backbone):
@@ -93,7 +105,30 @@ def make_discriminator(name: str, **options: Any) -> nn.Module:
 
 
 def create_task(name: str, **options: Any) -> Task:
-    """Make a task (a degradation with its settings) by name."""
+    """Make a task (a degradation with its settings) by name.
+
+    Args:
+        name: A task that ``ugpnet list-tasks`` shows.
+        options: Settings that differ from the task's defaults.
+
+    Returns:
+        A function of an image, float32 RGB (3, H, W) in [0, 1], and a numpy generator, to the
+        degraded image (3, ceil(H / scale), ceil(W / scale)) in [0, 1].
+
+    Raises:
+        PluginError: The task is not installed, or its factory failed.
+        ConfigError: An option is unknown or impossible.
+
+    Examples:
+        >>> import numpy as np
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> task = ug.create_task("sr4")
+        >>> task.scale
+        4
+        >>> task(torch.rand(3, 20, 30), np.random.default_rng(0)).shape
+        torch.Size([3, 5, 8])
+    """
     task: Task = _make(find(TaskEntry, name), options)
     return task
 

@@ -27,8 +27,12 @@ class RestorationOutput(NamedTuple):
 
 
 class PriorOutput(NamedTuple):
-    """A synthesised image (N, 3, r, r) in about [0, 1], not clamped, and the feature map that
-    enters the last to-RGB layer (N, feature_channels, r, r)."""
+    """What a prior makes of a code.
+
+    Attributes:
+        image: The synthesised image (N, 3, r, r) in about [0, 1], not clamped.
+        features: The feature map that enters the last to-RGB layer (N, feature_channels, r, r).
+    """
 
     image: Tensor
     features: Tensor
@@ -43,7 +47,13 @@ class LatentCode(NamedTuple):
 
 
 class UGPNetOutput(NamedTuple):
-    """x_hat, x_reg and x_syn, each (N, 3, H, W) in about [0, 1]; clamp before display."""
+    """What a UGPNet makes of degraded images; clamp before display.
+
+    Attributes:
+        image: The restored images x_hat (N, 3, H, W) in about [0, 1].
+        regression: The regressed images x_reg, of the same form.
+        synthesis: The synthesised images x_syn, of the same form.
+    """
 
     image: Tensor
     regression: Tensor
@@ -57,6 +67,12 @@ class Backbone(Protocol):
     ``forward(x)`` is ``head(forward_features(x))`` for the direct kind and ``x + head(...)`` for
     the residual kind. Images are RGB (N, 3, H, W) in [0, 1]; the core pads H and W to
     ``size_multiple`` (reflect) before calling, and crops image and features after.
+
+    Attributes:
+        kind: What ``head`` gives: "direct" is the clean image, "residual" what is added to x.
+        feature_channels: The channels C of the feature map.
+        scale: How many times the network enlarges.
+        size_multiple: The number of pixels that H and W must be multiples of.
 
     Deriving from :class:`ugpnet_core.networks.regression.RegressionNetwork` gives ``forward``.
     Four attributes may be left out:
@@ -76,10 +92,24 @@ class Backbone(Protocol):
     size_multiple: int
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Map x (N, 3, H, W) to the last-layer feature map (N, C, H * scale, W * scale)."""
+        """Map images to the feature map that enters the last layer.
+
+        Args:
+            x: The degraded images (N, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            The feature map (N, C, H * scale, W * scale).
+        """
 
     def head(self, f: Tensor) -> Tensor:
-        """Map the feature map to an image or a residual (N, 3, H * scale, W * scale)."""
+        """Map the feature map to an image or a residual.
+
+        Args:
+            f: The feature map (N, C, H * scale, W * scale).
+
+        Returns:
+            The image, or what is added to x, (N, 3, H * scale, W * scale).
+        """
 
 
 @runtime_checkable
@@ -88,13 +118,28 @@ class SupervisedBackbone(Backbone, Protocol):
     stage)."""
 
     def forward_supervised(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Map x to what ``forward_features`` gives, and to the intermediate restored images
-        (N, 3, H * scale, W * scale). Used in training only."""
+        """Map images to what ``forward_features`` gives, and to images on the way (in training).
+
+        Args:
+            x: The degraded images (N, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            The feature map, and the intermediate restored images (N, 3, H * scale, W * scale).
+        """
 
 
 @runtime_checkable
 class Prior(Protocol):
-    """A generator G, an ``nn.Module``, driven by a base code and styles (F/W+ space)."""
+    """A generator G, an ``nn.Module``, driven by a base code and styles (F/W+ space).
+
+    Attributes:
+        resolution: The side r of its images, in pixels.
+        base_size: The side of the base code.
+        base_channels: The channels of the base code.
+        num_styles: The number of styles that it takes with a base code.
+        style_dim: The length of a style.
+        feature_channels: The channels of the feature map that it returns.
+    """
 
     resolution: int
     base_size: int
@@ -104,14 +149,25 @@ class Prior(Protocol):
     feature_channels: int
 
     def synthesize(self, base: Tensor, styles: Tensor) -> PriorOutput:
-        """Generate from a base code (N, base_channels, base_size, base_size) and styles
-        (N, num_styles, style_dim); deterministic."""
+        """Generate an image, always the same of the same code.
+
+        Args:
+            base: The base code (N, base_channels, base_size, base_size).
+            styles: The styles (N, num_styles, style_dim).
+
+        Returns:
+            The image (N, 3, r, r) in about [0, 1], and its feature map.
+        """
 
 
 @runtime_checkable
 class TrainablePrior(Prior, Protocol):
     """A prior that also generates from random codes, as a StyleGAN2 does: what the prior stage
-    trains, and ``ugpnet sample`` shows."""
+    trains, and ``ugpnet sample`` shows.
+
+    Attributes:
+        num_latents: The number of styles of the whole W+ space.
+    """
 
     num_latents: int
 
@@ -124,32 +180,76 @@ class TrainablePrior(Prior, Protocol):
         mixing_index: int | None = None,
         randomize_noise: bool = False,
     ) -> PriorOutput:
-        """Generate from codes z (N, style_dim); of two, layers from ``mixing_index`` on follow
-        the second. Truncation moves styles towards ``truncation_latent`` (1, style_dim)."""
+        """Generate images from random codes.
+
+        Args:
+            z: The codes (N, style_dim), standard normal, or two of them for mixed styles.
+            truncation: How far styles are from ``truncation_latent``, against 1 for as they are.
+            truncation_latent: The style (1, style_dim) that truncation moves others towards.
+            mixing_index: The layer from which on the second code is followed.
+            randomize_noise: Whether the noise maps are drawn anew.
+
+        Returns:
+            The image (N, 3, r, r) in about [0, 1], and its feature map.
+        """
 
     def map_styles(self, z: Tensor) -> Tensor:
-        """Map codes z (N, style_dim), standard normal, to styles w (N, style_dim)."""
+        """Map codes to styles.
+
+        Args:
+            z: The codes (N, style_dim), standard normal.
+
+        Returns:
+            The styles w (N, style_dim).
+        """
 
     def mean_latent(self, count: int, rng: torch.Generator | None = None) -> Tensor:
-        """The mean of w over ``count`` drawn codes, (1, style_dim)."""
+        """The mean of the styles of random codes.
+
+        Args:
+            count: How many codes are drawn.
+            rng: The generator that draws them; by default torch's own.
+
+        Returns:
+            The mean style (1, style_dim).
+        """
 
     def generate(self, styles: Tensor, *, randomize_noise: bool = False) -> PriorOutput:
-        """Generate from styles (N, num_latents, style_dim), the whole W+ space."""
+        """Generate images from styles.
+
+        Args:
+            styles: The styles (N, num_latents, style_dim), the whole W+ space.
+            randomize_noise: Whether the noise maps are drawn anew.
+
+        Returns:
+            The image (N, 3, r, r) in about [0, 1], and its feature map.
+        """
 
 
 class Task(Protocol):
     """A degradation x = T(x_gt) with its settings.
 
-    ``scale`` is how many times smaller the degraded image is (8 for sr8). Settings that are
-    stated for 512 pixels have been fitted to the resolution the task was made for.
+    Settings that are stated for 512 pixels have been fitted to the resolution that the task was
+    made for.
+
+    Attributes:
+        name: The name of the task.
+        scale: How many times smaller the degraded image is (8 for sr8).
     """
 
     name: str
     scale: int
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """Degrade one image, float32 RGB (3, H, W) in [0, 1], drawing from ``rng`` only;
-        returns float32 (3, ceil(H / scale), ceil(W / scale)) in [0, 1]."""
+        """Degrade one image.
+
+        Args:
+            image: The image x_gt, float32 RGB (3, H, W) in [0, 1].
+            rng: The generator that everything random is drawn from.
+
+        Returns:
+            The degraded image x, float32 (3, ceil(H / scale), ceil(W / scale)) in [0, 1].
+        """
 
 
 @runtime_checkable
@@ -158,4 +258,13 @@ class PairingTask(Task, Protocol):
     photograph that was grey before it was degraded, the grey one."""
 
     def pair(self, image: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """x_gt (3, H, W) and x of one image; x is what a call with an equal ``rng`` gives."""
+        """Make a pair of one image.
+
+        Args:
+            image: The image, float32 RGB (3, H, W) in [0, 1].
+            rng: The generator that everything random is drawn from.
+
+        Returns:
+            What is wanted back, x_gt (3, H, W), and x, which is what a call with an equal ``rng``
+            gives.
+        """

@@ -38,8 +38,12 @@ class Checkpoint:
     :class:`~ugpnet_core.checkpoints.pickles.stored_tensor.StoredTensor` or, from safetensors,
     ordinary ones.
 
-    ``container`` is "safetensors", "PyTorch archive", "pickle" or "ncnn"; only safetensors have
-    metadata. The content of the last is a tuple of layers without names.
+    Attributes:
+        path: The file.
+        container: The kind of the file: "safetensors", "PyTorch archive", "pickle" or "ncnn".
+        content: What is in it; of ncnn, a tuple of layers without names.
+        metadata: The metadata, which only safetensors have.
+        size: The size of the file in bytes.
     """
 
     path: Path

@@ -48,7 +48,11 @@ _SHOWN = 8
 
 
 def is_tensor(value: object) -> bool:
-    """Whether this is a tensor, read or still in a file."""
+    """Whether this is a tensor, read or still in a file.
+
+    Args:
+        value: Anything that a checkpoint may hold.
+    """
     return isinstance(value, Tensor | StoredTensor)
 
 
@@ -147,6 +151,13 @@ def possible_prefixes(keys: Iterable[str], anchor: str | None = None) -> list[st
     """Where a network may begin in a state dict, the likeliest first: behind prefixes that all keys
     share, where a known architecture begins, where the key ``anchor`` of a network is found, and
     behind the name of each module on top.
+
+    Args:
+        keys: The keys of the state dict.
+        anchor: A key that the network is known to have.
+
+    Returns:
+        The prefixes, each ending in a dot unless it is empty.
     """
     keys = list(keys)
     found = [*prefixes(keys), *network_prefixes(keys)]

@@ -111,7 +111,11 @@ def network_prefixes(
 
 def recognise(keys: Iterable[str]) -> str:
     """Say in words which architecture the keys of a state dict look like, whatever stands before
-    them."""
+    them.
+
+    Args:
+        keys: The keys of the state dict.
+    """
     keys = set(keys)
     found = network_prefixes(keys)
     if not found:
@@ -121,6 +125,16 @@ def recognise(keys: Iterable[str]) -> str:
 
 def count_numbered(keys: Iterable[str], pattern: str) -> int:
     """How many layers of a kind there are: one more than the largest number that the group of a
-    pattern, such as ``r"body\\.(\\d+)\\."``, finds at the beginning of a key."""
+    pattern, such as ``r"body\\.(\\d+)\\."``, finds at the beginning of a key.
+
+    Args:
+        keys: The keys of a state dict.
+        pattern: A regular expression with one group of digits.
+
+    Examples:
+        >>> from ugpnet_core.plugins import count_numbered
+        >>> count_numbered(["body.0.weight", "body.1.weight", "tail.weight"], r"body[.](\\d+)[.]")
+        2
+    """
     found = (re.match(pattern, key) for key in keys)
     return max((int(match[1]) for match in found if match), default=-1) + 1

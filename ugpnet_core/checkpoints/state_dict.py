@@ -51,11 +51,15 @@ def read_tensors(path: str | PathLike[str], key: str | None = None) -> dict[str,
     without the prefix of a known architecture and the modules beside it.
 
     Args:
-        key: which network of a file that holds several: the name of its dictionary, or of its
+        path: The file, told by its content and not by its name.
+        key: The network of a file that holds several, by the name of its dictionary, or of its
             module in a larger state dict.
 
+    Returns:
+        The tensors by their names.
+
     Raises:
-        WeightsError: the file is missing, damaged, or holds Python objects or no tensors; or
+        WeightsError: The file is missing, damaged, or holds Python objects or no tensors; or
             several networks, or nothing under ``key``; or values that are no finite numbers.
     """
     tensors = without_prefix(unwrap(read_checkpoint_file(path), key), str(path))
@@ -120,8 +124,15 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
     """Read the tensors of a state dict that lies in a file, without ``module.`` and ``_orig_mod.``
     prefixes; what is no tensor is left out.
 
+    Args:
+        content: The dictionary, whose tensors may still be in the file.
+        file: The file that it lies in.
+
+    Returns:
+        The tensors by their names.
+
     Raises:
-        WeightsError: a tensor is of a kind that cannot be read (sparse, quantised), or they are
+        WeightsError: A tensor is of a kind that cannot be read (sparse, quantised), or they are
             together far larger than the file, by sharing memory.
     """
     content = {key: value for key, value in content.items() if isinstance(key, str)}

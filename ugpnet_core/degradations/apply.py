@@ -22,20 +22,31 @@ def degrade(
     """Degrade one image or a batch, reproducibly.
 
     Args:
-        image: RGB (3, H, W) or (N, 3, H, W) in [0, 1]; values outside are clipped.
-        task: as ``ugpnet list-tasks`` shows it.
-        seed: the same seed gives the same result. The images of a batch get noise of their own:
+        image: The image or batch, RGB (3, H, W) or (N, 3, H, W) in [0, 1]; values outside are
+            clipped.
+        task: A task that ``ugpnet list-tasks`` shows.
+        seed: A number that fixes the result. The images of a batch get noise of their own:
             image i is degraded with ``rng_for(seed, i)``, a single one with ``rng_for(seed, 0)``.
-        options: those of the task that differ from its defaults.
+        options: Settings that differ from the task's defaults.
 
     Returns:
-        float32 on the CPU, in [0, 1], with as many dimensions as ``image``; its sides are
-        divided by the task's scale and rounded up.
+        The degraded image or batch, float32 on the CPU, in [0, 1], with as many dimensions as
+        ``image``; its sides are divided by the task's scale and rounded up.
 
     Raises:
-        SizeError: the tensor is no image or batch of images.
-        PluginError: there is no such task.
-        ConfigError: an option is unknown or impossible.
+        SizeError: The tensor is no image or batch of images.
+        PluginError: There is no such task.
+        ConfigError: An option is unknown or impossible.
+
+    Examples:
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> image = torch.full((3, 16, 24), 0.5)
+        >>> noisy = ug.degrade(image, "denoise", seed=1)
+        >>> torch.equal(noisy, ug.degrade(image, "denoise", seed=1))
+        True
+        >>> ug.degrade(image, "sr8").shape
+        torch.Size([3, 2, 3])
     """
     if image.dim() not in {3, 4} or image.shape[-3] != 3 or not image.numel():
         raise SizeError(

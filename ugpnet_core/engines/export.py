@@ -42,12 +42,12 @@ class Exported:
     """A file that was written and tried.
 
     Attributes:
-        path: of the file.
-        facts: what it says of itself.
-        apart: the largest difference of an output from torch's, white being 1.
-        seconds: that the file takes for x of ``shape``, median of three.
-        torch_seconds: that torch takes for it, float32, on the same threads.
-        shape: of what was timed.
+        path: The file.
+        facts: What the file says of itself.
+        apart: The largest difference of an output from torch's, white being 1.
+        seconds: How long the file takes for x of ``shape``, the median of three.
+        torch_seconds: How long torch takes for it, in float32 and on the same threads.
+        shape: The shape of what was timed.
     """
 
     path: Path
@@ -71,17 +71,21 @@ def export_model(
     ``Facts.multiple``, unless its backbone takes one size only.
 
     Args:
-        model: a name, a path, or a UGPNet, which is left as it is.
-        path: of the file; by its suffix ``.onnx`` or ``.pt2``, where no format is given.
-        format: ``"onnx"``, or ``"torch"`` for what ``torch.export.load`` reads.
-        part: ``"whole"``, x to x_hat, x_reg and x_syn at the model's resolution; or
-            ``"restoration"``, x to x_reg at any size.
+        model: A name, a path, or a UGPNet, which is left as it is.
+        path: The file to write; its suffix ``.onnx`` or ``.pt2`` says the format where none is
+            given.
+        format: The format: ``"onnx"``, or ``"torch"`` for what ``torch.export.load`` reads.
+        part: What to export: ``"whole"`` is x to x_hat, x_reg and x_syn at the model's resolution,
+            ``"restoration"`` is x to x_reg at any size.
+
+    Returns:
+        The file's facts, and what was measured with it.
 
     Raises:
-        ConfigError: no format is known by the suffix, or the part is unknown.
+        ConfigError: No format is known by the suffix, or the part is unknown.
         DependencyError: ONNX's packages are missing.
-        PluginError: a network of the model cannot be exported.
-        WeightsError: the model cannot be loaded, or the file does not compute what torch does.
+        PluginError: A network of the model cannot be exported.
+        WeightsError: The model cannot be loaded, or the file does not compute what torch does.
     """
     path = Path(path)
     chosen = format or SUFFIXES.get(path.suffix.lower())

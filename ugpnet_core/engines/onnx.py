@@ -97,15 +97,18 @@ def load_onnx(
     """Open what ``ugpnet export`` wrote, for ``Restorer(load_onnx("portraits.onnx"))``.
 
     Args:
-        path: of a whole model, or of a restoration module, which restores without the prior.
-        restoration: a file of the same model's restoration module. Without one, whole photographs
+        path: A file of a whole model, or of a restoration module, which restores without the prior.
+        restoration: A file of the same model's restoration module. Without one, whole photographs
             go through the whole model's in tiles of its one size, which takes longer.
-        device: cpu, or cuda with onnxruntime-gpu.
+        device: The device that onnxruntime uses: cpu, or cuda with onnxruntime-gpu.
+
+    Returns:
+        What stands in the place of a UGPNet, for restoring only.
 
     Raises:
-        WeightsError: a file is missing, damaged, or was not exported by this toolkit.
-        ConfigError: the two are not of one model, or the device cannot be used.
-        DependencyError: onnxruntime is not installed.
+        WeightsError: A file is missing, damaged, or was not exported by this toolkit.
+        ConfigError: The two are not of one model, or the device cannot be used.
+        DependencyError: The package onnxruntime is not installed.
     """
     where = torch.device(device)
     first = Session(Path(path), where)

@@ -37,18 +37,40 @@ def evaluate(
     """Measure a model on photographs that are degraded with fixed seeds.
 
     Args:
-        files: the photographs.
-        root: the folder that names and seeds are relative to.
-        task: default: the model's own.
-        seed: with a file's name, it fixes the file's degradation and crops.
-        networks: which figures are computed; default: PSNR and SSIM.
-        baselines: measure non-local means, too.
-        keep: sees every image.
-        progress: sees how far it is.
+        model: The model, which is moved to the device.
+        files: The photographs, files of any kind that can be read; each is cropped to a square and
+            resized to the model's resolution.
+        root: The folder that names and seeds are relative to.
+        task: The degradation; by default the model's own.
+        seed: A number that fixes, with a file's name, the file's degradation and crops.
+        networks: The networks of the figures that need one; by default PSNR and SSIM are computed.
+        baselines: Whether to measure non-local means, too.
+        device: The device that the model runs on, as torch names it.
+        batch_size: How many images go through the model at once.
+        keep: A function that sees every image, for pictures in reports.
+        progress: A function that is told how far it is.
+
+    Returns:
+        The figures of the degraded images, x_reg, x_syn and x_hat, with 95 % intervals, and the
+        protocol behind them.
 
     Raises:
-        ConfigError: the task enlarges by another factor than the model.
-        ImageError: none of the files can be used.
+        ConfigError: The task enlarges by another factor than the model.
+        ImageError: None of the files can be used.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> ug.write_image(folder / "flat.png", torch.full((3, 40, 40), 0.5))
+        >>> model = ug.load_model("portraits-denoise")
+        >>> measured = ug.evaluate(model, [folder / "flat.png"], root=folder)
+        >>> [method.name for method in measured.methods]
+        ['degraded', 'x_reg', 'x_syn', 'x_hat']
+        >>> measured.value("x_hat", "psnr") > measured.value("degraded", "psnr")
+        True
     """
     test_set = degraded_set(files, root, model.resolution, task or model.config.task, seed)
     return evaluate_on(

@@ -54,15 +54,15 @@ class ImageFile:
     """An image as it was read, upright, with what is needed to write another one like it.
 
     Attributes:
-        levels: (H, W, 3), RGB, or (H, W, 4), RGB and alpha; uint8 or uint16, or float32 in [0, 1]
-            of what was never a file. Grey images have three equal channels.
-        icc_profile: the RGB colour profile of the file, or that for grey where it is grey, or None.
-        exif: the EXIF block, its orientation applied and its thumbnail erased, or None.
-        path: the file.
-        grey: whether the file has one channel of colour.
-        metadata: XMP, IPTC, text, resolution and the like.
-        frames: how many pictures the file holds: pages, frames of an animation.
-        notices: what its owner may want to know: sentences that do not name the file.
+        levels: The values (H, W, 3), RGB, or (H, W, 4), RGB and alpha; uint8 or uint16,
+            or float32 in [0, 1] of what was never a file. Grey images have three equal channels.
+        icc_profile: The RGB colour profile of the file, or that for grey where it is grey, or None.
+        exif: The EXIF block, its orientation applied and its thumbnail erased, or None.
+        path: The file.
+        grey: Whether the file has one channel of colour.
+        metadata: The XMP, IPTC, text, resolution and the like.
+        frames: How many pictures the file holds: pages, frames of an animation.
+        notices: Sentences that its owner may want to know; they do not name the file.
     """
 
     levels: Array
@@ -99,11 +99,18 @@ def read_image(path: str | os.PathLike[str]) -> ImageFile:
     """Read an image file of any kind that docs/restoring.md names; of several frames or pages, the
     first, with a notice. Its kind is told by its content.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The image, upright, whose ``pixels`` are float32 RGB (3, H, W) in [0, 1], with what is
+        needed to write another one like it.
+
     Raises:
-        ImageError: the file is missing, empty, no file but a pipe or a device, damaged, no image,
+        ImageError: The file is missing, empty, no file but a pipe or a device, damaged, no image,
             or larger than the memory; the message names it. A JPEG that is cut short is read as
             long as no more than a quarter is missing, with a notice.
-        DependencyError: files of this kind need an extra that is not installed.
+        DependencyError: Files of this kind need an extra that is not installed.
     """
     path = Path(path)
     return decode_image(content_of(path), path)
@@ -159,22 +166,36 @@ def write_image(
     cannot hold of the metadata is left out; :func:`check_writable` says what.
 
     Args:
-        path: where to, ending in one of :data:`EXTENSIONS`.
-        pixels: float RGB (3, H, W), clamped to [0, 1] and rounded; or levels (H, W, 3), uint8 or
-            uint16, which take less memory.
-        alpha: (1, H, W) in [0, 1], or None.
-        bit_depth: bits per channel, where the format has a choice.
-        icc_profile: profile to embed; values are not converted. One for grey is left out where
+        path: The file to write, ending in one of :data:`EXTENSIONS`.
+        pixels: The image, float RGB (3, H, W), clamped to [0, 1] and rounded; or its levels
+            (H, W, 3), uint8 or uint16, which take less memory.
+        alpha: The opacity, float (1, H, W) in [0, 1], or None.
+        bit_depth: The bits per channel, where the format has a choice.
+        icc_profile: A profile to embed; values are not converted. One for grey is left out where
             the file has colours.
-        exif: block to embed, its orientation applied; the sides it names become those of pixels.
-        grey: write one channel of colour where the three are equal and the format has that.
-        metadata: XMP, IPTC, text and resolution to embed.
-        strip: leave out all of EXIF and metadata; the colour profile stays.
-        quality: of JPEG and WebP, 1 to 100; None: :data:`QUALITY`.
+        exif: A block to embed, its orientation applied; the sides it names become those of pixels.
+        grey: Whether to write one channel of colour where the three are equal and the format has
+            that.
+        metadata: The XMP, IPTC, text and resolution to embed.
+        strip: Whether to leave out all of EXIF and metadata; the colour profile stays.
+        quality: The quality of JPEG and WebP, from 1 to 100; None is :data:`QUALITY`.
 
     Raises:
-        ImageError: the extension is unknown, the tensor is no image or holds values that are no
+        ImageError: The extension is unknown, the tensor is no image or holds values that are no
             finite numbers, it is too large for the format, or the disk refuses.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> path = Path(tempfile.mkdtemp()) / "red.png"
+        >>> red = torch.zeros(3, 4, 5)
+        >>> red[0] = 1
+        >>> ug.write_image(path, red, bit_depth=16)
+        >>> image = ug.read_image(path)
+        >>> image.size, image.bit_depth, torch.equal(image.pixels, red)
+        ((4, 5), 16, True)
     """
     path = Path(path)
     kind = format_of(path)

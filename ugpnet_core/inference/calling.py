@@ -26,7 +26,7 @@ class Calling(ABC):
 
     @abstractmethod
     def restore_tensor(self, x: Tensor) -> Restored:
-        """Restore a tensor; see :class:`ugpnet_core.Restorer`."""
+        """Restore a tensor; see :meth:`ugpnet_core.Restorer.restore_tensor`."""
 
     # A path that is a string is a sequence of strings, too; the first line is for it.
     @overload
@@ -44,7 +44,7 @@ class Calling(ABC):
         """Restore one image, several, or an endless number of them. May be called in threads.
 
         Args:
-            image: one of these, or a list or any iterable of these:
+            image: One of these, or a list or any iterable of these:
 
                 - a path,
                 - a Pillow image; its orientation is applied,
@@ -54,16 +54,16 @@ class Calling(ABC):
                 - a tensor, float RGB in [0, 1], (3, H, W) or a batch (N, 3, H, W).
 
         Returns:
-            For one image, a :class:`Restored` of x_hat (blended with x_reg by ``fidelity``), x_reg
-            and x_syn: float32 CPU tensors in [0, 1] with as many dimensions as a tensor has, three
-            for everything else, sides times the model's scale. A list for a list or tuple. For
-            any other iterable an iterator, which takes an image from it when its result is asked
-            for.
+            For one image, a :class:`ugpnet_core.Restored` of x_hat (blended with x_reg by
+            ``fidelity``), x_reg and x_syn: float32 CPU tensors in [0, 1] with as many dimensions as
+            a tensor has, three for everything else, sides times the model's scale. A list for a
+            list or tuple. For any other iterable an iterator, which takes an image from it when its
+            result is asked for.
 
         Raises:
-            ImageError: a file cannot be read, values are of another type or range, or the model
+            ImageError: A file cannot be read, values are of another type or range, or the model
                 makes values that are no numbers.
-            SizeError: this is no image or batch of images.
+            SizeError: This is no image or batch of images.
         """
         if isinstance(image, (list, tuple)):
             return [self._one(each) for each in image]
@@ -83,13 +83,15 @@ class Calling(ABC):
         EXIF that the image has, where the format holds them.
 
         Args:
-            image: as for a call, one only.
-            path: of the file; its suffix says which format. What is there is replaced.
-            save_all: write x_reg and x_syn, too, as ``NAME_reg.png`` and ``NAME_syn.png``.
+            image: One image, of any kind that a call takes.
+            path: The file to write; its suffix says which format. What is there is replaced.
+            save_all: Whether to write x_reg and x_syn, too, as ``NAME_reg.png`` and
+                ``NAME_syn.png``.
 
         Raises:
-            ConfigError: the path is that of the image itself.
-            ImageError, SizeError: as for a call; or the file cannot be written.
+            ConfigError: The path is that of the image itself.
+            ImageError: The image cannot be read or restored, or the file cannot be written.
+            SizeError: This is no image.
         """
         path = Path(path)
         if isinstance(image, (str, PathLike)) and same_file(Path(image), path):

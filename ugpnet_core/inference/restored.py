@@ -18,11 +18,13 @@ class Restored:
     """A restored image or batch, and what there is to say about it.
 
     Attributes:
-        image: x_hat, float32 RGB on the CPU in [0, 1], with as many dimensions as the input.
-        regression: x_reg, likewise.
-        synthesis: x_syn, likewise; x_reg where the prior had nothing to do.
-        faces: for each image, those that went through the whole model, in pixels of the input.
-        notices: sentences about what the model was not made for, and what was done about it.
+        image: The restored image x_hat, float32 RGB on the CPU in [0, 1], (3, H, W) or of a batch
+            (N, 3, H, W).
+        regression: The regressed image x_reg, of the same form.
+        synthesis: The synthesised image x_syn, of the same form; it is x_reg where the prior had
+            nothing to do.
+        faces: For each image, the faces that went through the whole model, in pixels of the input.
+        notices: Sentences about what the model was not made for, and what was done about it.
     """
 
     image: Tensor
@@ -35,7 +37,8 @@ class Restored:
         """x_hat as an array (H, W, 3), or (N, H, W, 3) of a batch, RGB.
 
         Args:
-            dtype: uint8 or uint16, rounded; or a type of floats, in [0, 1].
+            dtype: The type of the values: uint8 or uint16, which are rounded, or a type of floats,
+                which are in [0, 1].
         """
         planes = self.image.movedim(-3, -1).contiguous()
         kind = np.dtype(dtype)
@@ -53,8 +56,9 @@ class RestoredLevels:
     """A restored image as levels, and what there is to say about it.
 
     Attributes:
-        levels: x_hat, RGB (H, W, 3), uint8 or uint16.
-        faces, notices: see :class:`Restored`.
+        levels: The restored image x_hat, RGB (H, W, 3), uint8 or uint16.
+        faces: The faces that went through the whole model, in pixels of the input.
+        notices: Sentences as those of :class:`Restored`.
     """
 
     levels: npt.NDArray[Any]

@@ -65,28 +65,44 @@ class Restorer(Calling):
     x_reg towards x as far as x is estimated to be better. A grey image comes back grey.
 
     Args:
-        model: a name that ``ugpnet list-models`` shows, a path, or a :class:`UGPNet`, which is
+        model: A name that ``ugpnet list-models`` shows, a path, or a :class:`UGPNet`, which is
             moved to the device and put into evaluation mode.
-        device: ``"auto"`` (CUDA, else MPS, else the CPU) or a torch device.
-        tile: pixels of a side that the restoration module sees at once; less needs less memory.
-            Without a domain: how many pixels of the output tiles of the model's resolution r are
-            apart at most, from the scale to r; ``"auto"`` is three quarters of r.
-        fidelity: how much of the regression the restored image keeps, from 0 to 1: the image is
+        device: The device of the networks: ``"auto"`` (CUDA, else MPS, else the CPU), or one as
+            torch names it.
+        tile: The side, in pixels, of what the restoration module sees at once; less needs less
+            memory. Of a model without a domain it says how many pixels of the output tiles of the
+            model's resolution r are apart at most, from the scale to r; ``"auto"`` is then three
+            quarters of r.
+        fidelity: How much of the regression the restored image keeps, from 0 to 1: the image is
             (1 - fidelity) x_hat + fidelity x_reg.
-        faces: ``"off"`` leaves faces to the restoration module.
-        background: ``"keep"`` leaves everything but faces as it came (enlarged by the model's
-            scale).
-        finder: of faces; by default the one that comes with the toolkit.
-        precision: what networks compute in: ``"auto"`` is bfloat16 where the device has it, and
-            float32 elsewhere. Between the two lie 60 dB.
+        faces: Whether faces go through the whole model; ``"off"`` leaves them to the restoration
+            module.
+        background: What becomes of everything but faces; ``"keep"`` leaves it as it came (enlarged
+            by the model's scale).
+        finder: A function from an image (3, H, W) to the faces in it; by default the finder that
+            comes with the toolkit.
+        precision: The type that networks compute in; ``"auto"`` is bfloat16 where the device has
+            it, and float32 elsewhere. Between the two lie 60 dB.
 
     Attributes:
-        on_tile: None, or a function that is told how many tiles of the present image are done, and
-            how many there are.
+        on_tile: A function that is told how many tiles of the present image are done, and how many
+            there are, or None.
 
     Raises:
-        ConfigError: a device that is not there, or a setting out of range.
-        PluginError, WeightsError: the model cannot be loaded.
+        ConfigError: The device is not there, or a setting is out of range.
+        PluginError: The model, or a plugin that it needs, is not installed.
+        WeightsError: The model's file cannot be read.
+
+    Examples:
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> restorer = ug.Restorer("portraits", device="cpu", faces="off")
+        >>> grey = torch.full((3, 20, 33), 0.5)
+        >>> restored = restorer(grey)
+        >>> restored.image.shape
+        torch.Size([3, 20, 33])
+        >>> bool((restored.image - grey).abs().max() < 0.02)
+        True
     """
 
     def __init__(
@@ -125,16 +141,16 @@ class Restorer(Calling):
         """Restore a tensor; a Restorer itself is called with images of every kind.
 
         Args:
-            x: RGB float (3, H, W) or (N, 3, H, W) in [0, 1].
+            x: The image or batch, RGB float (3, H, W) or (N, 3, H, W) in [0, 1].
 
         Returns:
-            x_hat (blended with x_reg by ``fidelity``), x_reg and x_syn: float32 CPU tensors in
-            [0, 1] with as many dimensions as the input, sides times the model's scale.
+            The images x_hat (blended with x_reg by ``fidelity``), x_reg and x_syn: float32 CPU
+            tensors in [0, 1] with as many dimensions as the input, sides times the model's scale.
 
         Raises:
-            ImageError: the tensor does not hold floats, or the model makes values of it that are
+            ImageError: The tensor does not hold floats, or the model makes values of it that are
                 no numbers.
-            SizeError: the tensor is no image or batch of images.
+            SizeError: The tensor is no image or batch of images.
         """
         if not x.is_floating_point():
             raise ImageError(f"Images are float tensors in [0, 1], not {x.dtype}; divide by white.")
@@ -162,14 +178,15 @@ class Restorer(Calling):
         bytes per pixel of the result, where floats of x_hat, x_reg and x_syn take 36 alone.
 
         Args:
-            levels: RGB (H, W, 3), uint8 or uint16.
+            levels: The image, RGB (H, W, 3), uint8 or uint16.
 
         Returns:
-            x_hat (blended with x_reg by ``fidelity``), sides times the model's scale, of the same
-            type. Where the scale is 1 and ``levels`` can be written to, it takes their place.
+            The image x_hat (blended with x_reg by ``fidelity``), sides times the model's scale, of
+            the same type. Where the scale is 1 and ``levels`` can be written to, it takes their
+            place.
 
         Raises:
-            ImageError: the model makes values that are no numbers.
+            ImageError: The model makes values that are no numbers.
         """
         source = LevelRows(levels)
         layers, faces, notices = self._layers(source, exact=False, synthesis=False)
@@ -271,7 +288,14 @@ class Restorer(Calling):
         return bytes_per_pixel(self.model.restoration)
 
     def find_faces(self, image: Tensor) -> Sequence[Face]:
-        """Find faces in RGB (3, H, W) in [0, 1]."""
+        """Find the faces that the whole model would see.
+
+        Args:
+            image: The image, RGB float (3, H, W) in [0, 1].
+
+        Returns:
+            The faces as squares, in pixels of the image.
+        """
         if self._finder is None:
             from ugpnet_core.faces.finder import NetworkFaceFinder
 

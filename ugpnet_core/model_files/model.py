@@ -49,10 +49,24 @@ def save_model(
     """Write a model file, whole or not at all.
 
     Args:
-        dtype: of the stored weights. Vectors (biases, norms, statistics) stay float32: they are
-            small, and rounding them costs most.
-        record: how the model was trained; anything JSON can hold.
-        licence: of the weights.
+        model: The model, on any device.
+        path: The file to write; call it ``.safetensors``.
+        dtype: The type of the stored weights. Vectors (biases, norms, statistics) stay float32:
+            they are small, and rounding them costs most.
+        record: How the model was trained, as anything that JSON can hold.
+        licence: The licence of the weights, such as "Apache-2.0".
+
+    Raises:
+        WeightsError: The file cannot be written.
+
+    Examples:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> import ugpnet_core as ug
+        >>> path = Path(tempfile.mkdtemp()) / "mine.safetensors"
+        >>> ug.save_model(ug.load_model("portraits-denoise"), path, licence="Apache-2.0")
+        >>> ug.load_model(path).resolution
+        128
     """
     tensors = {
         key: value.to(dtype) if value.is_floating_point() and value.dim() > 1 else value
@@ -72,12 +86,19 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
     """Rebuild a trained model, in evaluation mode and float32.
 
     Args:
-        source: a name that ``ugpnet list-models`` shows, a model file, or a checkpoint in the key
+        source: A name that ``ugpnet list-models`` shows, a model file, or a checkpoint in the key
             layout of the published UGPNet (``.pth`` or ``.safetensors``).
+        device: The device that the model is put on, as torch names it.
 
     Raises:
-        PluginError: no such name, or a plugin that the model needs is not installed.
-        WeightsError: the file is missing, damaged, or does not fit.
+        PluginError: There is no such name, or a plugin that the model needs is not installed.
+        WeightsError: The file is missing, damaged, or does not fit.
+
+    Examples:
+        >>> import ugpnet_core as ug
+        >>> model = ug.load_model("portraits")
+        >>> model.resolution, model.config.backbone.name
+        (256, 'nafnet')
     """
     path = find_model_file(source)
     file = read_checkpoint_file(path)

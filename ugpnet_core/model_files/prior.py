@@ -216,13 +216,31 @@ def joined_options(
 
 
 def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **options: Any) -> Prior:
-    """Make a prior's generator by name; arguments and errors as
-    :func:`ugpnet_core.factory.create_backbone`.
+    """Make a prior's generator by name.
 
-    ``weights`` may also be a prior file (see ``ugpnet convert``) or a published checkpoint in a
-    layout that the prior's reader knows. Options that such a file determines may be left out; one
-    that contradicts the file is a ConfigError. Where none are given, a prior that has weights of
-    its own (the entry's ``file``) gets those; they may be downloaded.
+    Args:
+        name: A prior that ``ugpnet list-priors`` shows.
+        weights: A prior file (see ``ugpnet convert``), a checkpoint in the generator's own keys, or
+            a published one in a layout that the prior's reader knows. Where none are given, a prior
+            that has weights of its own gets those; they may be downloaded.
+        options: Options of the generator. Those that a file of weights determines may be left out.
+
+    Returns:
+        An ``nn.Module`` on the CPU, in training mode.
+
+    Raises:
+        PluginError: The prior is not installed, or its factory or reader failed.
+        ConfigError: An option is unknown or impossible, or contradicts the file of weights.
+        WeightsError: The file is missing or damaged, or does not fit.
+
+    Examples:
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> prior = ug.create_prior("stylegan2", resolution=32, style_dim=8, narrow=0.0625)
+        >>> base = torch.zeros(1, prior.base_channels, prior.base_size, prior.base_size)
+        >>> styles = torch.zeros(1, prior.num_styles, prior.style_dim)
+        >>> prior.synthesize(base, styles).image.shape
+        torch.Size([1, 3, 32, 32])
     """
     installed = find(PriorEntry, name)
     if weights is None and installed.entry.file is not None:

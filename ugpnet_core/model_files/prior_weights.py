@@ -14,11 +14,11 @@ class PriorWeights:
     """A prior's weights in the keys of its own networks, read from whatever layout.
 
     Args:
-        layout: whose layout the file has, in words ("rosinality's").
-        options: those that the weights determine, named as the prior's options.
-        generator: state dict; empty where the file holds a discriminator only.
-        discriminator: state dict, or None where the file has none.
-        facts: what ``ugpnet inspect`` shows beside the options, anything JSON can hold.
+        layout: Whose layout the file has, in words ("rosinality's").
+        options: The options that the weights determine, named as the prior's options.
+        generator: The generator's state dict; empty where the file holds a discriminator only.
+        discriminator: The discriminator's state dict, or None where the file has none.
+        facts: What ``ugpnet inspect`` shows beside the options, as anything that JSON can hold.
     """
 
     layout: str

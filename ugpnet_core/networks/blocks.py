@@ -10,12 +10,22 @@ LEAKY_SLOPE = 0.2
 
 
 def conv3x3(in_channels: int, channels: int) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size, with zeros around the map."""
+    """A 3x3 convolution that keeps the size, with zeros around the map.
+
+    Args:
+        in_channels: The channels of what it is given, (N, in_channels, H, W).
+        channels: The channels of what it makes, (N, channels, H, W).
+    """
     return nn.Conv2d(in_channels, channels, 3, padding=1)
 
 
 class ConvBlock(nn.Module):
-    """Three 3x3 convolutions, each followed by LeakyReLU(0.2) (supplement S.1)."""
+    """Three 3x3 convolutions, each followed by LeakyReLU(0.2) (supplement S.1).
+
+    Args:
+        in_channels: The channels of what it is given.
+        channels: The channels of what each convolution makes.
+    """
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -24,7 +34,14 @@ class ConvBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, H, W) to (N, channels, H, W)."""
+        """Apply the convolutions.
+
+        Args:
+            x: The map (N, in_channels, H, W).
+
+        Returns:
+            The map (N, channels, H, W).
+        """
         for conv in self.conv:
             x = F.leaky_relu(conv(x), LEAKY_SLOPE, inplace=True)
         return x
@@ -32,7 +49,12 @@ class ConvBlock(nn.Module):
 
 class TwoConvolutions(nn.Sequential):
     """Two 3x3 convolutions, each followed by a ReLU: what a level of a U-Net is made of
-    (Ronneberger et al., arXiv:1505.04597, section 2)."""
+    (Ronneberger et al., arXiv:1505.04597, section 2).
+
+    Args:
+        in_channels: The channels of what it is given.
+        channels: The channels of what each convolution makes.
+    """
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__(
@@ -58,7 +80,12 @@ class ResidualBlock(nn.Module):
 
 
 class ChannelLayerNorm(nn.Module):
-    """Layer normalisation over the channels of each pixel (Ba et al., arXiv:1607.06450)."""
+    """Layer normalisation over the channels of each pixel (Ba et al., arXiv:1607.06450).
+
+    Args:
+        channels: The channels of the map.
+        eps: A small number that is added to the variance.
+    """
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
         super().__init__()
@@ -67,7 +94,11 @@ class ChannelLayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        """Keep the shape (N, channels, H, W)."""
+        """Normalise; the shape is kept.
+
+        Args:
+            x: The map (N, channels, H, W).
+        """
         # For channels_last tensors the permutation is free, and the fused kernel applies.
         x = x.permute(0, 2, 3, 1)
         x = F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)

@@ -17,7 +17,12 @@ class RegressionNetwork(nn.Module):
     """Base for backbones: a subclass sets the attributes that its entry declares, and writes
     ``forward_features`` and ``head`` for sizes that are multiples of ``size_multiple``.
 
-    See :class:`ugpnet_core.protocols.Backbone` for what the attributes mean.
+    Attributes:
+        kind: What ``head`` gives: "direct" is the clean image, "residual" what is added to x.
+        feature_channels: The channels C of the feature map.
+        scale: How many times the network enlarges.
+        size_multiple: The number of pixels that H and W must be multiples of.
+        fixed_size: The one side of images that the network takes, in pixels, or None.
     """
 
     kind: Literal["direct", "residual"]
@@ -27,29 +32,60 @@ class RegressionNetwork(nn.Module):
     fixed_size: int | None = None
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Map x (N, 3, H, W) to the last-layer feature map (N, C, H * scale, W * scale)."""
+        """Map images to the feature map that enters the last layer.
+
+        Args:
+            x: The degraded images (N, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            The feature map (N, C, H * scale, W * scale).
+        """
         raise NotImplementedError(f"{type(self).__name__} lacks forward_features(x)")
 
     def head(self, f: Tensor) -> Tensor:
-        """Map the feature map to an image or a residual (N, 3, H * scale, W * scale)."""
+        """Map the feature map to an image or a residual.
+
+        Args:
+            f: The feature map (N, C, H * scale, W * scale).
+
+        Returns:
+            The image, or what is added to x, (N, 3, H * scale, W * scale).
+        """
         raise NotImplementedError(f"{type(self).__name__} lacks head(f)")
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore x (N, 3, H, W) of any size, RGB in [0, 1], to (N, 3, H * scale, W * scale),
-        which may leave [0, 1] a little.
+        """Restore images of any size.
+
+        Args:
+            x: The degraded images (N, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            The restored images (N, 3, H * scale, W * scale), which may leave [0, 1] a little.
 
         Raises:
-            SizeError: x is no batch of RGB images, or larger than ``fixed_size``.
+            SizeError: This is no batch of RGB images, or it is larger than ``fixed_size``.
         """
         image = cropped(self.head(self.forward_features(padded(self, x))), x, self.scale)
         return x + image if self.kind == "residual" else image
 
 
 def check_images(x: Tensor) -> None:
-    """Refuse what is no batch of RGB images (N, 3, H, W).
+    """Refuse what is no batch of RGB images.
+
+    Args:
+        x: The images, which should be (N, 3, H, W).
 
     Raises:
-        SizeError: x has another shape, or no pixels.
+        SizeError: They have another shape, or no pixels.
+
+    Examples:
+        >>> import torch
+        >>> from ugpnet_core.plugins import check_images
+        >>> check_images(torch.rand(1, 3, 8, 8))
+        >>> check_images(torch.rand(3, 8, 8))
+        Traceback (most recent call last):
+        ...
+        ugpnet_core.errors.SizeError: A backbone takes images (N, 3, H, W), not (3, 8, 8).
     """
     if x.dim() != 4 or x.shape[1] != 3 or 0 in x.shape:
         raise SizeError(f"A backbone takes images (N, 3, H, W), not {tuple(x.shape)}.")
@@ -76,7 +112,16 @@ def padded(backbone: Backbone, x: Tensor) -> Tensor:
 
 
 def cropped(map_of_padded: Tensor, x: Tensor, scale: int = 1) -> Tensor:
-    """What of a map (N, C, ...) that was computed from the padded x belongs to x (N, 3, H, W)."""
+    """What of a map that was computed from padded images belongs to the images.
+
+    Args:
+        map_of_padded: The map (N, C, ...) of the padded images.
+        x: The images (N, 3, H, W), before they were padded.
+        scale: How many times larger the map is than the padded images.
+
+    Returns:
+        The map (N, C, H * scale, W * scale).
+    """
     return map_of_padded[..., : x.shape[2] * scale, : x.shape[3] * scale]
 
 

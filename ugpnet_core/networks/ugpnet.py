@@ -26,6 +26,15 @@ class UGPNet(nn.Module):
     ``scale`` is how many times larger the output is than the degraded image; the degraded image
     has r / scale pixels a side. A backbone of scale 1 in a super-resolution task gets the
     bicubically enlarged input.
+
+    Args:
+        config: What the parts were made by, and how wide the networks around them are.
+        backbone: The regression network R.
+        prior: The generator G, whose resolution is the model's.
+        scale: How many times larger the output is than the degraded image, as the task has it.
+
+    Raises:
+        ConfigError: The parts do not fit each other.
     """
 
     def __init__(self, config: ModelConfig, backbone: Backbone, prior: Prior, scale: int) -> None:
@@ -66,11 +75,16 @@ class UGPNet(nn.Module):
         self.fusion = FusionModule(*inputs, width, config.fusion_blocks, correction)
 
     def forward(self, x: Tensor) -> UGPNetOutput:
-        """Restore x (N, 3, r / scale, r / scale), RGB in [0, 1], to x_hat, x_reg and x_syn
-        (N, 3, r, r), which may leave [0, 1] a little.
+        """Restore degraded images of the model's one size.
+
+        Args:
+            x: The degraded images (N, 3, r / scale, r / scale), RGB in [0, 1].
+
+        Returns:
+            The images x_hat, x_reg and x_syn (N, 3, r, r), which may leave [0, 1] a little.
 
         Raises:
-            SizeError: x has another size; :class:`ugpnet_core.Restorer` takes any.
+            SizeError: The images have another size; :class:`ugpnet_core.Restorer` takes any.
         """
         side = self.resolution // self.scale
         if x.dim() != 4 or tuple(x.shape[1:]) != (3, side, side):
@@ -86,8 +100,16 @@ class UGPNet(nn.Module):
     def fusion_inputs(
         self, regression: RestorationOutput, synthesis: PriorOutput
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """What the fusion module joins: f_reg and f_syn, or the images in their place where the
-        configuration says so, (N, C, r, r) each; and x_reg."""
+        """Choose what the fusion module joins.
+
+        Args:
+            regression: The restoration module's output.
+            synthesis: The synthesis module's output.
+
+        Returns:
+            The feature maps f_reg and f_syn, or the images in their place where the configuration
+            says so, (N, C, r, r) each; and x_reg.
+        """
         if self.config.fusion_inputs == "images":
             return regression.image, synthesis.image, regression.image
         return regression.features, synthesis.features, regression.image
@@ -96,9 +118,29 @@ class UGPNet(nn.Module):
 def build_model(config: ModelConfig) -> UGPNet:
     """Build an untrained UGPNet from its configuration.
 
+    Args:
+        config: The backbone, prior and task by name, and the form of what joins them.
+
+    Returns:
+        The model on the CPU, in training mode, with new random weights.
+
     Raises:
-        PluginError: a backbone, prior or task is not installed, or broken.
-        ConfigError: an option is unknown, or the parts do not fit each other.
+        PluginError: A backbone, prior or task is not installed, or it is broken.
+        ConfigError: An option is unknown, or the parts do not fit each other.
+
+    Examples:
+        >>> import torch
+        >>> import ugpnet_core as ug
+        >>> narrow = {"resolution": 32, "style_dim": 8, "num_mlp": 1, "narrow": 0.0625}
+        >>> config = ug.ModelConfig(
+        ...     backbone={"name": "unet", "options": {"width": 4}},
+        ...     prior={"name": "stylegan2", "options": narrow},
+        ...     fusion_blocks=1,
+        ... )
+        >>> model = ug.build_model(config).eval()
+        >>> x_hat, x_reg, x_syn = model(torch.rand(1, 3, 32, 32))
+        >>> x_hat.shape
+        torch.Size([1, 3, 32, 32])
     """
     # Numbers of its own: neither the prior's first weights nor those of the restoration module
     # depend on the other's settings, so that trainings which share one of them begin alike.

@@ -31,9 +31,10 @@ from ugpnet_core.plugins.wellformed import fault_of, shown
 
 T = TypeVar("T")
 
-# The version of what plugins may import (docs/plugins.md). A module that names a later one in its
-# own PLUGIN_API is not loaded.
 PLUGIN_API = 1
+"""The version of what plugins may import. A module that names a later one in its own PLUGIN_API is
+not loaded."""
+
 LATER = " (If it was made for a later ugpnet-core, install that.)"
 # A plugin that takes longer to load makes every listing slow.
 SLOW_SECONDS = 1.0
@@ -41,7 +42,13 @@ SLOW_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Installed(Generic[E]):
-    """An entry together with the distribution that brought it."""
+    """An entry together with the distribution that brought it.
+
+    Attributes:
+        entry: The entry.
+        distribution: The name of the distribution.
+        version: The version of the distribution.
+    """
 
     entry: E
     distribution: str
@@ -52,8 +59,13 @@ class Installed(Generic[E]):
 class Problem:
     """A plugin, or one entry of it, that cannot be used, and why.
 
-    ``kind`` ("backbone", "prior", ...) is set where the failure is known to concern that kind
-    only; ``entry`` where it concerns one entry.
+    Attributes:
+        plugin: The name of the entry point.
+        distribution: The name of the distribution.
+        version: The version of the distribution.
+        reason: What is wrong, without a full stop.
+        entry: The name of the entry that it concerns, where it concerns one.
+        kind: The kind that it concerns ("backbone", "prior", ...), where that is known.
     """
 
     plugin: str
@@ -68,8 +80,14 @@ class Problem:
 class Registry:
     """What :func:`discover` found: usable entries by name, and everything that is not usable.
 
-    ``presets`` holds one entry for each preset of a usable backbone. ``slow`` has a sentence for
-    each plugin that makes listings slow.
+    Attributes:
+        backbones: The backbones by name.
+        priors: The priors by name.
+        models: The trained models by name.
+        tasks: The tasks by name.
+        presets: An entry for each preset of a usable backbone, by name.
+        problems: What cannot be used, and why.
+        slow: A sentence for each plugin that makes listings slow.
     """
 
     backbones: Mapping[str, Installed[BackboneEntry]] = field(default_factory=dict)
@@ -106,7 +124,8 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
     stderr, so that the output of a listing stays clean.
 
     Args:
-        entry_points: those of the group ``ugpnet`` (default: all installed ones).
+        entry_points: The entry points to look at; by default all installed ones of the group
+            ``ugpnet``.
     """
     if entry_points is None:
         entry_points = importlib.metadata.entry_points(group=GROUP)
@@ -181,7 +200,16 @@ def registry() -> Registry:
 
 
 def describe_error(error: BaseException) -> str:
-    """Put an exception of someone else's code into one line: its type and its message."""
+    """Put an exception of someone else's code into one line: its type and its message.
+
+    Args:
+        error: The exception, whose own message may fail.
+
+    Examples:
+        >>> from ugpnet_core.plugins import describe_error
+        >>> describe_error(ValueError("no such layer"))
+        'ValueError: no such layer'
+    """
     try:
         text = " ".join(str(error).split())
     except Exception:

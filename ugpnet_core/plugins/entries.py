@@ -14,10 +14,19 @@ GROUP = "ugpnet"
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
+"""Marks a function of a plugin's module as one of the hooks of :class:`HookSpecs`."""
 
 
 class Options(BaseModel):
-    """Base for the options of a backbone, prior or task: unknown names are errors."""
+    """Base for the options of a backbone, prior or task: unknown names are errors.
+
+    Examples:
+        >>> from ugpnet_core.plugins import Options
+        >>> class MyOptions(Options):
+        ...     width: int = 16
+        >>> MyOptions(width=32).width
+        32
+    """
 
     # Built when it is first used: listing plugins does not check any options.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -27,8 +36,18 @@ class Options(BaseModel):
 class Preset:
     """A published configuration of a backbone, with a name of its own (``nafnet-sidd-width64``).
 
-    ``options`` are those that differ from the defaults. The other fields replace those of the
-    entry, where they are not None.
+    The optional fields replace those of the backbone's entry, where they are not None.
+
+    Attributes:
+        name: The name, which backbones and presets share.
+        description: One line about what it is.
+        options: The options that differ from the backbone's defaults.
+        parameters: The number of the network's parameters.
+        kind: The kind of these options, where it is another one.
+        feature_channels: The channels of the feature map with these options.
+        scale: How many times the network enlarges with these options.
+        size_multiple: The number of pixels that height and width must be multiples of.
+        fixed_size: The one side of images that the network takes with these options, in pixels.
     """
 
     name: str
@@ -46,27 +65,60 @@ class Preset:
 class BackboneEntry:
     """A regression network R that a plugin brings.
 
-    ``factory`` ("package.module:callable") is called with the validated options as keyword
-    arguments and returns an ``nn.Module`` that fulfils :class:`ugpnet_core.protocols.Backbone`.
-    ``kind``, ``feature_channels``, ``scale``, ``size_multiple``, ``fixed_size`` and
-    ``parameters`` are those of the default options (None where these leave them open); the
+    Numbers that depend on the options are those of the default options; None leaves them open. The
     network itself says what is true for others.
 
     ``bfloat16``, ``channels_last``, ``compiles`` and ``exports_onnx`` are capabilities, which
     ``ugpnet check-backbone`` holds to the truth, a declared no as well as a declared yes. None
     says nothing.
 
-    ``signatures`` tells its checkpoints: keys of its state dict that no other architecture has,
-    each with what such a file is called ("NAFNet"). ``reader`` ("package.module:callable") makes
-    the options of the tensors of such a file, in whole or as far as they say them. A backbone
-    without signatures may have a reader, too, which is asked about what no other tells and returns
-    None for what it does not know. ``layers_reader`` makes options and a state dict of a list of
-    layers without names (dictionaries of tensors, in the order in which they run), as ncnn has
-    them, or None where they are of another network. ``published`` makes options and task of those
-    of the restoration module of a UGPNet that was published with this backbone.
+    Attributes:
+        name: The name that :func:`ugpnet_core.create_backbone` takes.
+        description: One line about what it is.
+        factory: What makes the network, as "package.module:callable": it is called with the
+            validated options as keyword arguments and returns an ``nn.Module`` that fulfils
+            :class:`ugpnet_core.protocols.Backbone`.
+        kind: What the network predicts: "direct" is the clean image, "residual" what is added to
+            the degraded one.
+        feature_channels: The channels C of the feature map (N, C, H * scale, W * scale).
+        options: The options of the factory, as a pydantic model.
+        scale: How many times the network enlarges.
+        size_multiple: The number of pixels that height and width must be multiples of.
+        fixed_size: The one side of images that the network takes, in pixels.
+        loss: The loss that the network is trained with, unless a configuration says otherwise.
+        parameters: The number of parameters.
+        presets: Published configurations, which have names of their own.
+        bfloat16: Whether the network computes in bfloat16.
+        channels_last: Whether the network gives the same for images in ``channels_last`` memory.
+        compiles: Whether ``torch.compile`` takes the network.
+        exports_onnx: Whether the network can be exported as ONNX.
+        signatures: Keys of its state dict that no other architecture has, each with what such a
+            file is called ("NAFNet"); checkpoints are told by them.
+        reader: A function, as "package.module:callable", that makes the options of the tensors of
+            such a checkpoint, in whole or as far as they say them. A backbone without signatures
+            may have a reader, too, which is asked about what no other tells and returns None for
+            what it does not know.
+        layers_reader: A function, likewise, that makes options and a state dict of a list of layers
+            without names (dictionaries of tensors, in the order in which they run), as ncnn has
+            them, or None where they are of another network.
+        published: A function, likewise, that makes options and task of those of the restoration
+            module of a UGPNet that was published with this backbone.
+        paper: The paper that the network is from.
+        licence: The licence of the code.
+        preset_of: The backbone that this is a preset of; only :meth:`with_preset` sets it.
+        preset_options: The options of the preset; only :meth:`with_preset` sets them.
 
-    An entry of a preset is made by :meth:`with_preset`, which alone sets ``preset_of`` and
-    ``preset_options``.
+    Examples:
+        >>> from ugpnet_core.plugins import BackboneEntry
+        >>> entry = BackboneEntry(
+        ...     name="mine",
+        ...     description="What it is, in a line",
+        ...     factory="my_package.network:MyNetwork",
+        ...     kind="residual",
+        ...     feature_channels=16,
+        ... )
+        >>> entry.scale, entry.size_multiple
+        (1, 1)
     """
 
     name: str
@@ -95,7 +147,11 @@ class BackboneEntry:
     preset_options: Mapping[str, Any] = field(default_factory=dict)
 
     def with_preset(self, preset: Preset) -> BackboneEntry:
-        """This backbone with the options of one of its presets as the defaults."""
+        """This backbone with the options of one of its presets as the defaults.
+
+        Args:
+            preset: One of ``presets``.
+        """
         given = {each.name: getattr(preset, each.name) for each in dataclasses.fields(preset)}
         options = given.pop("options")
         changes = {name: value for name, value in given.items() if value is not None}
@@ -108,20 +164,30 @@ class BackboneEntry:
 class PriorEntry:
     """A generator G and, for training, its discriminator D.
 
-    ``factory`` gives an ``nn.Module`` that fulfils :class:`ugpnet_core.protocols.Prior`;
-    ``discriminator`` is called with the same options and gives a module that maps images
-    (N, 3, r, r) in [0, 1] to logits (N, 1).
-
-    ``signatures`` tells its checkpoints, as a backbone's do.
-    ``reader`` ("package.module:callable") knows the layouts of published checkpoints: it takes a
-    list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and returns
-    :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one of them is not
-    for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it
-    recognises and cannot read.
-
-    ``file`` are weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
-    checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no others
-    are given. ``licence`` is then that of the weights, too.
+    Attributes:
+        name: The name that :func:`ugpnet_core.create_prior` takes.
+        description: One line about what it is.
+        factory: What makes the generator, as "package.module:callable": it is called with the
+            validated options as keyword arguments and returns an ``nn.Module`` that fulfils
+            :class:`ugpnet_core.protocols.Prior`.
+        discriminator: What makes the discriminator, likewise and with the same options: a module
+            that maps images (N, 3, r, r) in [0, 1] to logits (N, 1).
+        reader: A function, as "package.module:callable", that knows the layouts of published
+            checkpoints. It takes a list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and
+            returns :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one
+            of them is not for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a
+            network that it recognises and cannot read.
+        options: The options of the factory, as a pydantic model.
+        resolution: The side r of its images with the default options, in pixels.
+        parameters: The number of the generator's parameters with the default options.
+        file: Weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
+            checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no
+            others are given.
+        sha256: The SHA-256 of the file, which is checked before use.
+        size: The size of the file in bytes, which is said before a download.
+        paper: The paper that the network is from.
+        signatures: Keys of its state dict that tell its checkpoints, as a backbone's do.
+        licence: The licence of the code, and of the weights where there are some.
     """
 
     name: str
@@ -144,13 +210,23 @@ class PriorEntry:
 class ModelEntry:
     """A trained UGPNet: a model file.
 
-    ``file`` is "package.module:relative/path.safetensors" for one inside the distribution,
-    "hub:owner/name/path@revision" for one on the Hugging Face Hub, or an absolute path; ``sha256``
-    is checked before use. ``size`` in bytes is what is said before a download.
-
-    ``domain`` is what the prior knows: "faces" for squares aligned as FFHQ's are (eyes and mouth
-    give the crop), which are then found in photographs; "" for anything, which is restored in
-    tiles. None leaves it to the file.
+    Attributes:
+        name: The name that :func:`ugpnet_core.load_model` takes.
+        description: One line about what it is for.
+        file: The model file: "package.module:relative/path.safetensors" is one inside the
+            distribution, "hub:owner/name/path@revision" one on the Hugging Face Hub; or an absolute
+            path.
+        sha256: The SHA-256 of the file, which is checked before use.
+        task: The task that it was trained for.
+        resolution: The side of its prior's images, in pixels.
+        backbone: The name of its backbone.
+        prior: The name of its prior.
+        parameters: The number of its parameters.
+        size: The size of the file in bytes, which is said before a download.
+        domain: What the prior knows: "faces" are squares aligned as FFHQ's are (eyes and mouth give
+            the crop), which are then found in photographs; "" is anything, which is restored in
+            tiles. None leaves it to the file.
+        licence: The licence of the weights.
     """
 
     name: str
@@ -171,14 +247,20 @@ class ModelEntry:
 class TaskEntry:
     """A degradation with its settings.
 
-    ``factory`` is called with the validated options as keyword arguments and returns an object
-    that fulfils :class:`ugpnet_core.protocols.Task`. ``scale`` is that object's; None where the
-    options decide.
-
-    ``moves_colours`` says that the degradation changes the mean colour of neighbourhoods (noise
-    that is clipped, faded film), so that its restoration has to change it back; where it does not,
-    the colours of the input are kept. ``repeatable`` says that the settings are all there is to
-    know: a result, degraded again, can be compared with the input but for its noise.
+    Attributes:
+        name: The name that :func:`ugpnet_core.create_task` takes.
+        description: One line about what it does.
+        factory: What makes the task, as "package.module:callable": it is called with the validated
+            options as keyword arguments and returns an object that fulfils
+            :class:`ugpnet_core.protocols.Task`.
+        options: The options of the factory, as a pydantic model.
+        scale: How many times smaller the degraded image is; None where the options decide.
+        moves_colours: Whether the degradation changes the mean colour of neighbourhoods (noise that
+            is clipped, faded film), so that its restoration has to change it back; where it does
+            not, the colours of the input are kept.
+        repeatable: Whether the settings are all there is to know: a result, degraded again, can
+            then be compared with the input but for its noise.
+        paper: The paper that it is from.
     """
 
     name: str

@@ -26,7 +26,13 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def list_backbones() -> list[BackboneEntry]:
-    """The usable backbones, by name; imports neither torch nor numpy."""
+    """The usable backbones, by name; imports neither torch nor numpy.
+
+    Examples:
+        >>> import ugpnet_core as ug
+        >>> "nafnet" in [entry.name for entry in ug.list_backbones()]
+        True
+    """
     return [installed.entry for installed in registry().backbones.values()]
 
 
@@ -49,9 +55,22 @@ def find(kind: type[E], name: str) -> Installed[E]:
     """Look up the usable entry of a kind by its name; a preset is found as its backbone with
     other defaults.
 
+    Args:
+        kind: The kind of entry, such as :class:`ugpnet_core.plugins.BackboneEntry`.
+        name: The name of the entry.
+
+    Returns:
+        The entry, with the name and version of its distribution.
+
     Raises:
-        UnknownNameError: there is none; the message names the near ones and what to install.
-        PluginError: it is installed but cannot be used; the message says why.
+        UnknownNameError: There is none; the message names the near ones and what to install.
+        PluginError: It is installed but cannot be used; the message says why.
+
+    Examples:
+        >>> from ugpnet_core.plugins import BackboneEntry, find
+        >>> found = find(BackboneEntry, "nafnet")
+        >>> found.distribution, found.entry.kind
+        ('ugpnet-backbones-nafnet', 'residual')
     """
     plugins = registry()
     by_kind: dict[type[Entry], Mapping[str, Installed[Any]]] = {
@@ -76,9 +95,15 @@ def find(kind: type[E], name: str) -> Installed[E]:
 def find_any(name: str) -> list[Installed[Any]]:
     """Look up the usable entries of a name among backbones, presets, priors, models and tasks.
 
+    Args:
+        name: The name of the entries.
+
+    Returns:
+        The entries, at least one, each with the name and version of its distribution.
+
     Raises:
-        UnknownNameError: there is none; the message names the near ones and what to install.
-        PluginError: it is installed but cannot be used; the message says why.
+        UnknownNameError: There is none; the message names the near ones and what to install.
+        PluginError: It is installed but cannot be used; the message says why.
     """
     found: list[Installed[Any]] = []
     unusable: PluginError | None = None
@@ -162,8 +187,14 @@ def _not_searched(unusable: Iterable[Problem], listing: str) -> str:
 def resolve(reference: str) -> Callable[..., Any]:
     """Import what ``"package.module:attribute"`` names.
 
+    Args:
+        reference: The module and, behind a colon, what to take from it.
+
+    Returns:
+        What is there, which can be called.
+
     Raises:
-        PluginError: the reference is malformed, or its module cannot be imported.
+        PluginError: The reference is malformed, or its module cannot be imported.
     """
     module_name, separator, attribute = reference.partition(":")
     if not separator or not module_name or not attribute:
@@ -186,8 +217,15 @@ def validate_options(
 
     An unknown option is an error even where a plugin's model would ignore it.
 
+    Args:
+        entry: The entry whose options they are.
+        options: Options by name; those that are left out get their defaults.
+
+    Returns:
+        All options by name, as the factory is called with them.
+
     Raises:
-        ConfigError: an option is unknown or has an impossible value; the message names both the
+        ConfigError: An option is unknown or has an impossible value; the message names both the
             option and the valid ones.
     """
     what = f"{WORDS[type(entry)]} {entry.name!r}"

@@ -49,19 +49,26 @@ def train(
     A finished stage is skipped. Without ``resume``, a stage that was begun is an error.
 
     Args:
-        reuse: outputs of other trainings; a stage that is finished there and was made by the
+        config: The settings of the training.
+        stage: The stage to run: "prior", "restoration", "synthesis", "fusion", or "all".
+        resume: Whether to go on with stages that were begun.
+        reuse: Outputs of other trainings; a stage that is finished there and was made by the
             same settings and inputs is reused instead of trained.
-        stop: knows when to stop before the end, in a state that ``resume`` goes on from.
+        stop: An object that knows when to stop before the end, in a state that ``resume`` goes on
+            from.
+        say: A function that is told what happens, a sentence at a time.
 
     Returns:
         The model file, or None while stages are missing.
 
     Raises:
-        ConfigError, PluginError: the configuration cannot be right.
-        WeightsError: perceptual or pretrained weights are missing; found before anything starts.
-        TrainingError: no images, a state of other settings, a loss that is no number, or a disk
-            that refuses.
-        Stopped: it was time to.
+        ConfigError: The configuration cannot be right.
+        PluginError: A plugin that the configuration names is not installed, or is broken.
+        WeightsError: Perceptual or pretrained weights are missing, which is found before anything
+            starts.
+        TrainingError: There are no images, the state is of other settings, a loss is no number, or
+            the disk refuses.
+        Stopped: It was time to stop.
     """
     stop = stop or Stop()
     wanted = planned(config) if stage == "all" else (find_stage(stage),)
@@ -108,7 +115,7 @@ def rehearse(config: TrainConfig) -> UGPNet:
         The untrained model, with its pretrained weights.
 
     Raises:
-        ConfigError, PluginError, WeightsError, DependencyError, TrainingError: as :func:`train`.
+        ConfigError, PluginError, WeightsError, DependencyError, TrainingError: As :func:`train`.
     """
     wanted = planned(config)
     check(config, wanted, resume=True)

@@ -19,10 +19,16 @@ from torch.utils.hooks import RemovableHandle
 from ugpnet_core.errors import PluginError
 
 Call = Callable[[nn.Module, Tensor], Any]
+"""How a network is run on images (N, 3, H, W): what it returns may be anything."""
 
 
 def plain_call(network: nn.Module, x: Tensor) -> Any:
-    """Run a network as most want to be run: on the images alone."""
+    """Run a network as most want to be run: on the images alone.
+
+    Args:
+        network: The network.
+        x: The images (N, 3, H, W), RGB in [0, 1].
+    """
     return network(x)
 
 

@@ -28,13 +28,14 @@ class WrappedBackbone(RegressionNetwork):
     The state dict has the network's own keys, so that its checkpoints are read as they are.
 
     Attributes:
-        fit: how the map that enters the last layer lies on the output. Where it is ``repeat``
+        fit: How the map that enters the last layer lies on the output. Where it is ``repeat``
             times smaller, each of its values stands ``repeat`` x ``repeat`` times in the feature
             map, and the head takes one of them. The head makes a margin by ``padding``.
-        copies: whether the last layer changes what enters it, and so gets a copy.
-        copies_input: the same of the network and its images.
-        rebuild_options: for factories that read files, see :class:`ugpnet_core.protocols.Backbone`.
-        adds_input: whether the network's own output is x plus what the head gives.
+        copies: Whether the last layer changes what enters it, and so gets a copy.
+        copies_input: Whether the network changes its images, and so gets copies.
+        rebuild_options: Options of factories that read files, see
+            :class:`ugpnet_core.protocols.Backbone`.
+        adds_input: Whether the network's own output is x plus what the head gives.
     """
 
     rebuild_options: dict[str, Any] | None = None
@@ -77,8 +78,15 @@ class WrappedBackbone(RegressionNetwork):
         self.adds_input = found.adds_input
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Map x (N, 3, H, W) to what enters the last layer, at the resolution of the output
-        (N, C, H * scale, W * scale); the last 3 channels are the remainder, if it is carried."""
+        """Map images to what enters the last layer, at the resolution of the output.
+
+        Args:
+            x: The degraded images (N, 3, H, W), RGB in [0, 1].
+
+        Returns:
+            The feature map (N, C, H * scale, W * scale), whose last 3 channels are the remainder,
+            if it is carried.
+        """
         layer = self.layer
         f, returned = layer.capture(x)
         whole = f = self.fit.inner(f)
@@ -90,7 +98,14 @@ class WrappedBackbone(RegressionNetwork):
         return whole
 
     def head(self, f: Tensor) -> Tensor:
-        """Map the feature map to an image or a residual (N, 3, H * scale, W * scale)."""
+        """Map the feature map to an image or a residual.
+
+        Args:
+            f: The feature map (N, C, H * scale, W * scale).
+
+        Returns:
+            The image, or what is added to x, (N, 3, H * scale, W * scale).
+        """
         remainder = f[:, -3:] if self.carry_remainder else None
         if self.carry_remainder:
             f = f[:, :-3]
@@ -150,26 +165,39 @@ def wrap_backbone(
     """Make a backbone of a network that knows nothing of this toolkit.
 
     Args:
-        network: maps images (N, 3, H, W), RGB in [0, 1], to images (N, 3, H * s, W * s).
-        last_layer: dotted name of the layer whose input is the feature map, as
+        network: The network, which maps images (N, 3, H, W), RGB in [0, 1], to images
+            (N, 3, H * s, W * s).
+        last_layer: The dotted name of the layer whose input is the feature map, as
             ``network.named_modules()`` has it; None finds it.
-        kind: "residual" if the image is x plus what the layer gives, whether the network adds x
-            itself or leaves that to its caller.
-        output: index or key of the restored image, if the network returns several things.
-        after: what follows the last layer before the image (or residual) is complete: a module,
+        kind: What the layer gives: "direct" is the image, and "residual" what is added to x,
+            whether the network adds x itself or leaves that to its caller.
+        output: The index or key of the restored image, if the network returns several things.
+        after: What follows the last layer before the image (or residual) is complete: a module,
             or a function of a module, so that the backbone can be pickled.
-        call: ``call(network, x)``, if ``network(x)`` is not how to run it; as ``after``.
-        scale: how many times the network enlarges; the probe finds it, and checks it if given.
-        size_multiple: what H and W must be multiples of.
-        fixed_size: the one side of images that the network takes, in pixels.
-        carry_remainder: append what the last layer leaves out of the image (an enlarged input
-            that is added, a clamp, ...) to the feature map as 3 channels, which the head adds.
-            The kind is direct then.
+        call: A function ``call(network, x)``, if ``network(x)`` is not how to run it; it is one of
+            a module, too.
+        scale: How many times the network enlarges; the probe finds it, and checks it if given.
+        size_multiple: The number of pixels that H and W must be multiples of.
+        fixed_size: The one side of images that the network takes, in pixels.
+        carry_remainder: Whether to append what the last layer leaves out of the image (an enlarged
+            input that is added, a clamp, ...) to the feature map as 3 channels, which the head
+            adds. The kind is direct then.
+
+    Returns:
+        A backbone that shares the network's weights and has its keys.
 
     Raises:
-        ConfigError: an argument is impossible; there is no such layer.
-        PluginError: the layer's input alone does not give the network's image; the message says
+        ConfigError: An argument is impossible, or there is no such layer.
+        PluginError: The layer's input alone does not give the network's image; the message says
             what would be right.
+
+    Examples:
+        >>> import ugpnet_core as ug
+        >>> from torch import nn
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1))
+        >>> backbone = ug.wrap_backbone(network, "1")
+        >>> backbone.feature_channels, backbone.scale
+        (8, 1)
     """
     if not isinstance(network, nn.Module):
         raise ConfigError(f"{type(network).__name__} is no torch.nn.Module; wrap one.")

@@ -38,6 +38,10 @@ class Inert:
     was called with, its state, and what was put into it (items, or keys and values in turn).
 
     ``build`` is what the pickle's own state setting does here; subclasses refine it.
+
+    Args:
+        name: The dotted name of the class or function.
+        arguments: What it was called with.
     """
 
     __slots__ = ("arguments", "held", "name", "state")
@@ -49,11 +53,19 @@ class Inert:
         self.held: list[Any] | None = None
 
     def build(self, state: Any) -> None:
-        """Keep the state."""
+        """Keep the state.
+
+        Args:
+            state: What the pickle sets it to.
+        """
         self.state = state
 
     def put(self, values: list[Any]) -> None:
-        """Keep items."""
+        """Keep items.
+
+        Args:
+            values: The items, or keys and values in turn.
+        """
         self.held = self.held or []
         self.held += values
 

@@ -194,6 +194,8 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any) -> NumpyArray:
 
 
 PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
+"""The name of what NVIDIA's pickles make their networks with."""
+
 TYPED = "torch._tensor._rebuild_from_type_v2"
 TENSORS: Mapping[str, Constructor] = {
     "torch._utils._rebuild_tensor": _tensor,
