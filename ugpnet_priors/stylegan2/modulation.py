@@ -131,7 +131,8 @@ class ModulatedConv(nn.Module):
     def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if self.smooth is None:
             return F.conv2d(x, weight, bias, padding=1)
-        return self.smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), bias)
+        y: Tensor = self.smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), bias)
+        return y
 
 
 class ToRGB(nn.Module):
