@@ -62,6 +62,9 @@ class BackboneEntry:
     makes options and task of those of the restoration module of a UGPNet that was published with
     this backbone.
 
+    ``small`` are options that make a small form of the same network, of itself and of its presets,
+    which most checks take.
+
     An entry of a preset is made by :meth:`with_preset`, which alone sets ``preset_of`` and
     ``preset_options``.
     """
@@ -85,6 +88,7 @@ class BackboneEntry:
     signatures: Mapping[str, str] = field(default_factory=dict)
     reader: str | None = None
     published: str | None = None
+    small: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
     licence: str = ""
     preset_of: str | None = None
@@ -113,7 +117,7 @@ class PriorEntry:
     list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and returns
     :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one of them is not
     for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it
-    recognises and cannot read.
+    recognises and cannot read. ``small`` are options of a small form, which most checks take.
 
     ``file`` are weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
     checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no others
@@ -133,6 +137,7 @@ class PriorEntry:
     size: int | None = None
     paper: str = ""
     signatures: Mapping[str, str] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
 
 
