@@ -107,6 +107,8 @@ def verdict(make: Callable[[], nn.Module], declared: Declared = TRUE) -> dict[st
 
 
 NOTHING = Declared()
+# Large images mean nothing to a network of one size.
+PASSING = {"passed", "not declared", "not applicable"}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ NOTHING = Declared()
 def test_good_networks_pass(make: Callable[[], nn.Module], declared: Declared) -> None:
     states = torch.get_rng_state(), random.getstate()
     report = run_checks(Subject(name="x", make=make, declared=declared))
-    assert {result.status for result in report.results} <= {"passed", "not declared"}, str(report)
+    assert {result.status for result in report.results} <= PASSING, str(report)
     assert report.ok
     assert torch.equal(torch.get_rng_state(), states[0])
     assert random.getstate() == states[1]
@@ -286,7 +288,7 @@ class FixedAndSilent(Good):
         return super().forward_features(x) + self.position
 
 
-@zoo("runs", "forward_features fails on 1 image of 16x16")
+@zoo("runs", "forward_features fails on 2 images of 16x16")
 class FixedNowhere(Fixed):
     fixed_size = 16
 

@@ -317,7 +317,7 @@ def checked(network: Any, check: str) -> Result:
         (KeepsATableOfInference, "inference_mode", "training fails"),
         (HalfInside, "full_precision", "16 bits"),
         (AutocastInside, "full_precision", "16 bits"),
-        (CountsThreads, "threads", "With 2 threads"),
+        (CountsThreads, "threads", "the number of threads or processors"),
         (OtherForEight, "batch_independence", "in a batch of 8"),
         (OtherFromSixteenOn, "batch_independence", "in a batch of 16"),
         (PartlyDetached, "true_gradients", "leave out detach()"),

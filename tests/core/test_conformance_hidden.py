@@ -222,7 +222,7 @@ def checked(network: type[Any]) -> Report:
 
 
 HIDING: Mapping[type[nn.Module], tuple[str, str]] = {
-    FromSixOn: ("batch_independence", "in a batch of 9"),
+    FromSixOn: ("batch_independence", "in a batch of 8"),
     MultipliedByNothing: ("gradients", "'extra.weight' gets a gradient of zero"),
     ClampsBehindTheBack: ("input_unchanged", "changes the image"),
     SwitchesTheImage: ("input_unchanged", "switches on the gradients of the image"),

@@ -92,10 +92,12 @@ def check_threads(subject: Subject) -> Outcome:
     network = subject.fresh()
     probe = subject.probe(network, 2)
     expected = subject.outputs(network, probe)
+    other = subject.fresh()
+    loaded(other, network.state_dict())
     for threads in (1, 2, 3, 4):
         with settings_kept():
             torch.set_num_threads(threads)
-            made = [subject.outputs(one, probe) for one in (network, subject.fresh())]
+            made = [subject.outputs(one, probe) for one in (network, other)]
         apart = max(difference(one, expected) for one in made)
         if apart > CLOSE:
             raise CheckFailed(

@@ -9,6 +9,7 @@ import torch
 from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
 from ugpnet_core.testing.meters import Meter
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.state import loaded
 from ugpnet_core.testing.subject import Subject
 
 
@@ -27,7 +28,8 @@ def check_inference_mode(subject: Subject) -> Outcome:
     for one in (trained, trained.eval()):  # what restores has often been trained before
         with torch.set_grad_enabled(one.training), contextlib.suppress(CheckFailed):
             kind.run(one, *probe)
-    trained.load_state_dict(network.state_dict())
+    for one in (unused, trained):
+        loaded(one, network.state_dict())
     for one in (network, unused, trained):
         try:
             with torch.inference_mode():

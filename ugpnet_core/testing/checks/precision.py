@@ -87,7 +87,7 @@ def check_float64(subject: Subject) -> Outcome:
         result = subject.outputs(network, tuple(one.double() for one in probe))
     except CheckFailed as failed:
         raise CheckFailed(
-            f"After .double() (float64), {str(failed)[0].lower()}{str(failed)[1:].rstrip('.')}; "
+            f"After .double(), {str(failed)[0].lower()}{str(failed)[1:].rstrip('.')}; "
             f"{culprit(network)}make new tensors of the type of the input (x.new_zeros, "
             "dtype=x.dtype)."
         ) from failed

@@ -187,7 +187,7 @@ def check_input_gradient(subject: Subject) -> Outcome:
     """The result has gradients with respect to the input, finite and nowhere all zero."""
     network, kind = subject.fresh(), subject.kind
     probe = tuple(one.requires_grad_() for one in subject.probe(network, 2))
-    image = kind.plain(network, *probe)[kind.parts.index("image")]
+    image = kind.run(network, *probe)[kind.parts.index("image")]
     if image.requires_grad:
         (image * torch.randn_like(image)).sum().backward()
     for name, one in zip(kind.inputs, probe, strict=True):
