@@ -27,14 +27,14 @@ def check_input_unchanged(subject: Subject) -> Outcome:
         network.train(training)
         for method in methods:
             probe = _wide(subject.probe(network, 2))
-            view = view or _check_unchanged(network, method, probe, kind.given)
+            view = view or _check_unchanged(network, method, probe, kind.inputs)
     for probe in kind.unseen(network, subject.size):
         network = subject.fresh()
         try:
             subject.outputs(network, probe)
         except CheckFailed:
             continue  # the check of sizes says so
-        _check_unchanged(network, methods[0], _wide(probe), kind.given)
+        _check_unchanged(network, methods[0], _wide(probe), kind.inputs)
     return passed(f"not changed by {', '.join(methods)}", view)
 
 
@@ -63,31 +63,32 @@ def check_features_unchanged(subject: Subject) -> Outcome:
         )
     for training in (False, True):
         network.train(training)
-        view = view or _check_unchanged(network, "head", (features,), "feature map")
+        view = view or _check_unchanged(network, "head", (features,), ("feature map",))
     return passed("not changed by head", view)
 
 
-def _check_unchanged(network: Any, method: str, probe: Probe, what: str) -> str:
+def _check_unchanged(network: Any, method: str, probe: Probe, names: tuple[str, ...]) -> str:
     """Call a method on copies of tensors in the usual memory layouts; say where what it returns
     shares memory with them."""
     mode = "training" if network.training else "eval"
-    seen: list[tuple[Tensor, Tensor, int]] = []
+    seen: list[tuple[str, Tensor, Tensor, int]] = []
     view = ""
     # A network may copy in one layout and not in the other, and look whether gradients are on.
     ways = [(torch.contiguous_format, gradients) for gradients in (False, True)]
     for layout, gradients in (*ways, (torch.channels_last, False)):
         own = [one.clone(memory_format=layout) if one.dim() == 4 else one.clone() for one in probe]
-        seen += [(one, one.clone(), one._version) for one in own]
+        seen += [(n, one, one.clone(), one._version) for n, one in zip(names, own, strict=True)]
         with torch.set_grad_enabled(gradients):
             result = _call(getattr(network, method), own, method, mode)
         # The version counts changes that happen to keep the values (a ReLU of an image).
-        for earlier, before, version in seen:
+        for name, earlier, before, version in seen:
             if earlier._version != version or not torch.equal(earlier, before):
                 raise CheckFailed(
-                    f"{method} changes the {what} that it is given, in {mode} mode; use "
+                    f"{method} changes the {name} that it is given, in {mode} mode; use "
                     "operations that are not in place (x = x * 2, not x *= 2; ReLU without "
                     "inplace=True), or clone it first."
                 )
+        what = " or the ".join(names)
         if any(one.requires_grad for one in own):
             raise CheckFailed(
                 f"{method} switches on the gradients of the {what} that it is given; use "
