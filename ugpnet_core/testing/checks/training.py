@@ -231,6 +231,9 @@ def check_training_step(subject: Subject) -> Outcome:
             loss = torch.stack([loss_function(one, target) for one in made]).sum()
             loss.backward()
             values.append(float(loss.detach()))
+            gradients = [p.grad for p in module.parameters() if p.grad is not None]
+            if not all(bool(torch.isfinite(gradient).all()) for gradient in gradients):
+                values.append(float("nan"))
             with torch.no_grad():
                 for parameter in module.parameters():
                     if parameter.grad is not None:
