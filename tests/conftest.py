@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,24 @@ from torch import Tensor
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.losses.perceptual_weights import empty_trunk
+from ugpnet_core.plugins import (
+    BackboneEntry,
+    Installed,
+    ModelEntry,
+    PriorEntry,
+    Registry,
+    TaskEntry,
+    discovery,
+    registry,
+)
 
 FOLDER = Path(__file__).parent / "golden"
+GROUPS = {
+    BackboneEntry: "backbones",
+    PriorEntry: "priors",
+    ModelEntry: "models",
+    TaskEntry: "tasks",
+}
 
 
 def _random_state(name: str) -> np.random.RandomState:
@@ -140,6 +157,34 @@ def training_config(
         return TrainConfig.model_validate(content)
 
     return make
+
+
+@pytest.fixture
+def installed_plugins() -> Iterator[Callable[..., Registry]]:
+    """A function that lets entries be found as if installed, by every module, until the test ends.
+
+    It takes ``Installed`` entries, which are found beside all others, backbones with their presets;
+    ``base``, a registry instead of those others; and further fields of the registry by name.
+    """
+    before = registry()
+
+    def install(*entries: Installed[Any], base: Registry | None = None, **changes: Any) -> Registry:
+        found = registry() if base is None else base
+        groups: dict[str, Any] = {
+            name: dict(getattr(found, name)) for name in (*GROUPS.values(), "presets")
+        }
+        for one in entries:
+            groups[GROUPS[type(one.entry)]][one.entry.name] = one
+            for preset in getattr(one.entry, "presets", ()):
+                groups["presets"][preset.name] = replace(one, entry=one.entry.with_preset(preset))
+        made = replace(found, **groups, **changes)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(discovery, "discover", lambda: made)
+            registry.cache_clear()
+            return registry()
+
+    yield install
+    install(base=before)
 
 
 @pytest.fixture(scope="session")

@@ -51,9 +51,9 @@ def test_following_the_document(
     assert "half the contextual loss" in Path("runs/own/table.md").read_text()
 
 
-def test_it_names_every_study_arm_and_setting() -> None:
-    for study, arms in STUDIES.items():
+def test_it_names_every_study_variant_and_setting() -> None:
+    for study, variants in STUDIES.items():
         (row,) = re.findall(rf"^\| `{study}` \|.*$", TEXT, flags=re.M)
-        assert [arm.name for arm in arms] == re.findall(r"`([\w-]+)`", row)[1:]
+        assert [variant.name for variant in variants] == re.findall(r"`([\w-]+)`", row)[1:]
     for name in AblationConfig.model_fields:
         assert re.search(rf"\b{name}\b", TEXT), name

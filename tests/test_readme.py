@@ -153,3 +153,20 @@ def test_example_configurations_are_valid(path: Path) -> None:
         else ug.TrainConfig
     )
     kind.model_validate(content)
+
+
+def test_make_is_called_with_targets_and_variables_that_it_has() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    folders = (ROOT / "docs", ROOT / "examples", ROOT / "ugpnet_core")
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    found = 0
+    for path in (ROOT / "README.md", *files):
+        if path.suffix not in (".md", ".yaml", ".py"):
+            continue
+        text = path.read_text(encoding="utf-8")
+        for call in re.finditer(r"\bmake ([a-z][\w-]*)((?: [A-Z]+=\S+)+)", text):
+            found += 1
+            assert re.search(rf"^{call[1]}:", makefile, re.MULTILINE), (path, call[0])
+            for variable in re.findall(r"([A-Z]+)=", call[2]):
+                assert f"$({variable})" in makefile, (path, call[0])
+    assert found >= 3

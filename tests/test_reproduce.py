@@ -20,8 +20,8 @@ from examples.reproduce.steps import run_side_by_side
 from examples.reproduce.tables import QUALITY, read_rows
 from ugpnet_core.config_files import read_config, read_settings
 from ugpnet_core.image import write_image
-from ugpnet_core.studies.ablation.arms import chosen_arms, make_arms
 from ugpnet_core.studies.ablation.settings import read_ablation
+from ugpnet_core.studies.ablation.variants import chosen_variants, make_variants
 from ugpnet_core.studies.settings import CompareConfig
 
 PLACE = plan.Place(Path("data"), Path("natural"), Path("squeezenet.safetensors"), Path("runs"))
@@ -66,35 +66,38 @@ def test_every_task_has_two_backbones_and_all_are_compared() -> None:
         assert sorted(parts) == ["regression"] * 2 + ["synthesis"] * 2 + ["ugpnet"] * 2
 
 
-def test_ablations_are_valid_and_train_every_arm_before_they_measure() -> None:
+def test_ablations_are_valid_and_train_every_variant_before_they_measure() -> None:
     seen: dict[str, set[str]] = {}
     for group in plan.ablations(PLACE):
         for step in group:
             ablation = read_ablation(Path(step.words[1]), split(step)[1])
-            arms = make_arms(ablation)
-            only = [word.removeprefix("--arm=") for word in split(step)[2]]
+            variants = make_variants(ablation)
+            only = [word.removeprefix("--variant=") for word in split(step)[2]]
             if only:
                 seen.setdefault(ablation.name, set()).update(
-                    arm.key for arm in chosen_arms(arms, only)
+                    variant.key for variant in chosen_variants(variants, only)
                 )
             else:
-                assert seen[ablation.name] == {arm.key for arm in arms}
+                assert seen[ablation.name] == {variant.key for variant in variants}
     assert len(seen) == 2
 
 
-def test_a_full_arm_is_the_training_of_table_1() -> None:
+def test_a_full_variant_is_the_training_of_table_1() -> None:
     # Otherwise nothing would be shared, and Table 3 would stand beside other models than Table 1.
     step = plan.ablations(PLACE)[0][0]
-    arms = {arm.key: arm for arm in make_arms(read_ablation(Path(step.words[1]), split(step)[1]))}
+    variants = {
+        variant.key: variant
+        for variant in make_variants(read_ablation(Path(step.words[1]), split(step)[1]))
+    }
     for one in plan.trainings(PLACE)[1]:
         if not one.name.startswith("deblur"):
             continue
         config = read_config(plan.RECIPE, split(one)[1])
         backbone = "HINet" if "hinet" in one.name else "NAFNet"
         left_out = {"name", "output"}
-        assert arms[f"{backbone}/full"].config.model_dump(exclude=left_out) == config.model_dump(
+        assert variants[f"{backbone}/full"].config.model_dump(
             exclude=left_out
-        )
+        ) == config.model_dump(exclude=left_out)
 
 
 def test_the_studies_of_one_model_are_valid() -> None:
@@ -168,13 +171,13 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[plan.Plac
         "tasks": [{"count": 5, "protocol": {"PSNR": "in dB", "images": "5 of 5 in /secret"}}],
     }
     (runs / "compare" / "results.json").write_text(json.dumps(record))
-    arms = ("(a) plain", "(b) images", "(c) UGPNet")
+    variants = ("(a) plain", "(b) images", "(c) UGPNet")
     write_table(
         runs / "components" / "table.csv",
         [
-            row(f"w/ {backbone}", arm, "ugpnet", 24 + number, 900 - number)
+            row(f"w/ {backbone}", variant, "ugpnet", 24 + number, 900 - number)
             for backbone in ("NAFNet", "HINet")
-            for number, arm in enumerate(arms)
+            for number, variant in enumerate(variants)
         ],
     )
     write_table(runs / "initialisation" / "table.csv", [row("deblur", "both", "ugpnet", 24, 500)])

@@ -16,6 +16,8 @@ MOVED: Mapping[str, str] = {
     "conversion": "model_files.conversion",
     "degradations.seeding": "seeding",
     "downloads": "checkpoints.downloads",
+    "inference.prior_source": "inference.opened_prior",
+    "inference.sheet": "image.sheet",
     "inspection": "model_files.inspection",
     "model_file": "model_files.model",
     "networks.capture": "wrapping.capture",
@@ -29,6 +31,7 @@ MOVED: Mapping[str, str] = {
     "recognition": "checkpoints.recognition",
     "restricted_pickle": "checkpoints.pickles.restricted",
     "stored_tensor": "checkpoints.pickles.stored_tensor",
+    "studies.ablation.arms": "studies.ablation.variants",
     "torch_pickle": "checkpoints.pickles.torch_format",
     "weights": "checkpoints.state_dict",
 }

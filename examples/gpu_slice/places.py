@@ -15,7 +15,7 @@ from ugpnet_core.config import PairedFolders, Source, TrainConfig
 from ugpnet_core.training.fingerprint import LISTING, Fingerprint, fingerprint
 from ugpnet_core.training.plan import planned
 from ugpnet_core.training.pretrained import read_pretrained_prior
-from ugpnet_core.training.sources import find_photographs
+from ugpnet_core.training.sources import find_originals
 from ugpnet_core.training.trained_prior import prior_file_path
 
 RUNS = "runs"
@@ -182,7 +182,7 @@ def fingerprints(config: TrainConfig, root: Path | None) -> dict[str, Fingerprin
     """
     data = config.data
     listings = {
-        LISTING + what: find_photographs([_below(root, one) for one in sources]).listing
+        LISTING + what: find_originals([_below(root, one) for one in sources]).listing
         for what, sources in (("training", data.train), ("validation", data.validation))
     }
     if data.crops:
@@ -195,7 +195,7 @@ def _listing_of_crops(config: TrainConfig, root: Path | None) -> str:
     # As ugpnet_core.training.crops has it; the test of slices fails where these part.
     joined_listing = hashlib.sha256()
     for crops in config.data.crops:
-        found = find_photographs([_below(root, crops.path)])
+        found = find_originals([_below(root, crops.path)])
         joined_listing.update(found.listing.encode())
     return joined_listing.hexdigest()
 

@@ -47,9 +47,9 @@ PRIOR = {
 }
 # S.5 asks what pretraining saves, so that its trainings are shorter.
 SHORT = {"restoration.iterations": 800, "synthesis.iterations": 600, "fusion.iterations": 500}
-COMPONENT_ARMS = ("no-merging", "image-fusion", "full")
+COMPONENT_VARIANTS = ("no-merging", "image-fusion", "full")
 # Those of the first group have different restorations, which the second group's take over.
-INITIALISATION_ARMS = (("neither", "regression-only"), ("prior-only", "both"))
+INITIALISATION_VARIANTS = (("neither", "regression-only"), ("prior-only", "both"))
 # The model of the studies of one model.
 STUDIED = ("denoise", NAFNET)
 
@@ -194,14 +194,19 @@ def ablations(place: Place) -> list[list[Step]]:
     ]
     groups = [
         [
-            Step(f"components {backbone}/{arm}", [*components, f"--arm={backbone}/{arm}"])
-            for arm in COMPONENT_ARMS
+            Step(
+                f"components {backbone}/{variant}", [*components, f"--variant={backbone}/{variant}"]
+            )
+            for variant in COMPONENT_VARIANTS
             for backbone in (NAFNET, HINET)
         ]
     ]
-    for arms in INITIALISATION_ARMS:
+    for variants in INITIALISATION_VARIANTS:
         groups.append(
-            [Step(f"initialisation {arm}", [*initialisation, f"--arm={arm}"]) for arm in arms]
+            [
+                Step(f"initialisation {variant}", [*initialisation, f"--variant={variant}"])
+                for variant in variants
+            ]
         )
     groups.append([Step("components", components), Step("initialisation", initialisation)])
     return groups

@@ -14,15 +14,15 @@ import yaml
 from ugpnet_core import cli
 from ugpnet_core.config_files import read_config
 from ugpnet_core.studies.ablation import train as ablation_train
-from ugpnet_core.studies.ablation.arms import make_arms
 from ugpnet_core.studies.ablation.settings import read_ablation
+from ugpnet_core.studies.ablation.variants import make_variants
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "configs"
 
 
 @pytest.fixture
 def config_file(training_settings: dict[str, Any], tmp_path: Path) -> Path:
-    """An ablation with two arms, as a file."""
+    """An ablation with two variants, as a file."""
     base = tmp_path / "base.yaml"
     base.write_text(yaml.safe_dump({**training_settings, "prior": None}))
     path = tmp_path / "ablation.yaml"
@@ -30,7 +30,7 @@ def config_file(training_settings: dict[str, Any], tmp_path: Path) -> Path:
         "name": "mine",
         "output": str(tmp_path / "out"),
         "base": str(base),
-        "arms": [
+        "variants": [
             {"name": "images", "title": "of images", "changes": {"model.fusion_inputs": "images"}},
             {"name": "full", "title": "of features"},
         ],
@@ -43,14 +43,14 @@ def test_ablate_trains_measures_and_writes(
     config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["ablate", str(config_file), "measuring.count=3", "fusion.learning_rate=0.002"]
-    assert cli.main([*words, "--arm", "images"]) == 0
+    assert cli.main([*words, "--variant", "images"]) == 0
     shown = capsys.readouterr()
     assert f"Still to train: full; then measure them with: ugpnet {shlex.join(words)}" in shown.out
     assert not (tmp_path / "out" / "results.json").exists()
 
     assert cli.main(words) == 0
     shown = capsys.readouterr()
-    assert "Arm 2 of 2: full, of features" in shown.err
+    assert "Variant 2 of 2: full, of features" in shown.err
     out = tmp_path / "out"
     results = json.loads((out / "results.json").read_text())
     (table,) = results["tasks"]
@@ -101,9 +101,13 @@ def test_errors_are_one_line_and_come_before_any_training(
         ([str(config_file), "base=gone.yaml"], 2, "gone.yaml cannot be read"),
         ([str(config_file), "outptu=x"], 2, "outptu: "),
         ([str(config_file), "measuring.cuont=1"], 2, "measuring.cuont: "),
-        ([str(config_file), "--arm", "fall"], 2, "There is no arm 'fall'; there are: images, full"),
+        (
+            [str(config_file), "--variant", "fall"],
+            2,
+            "There is no variant 'fall'; there are: images, full",
+        ),
         ([str(config_file), "measuring.data=[nowhere]"], 1, "nowhere"),
-        ([str(config_file), "perceptual.weights=gone"], 1, "Arm images: "),
+        ([str(config_file), "perceptual.weights=gone"], 1, "Variant images: "),
     ):
         assert cli.main(["ablate", *words]) == status, words
         shown = capsys.readouterr().err
@@ -119,19 +123,21 @@ def test_ctrl_c_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(ablation_train, "train", interrupted)
-    assert cli.main(["ablate", str(config_file), "name=two words", "--arm", "full"]) == 130
+    assert cli.main(["ablate", str(config_file), "name=two words", "--variant", "full"]) == 130
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == f"Stopped. Go on with: ugpnet ablate {config_file} 'name=two words' --arm=full"
+    assert (
+        last == f"Stopped. Go on with: ugpnet ablate {config_file} 'name=two words' --variant=full"
+    )
 
 
 @pytest.mark.parametrize(("name", "count"), [("components", 6), ("initialisation", 4)])
 def test_examples_are_right(name: str, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES.parents[1])
     ablation = read_ablation(EXAMPLES / f"ablate-{name}.yaml", ["synthesis.weights=prior"])
-    arms = make_arms(ablation)
-    assert len(arms) == count
+    variants = make_variants(ablation)
+    assert len(variants) == count
     small = read_config(EXAMPLES / "small.yaml")
-    for arm in arms:
-        assert arm.config.fusion == small.fusion
-        assert arm.config.data == small.data
-        assert arm.config.model.task.name == "deblur"
+    for variant in variants:
+        assert variant.config.fusion == small.fusion
+        assert variant.config.data == small.data
+        assert variant.config.model.task.name == "deblur"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ class WordsOptions(Options):
 
 
 @pytest.fixture(autouse=True)
-def acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def acme(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed_plugins: Callable[..., Registry]
+) -> None:
     """Plugins as if they were installed, and a cache of our own."""
     module = types.ModuleType("acme_check")
     vars(module).update(Plain=Plain, InPlace=InPlace, Raises=Raises)
@@ -72,12 +75,11 @@ def acme(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "raises": "Raises",
         "nowhere": "Nowhere",
     }
-    plugins = Registry(
-        backbones={name: entry(name, factory) for name, factory in names.items()},
+    installed_plugins(
+        *(entry(name, factory) for name, factory in names.items()),
+        base=Registry(),
         problems=(Problem("torn", "acme-torn", "0.3", "import failed: ImportError: no acme"),),
     )
-    for place in ("ugpnet_core.plugins", "ugpnet_core.plugins.lookup"):
-        monkeypatch.setattr(f"{place}.registry", lambda: plugins)
     monkeypatch.setenv("UGPNET_CACHE", str(tmp_path))
 
 

@@ -8,44 +8,12 @@ import pytest
 import torch
 
 from ugpnet_core.cli import main
-from ugpnet_core.config import ComponentConfig, ModelConfig
 from ugpnet_core.degradations import degrade, rng_for
 from ugpnet_core.degradations.tasks import Denoise
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.check import checked
 from ugpnet_core.inference.restorer import Restorer
 from ugpnet_core.model_files.model import load_model, save_model
-from ugpnet_core.networks.ugpnet import build_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file of a tiny, untrained UGPNet at 32 pixels."""
-    torch.manual_seed(0)
-    config = ModelConfig(
-        backbone=ComponentConfig(
-            name="nafnet",
-            options={"width": 4, "enc_blk_nums": [1], "middle_blk_num": 1, "dec_blk_nums": [1]},
-        ),
-        prior=ComponentConfig(
-            name="stylegan2",
-            options={"resolution": 32, "style_dim": 8, "num_mlp": 1, "narrow": 1 / 64},
-        ),
-        merging_channels=4,
-        fusion_channels=4,
-        fusion_blocks=1,
-    )
-    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
-    save_model(build_model(config), path)
-    return path
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    generator = torch.Generator().manual_seed(0)
-    for name, size in [("a.png", (20, 30)), ("b.jpg", (45, 33)), ("sub/c.webp", (32, 32))]:
-        write_image(tmp_path / "in" / name, torch.rand(3, *size, generator=generator))
-    return tmp_path / "in"
 
 
 def names(folder: Path) -> list[str]:
@@ -177,7 +145,8 @@ def test_nothing_to_do_and_nothing_overwritten(
 
 def test_degrade_depends_on_seed_and_name_only(photos: Path, tmp_path: Path) -> None:
     def make(out: str, *options: object) -> Path:
-        assert run("degrade", *options, "-o", tmp_path / out, "--task", "denoise") == 0
+        arguments = ("-o", tmp_path / out, "--task", "denoise", "--overwrite")
+        assert run("degrade", *options, *arguments) == 0
         return tmp_path / out
 
     all_of_them = make("all", photos, "--recursive")
@@ -194,7 +163,7 @@ def test_degrade_depends_on_seed_and_name_only(photos: Path, tmp_path: Path) -> 
 
 
 def test_degrade_options(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["degrade", photos / "a.png", "-o", tmp_path / "x.png", "-t"]
+    arguments = ["degrade", photos / "a.png", "-o", tmp_path / "x.png", "--overwrite", "-t"]
     assert run(*arguments, "denoise", "--set", "sigma=0", "-O", "k=1e9") == 0
     clean = read_image(photos / "a.png").pixels
     assert (read_image(tmp_path / "x.png").pixels - clean).abs().max() <= 1 / 255

@@ -16,7 +16,7 @@ from ugpnet_core.cli import main
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import read_image, write_image
 from ugpnet_core.inference.inversion import Inverter
-from ugpnet_core.inference.prior_source import PriorSource, open_prior
+from ugpnet_core.inference.opened_prior import OpenedPrior, open_prior
 from ugpnet_core.losses.perceptual import LPIPS, build_lpips, perceptual_config
 from ugpnet_core.metrics.pixel import psnr
 from ugpnet_core.networks.synthesis import SynthesisModule
@@ -45,11 +45,11 @@ def model(training_config: Callable[..., TrainConfig], tmp_path: Path) -> Path:
     return path
 
 
-def source(**more: Any) -> PriorSource:
+def source(**more: Any) -> OpenedPrior:
     torch.manual_seed(0)
     prior = ug.create_prior("stylegan2", **OPTIONS)
     cast(nn.Module, prior).eval().requires_grad_(False)
-    return PriorSource(prior, "stylegan2", **more)
+    return OpenedPrior(prior, "stylegan2", **more)
 
 
 def figures(said: str) -> dict[str, dict[str, float]]:
@@ -157,7 +157,7 @@ def test_the_base_code_is_kept_near_its_beginning(monkeypatch: pytest.MonkeyPatc
     torch.manual_seed(0)
     own = source()
     synthesis = SynthesisModule(own.prior).eval().requires_grad_(False)
-    own = PriorSource(own.prior, "stylegan2", synthesis)
+    own = OpenedPrior(own.prior, "stylegan2", synthesis)
     picture = torch.rand(3, 32, 32)
     first = synthesis.encode(picture[None]).base
     distances = []

@@ -6,11 +6,15 @@ import json
 import os
 import re
 import resource
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import ugpnet_core
 from ugpnet_core import cli
@@ -90,7 +94,7 @@ def test_presets_stand_beneath_their_backbone(
 
 
 def test_odd_presets_are_shown_as_text(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    installed_plugins: Callable[..., Registry], capsys: pytest.CaptureFixture[str]
 ) -> None:
     preset = Preset(
         name="net-open",
@@ -106,11 +110,7 @@ def test_odd_presets_are_shown_as_text(
         feature_channels=None,
         presets=(preset,),
     )
-    found = Registry(
-        backbones={"net": Installed(entry, "ugpnet-test", "1.0")},
-        presets={"net-open": Installed(entry.with_preset(preset), "ugpnet-test", "1.0")},
-    )
-    monkeypatch.setattr(listing, "registry", lambda: found)
+    installed_plugins(Installed(entry, "ugpnet-test", "1.0"), base=Registry())
     assert cli.main(["list-backbones", "--json"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)["backbones"]
     (made,) = shown["presets"]
@@ -121,19 +121,21 @@ def test_odd_presets_are_shown_as_text(
 
 
 def test_nothing_installed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    installed_plugins: Callable[..., Registry], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(listing, "registry", Registry)
+    installed_plugins(base=Registry())
     assert cli.main(["list-priors"]) == 0
     assert capsys.readouterr().out == "No prior is installed.\n"
 
 
 def test_long_reason_wraps_and_is_not_cut(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    installed_plugins: Callable[..., Registry],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     reason = "import failed: " + " ".join(f"word{number}" for number in range(60))
     problem = Problem("plugin", "a-distribution-of-somebody", "1.0", reason)
-    monkeypatch.setattr(listing, "registry", lambda: Registry(problems=(problem,)))
+    installed_plugins(base=Registry(), problems=(problem,))
     monkeypatch.setenv("COLUMNS", "80")
     assert cli.main(["list-models"]) == 0
     shown = capsys.readouterr().out
@@ -163,6 +165,26 @@ def test_help_shows_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for command in cli.COMMANDS:
         assert re.search(rf"^  {command}  +\w", shown, re.MULTILINE), command
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS)
+def test_summaries_are_sentences_and_examples_are_right(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group: Any = typer.main.get_command(cli.make_app())
+    found = group.get_command(None, command)
+    summary, *paragraphs = [" ".join(each.split()) for each in found.help.split("\n\n")]
+    assert re.fullmatch(r"[A-Z].*\.", summary)
+    assert cli.main(["--help"]) == 0
+    assert f" {command} {summary} " in " ".join(capsys.readouterr().out.split()) + " "
+    examples = [each for each in paragraphs if re.match(r"(Examples?: )?ugpnet ", each)]
+    assert examples
+    monkeypatch.chdir(Path(__file__).parents[2])
+    for example in examples:
+        written = re.sub("^Examples?: ", "", example).partition(" > ")[0]
+        words = shlex.split(written)
+        assert words[:2] == ["ugpnet", command]
+        found.make_context(command, words[2:])  # wrong arguments are an error
 
 
 @pytest.mark.parametrize("command", cli.COMMANDS)

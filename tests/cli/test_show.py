@@ -17,7 +17,6 @@ from ugpnet_core import cli
 from ugpnet_core.plugins import (
     BackboneEntry,
     Installed,
-    ModelEntry,
     Options,
     Preset,
     Problem,
@@ -25,7 +24,6 @@ from ugpnet_core.plugins import (
     TaskEntry,
     registry,
 )
-from ugpnet_core.plugins import lookup as lookup_module
 
 Show = Callable[..., str]
 Cards = Callable[..., list[dict[str, Any]]]
@@ -82,26 +80,11 @@ def _entry(**fields: Any) -> BackboneEntry:
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def install(installed_plugins: Callable[..., Registry]) -> Callable[..., None]:
     """A function that makes entries findable, beside what is installed."""
 
     def register(*entries: Any, **changes: Any) -> None:
-        found = registry()
-        groups: dict[str, Any] = {
-            "backbones": dict(found.backbones),
-            "presets": dict(found.presets),
-            "models": dict(found.models),
-            "tasks": dict(found.tasks),
-        }
-        for entry in entries:
-            kind = {BackboneEntry: "backbones", ModelEntry: "models", TaskEntry: "tasks"}
-            group = groups[kind[type(entry)]]
-            group[entry.name] = Installed(entry, "acme-net", "1.0")
-            for preset in getattr(entry, "presets", ()):
-                made = Installed(entry.with_preset(preset), "acme-net", "1.0")
-                groups["presets"][preset.name] = made
-        replaced: Registry = dataclasses.replace(found, **groups, **changes)
-        monkeypatch.setattr(lookup_module, "registry", lambda: replaced)
+        installed_plugins(*(Installed(one, "acme-net", "1.0") for one in entries), **changes)
 
     return register
 

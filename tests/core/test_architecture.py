@@ -38,7 +38,7 @@ FLOORS = [
     ["plugins"],
     ["config_files"],
     ["config"],
-    ["protocols", "devices", "seeding", "atomic", "near", "moved"],
+    ["protocols", "devices", "seeding", "atomic", "near", "progress", "moved"],
     ["errors"],
 ]
 HEIGHT = {room: -floor for floor, rooms in enumerate(FLOORS) for room in rooms}

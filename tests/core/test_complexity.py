@@ -12,10 +12,10 @@ from torch import Tensor, nn
 import ugpnet_core as ug
 from ugpnet_core.errors import PluginError, SizeError
 from ugpnet_core.metrics.complexity import (
-    Measured,
+    Complexity,
     backbone_macs,
+    complexity_of,
     count_parameters,
-    measure,
     prior_macs,
 )
 from ugpnet_core.networks.regression import RegressionNetwork
@@ -102,7 +102,7 @@ CLOSED_FORMS: dict[str, tuple[Callable[[], nn.Module], int]] = {
 @pytest.mark.parametrize("name", CLOSED_FORMS)
 def test_macs_are_those_of_the_closed_form(name: str) -> None:
     make, expected = CLOSED_FORMS[name]
-    found = measure(lambda: Simple(make()), lambda network: backbone_macs(network, SIDE))
+    found = complexity_of(lambda: Simple(make()), lambda network: backbone_macs(network, SIDE))
     assert found.macs == expected
     assert found.reason == ""
     # A network with weights is counted alike, and is left as it was.
@@ -125,7 +125,7 @@ def test_parameters_count_once_where_they_are_shared() -> None:
 
 
 def test_a_network_that_reads_its_input_says_why_it_is_not_counted() -> None:
-    found = measure(lambda: Simple(NeedsNumbers("run")), backbone_macs)
+    found = complexity_of(lambda: Simple(NeedsNumbers("run")), backbone_macs)
     assert found.macs is None
     assert found.parameters == 3 * 4 + 4 + 4 * 3
     assert found.reason
@@ -136,7 +136,7 @@ def test_what_cannot_be_made_is_an_error() -> None:
         raise PluginError("gone")
 
     with pytest.raises(PluginError, match="gone"):
-        measure(fail, backbone_macs)
+        complexity_of(fail, backbone_macs)
 
 
 def test_images_are_padded_to_what_the_network_takes() -> None:
@@ -149,8 +149,8 @@ def test_images_are_padded_to_what_the_network_takes() -> None:
         backbone_macs(network, 49)
 
 
-def _measured(name: str) -> Measured[Any]:
-    return measure(lambda: ug.create_backbone(name), backbone_macs)
+def _measured(name: str) -> Complexity[Any]:
+    return complexity_of(lambda: ug.create_backbone(name), backbone_macs)
 
 
 # As published with 2204.04676; what its authors counted with includes more than convolutions.
@@ -181,7 +181,7 @@ def test_a_prior_is_counted_without_weights() -> None:
         "narrow": 1 / 64,
         "base_size": 8,
     }
-    found = measure(lambda: ug.create_prior("stylegan2", **options), prior_macs)
+    found = complexity_of(lambda: ug.create_prior("stylegan2", **options), prior_macs)
     assert found.macs is not None
     assert found.macs > 0
     real = ug.create_prior("stylegan2", **options)

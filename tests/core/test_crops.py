@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ugpnet_core.errors import SizeError
 from ugpnet_core.image.lettering import lettering
-from ugpnet_core.inference.sheet import side_by_side
+from ugpnet_core.image.sheet import side_by_side
 from ugpnet_core.reports.crops import FRAME_COLOUR, comparison_figure, comparison_sheet
 from ugpnet_core.reports.insets import Inset, choose_inset, inset_side
 

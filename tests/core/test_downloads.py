@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,10 +26,12 @@ from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import PluginError, WeightsError
 from ugpnet_core.model_files.prior import write_prior
 from ugpnet_core.model_files.prior_weights import PriorWeights
-from ugpnet_core.plugins import Installed, ModelEntry, PriorEntry, Registry, lookup
+from ugpnet_core.plugins import Installed, ModelEntry, PriorEntry, Registry
 from ugpnet_core.plugins.discovery import registry
 from ugpnet_core.plugins.locations import Hub, Local, Packaged, parse_location
 from ugpnet_core.plugins.wellformed import fault_of
+
+Install = Callable[..., Registry]
 
 OPTIONS: dict[str, Any] = {"resolution": 16, "style_dim": 4, "num_mlp": 1, "narrow": 1 / 128}
 OPTIONS |= {"base_size": 8}
@@ -132,21 +134,6 @@ def prior(file: str, digest: str | None, **fields: Any) -> Installed[PriorEntry]
 def serve(hub: FakeHub, data: bytes, revision: str = "main") -> str:
     hub.content[f"/acme/priors/resolve/{revision}/tiny/a.safetensors"] = data
     return f"hub:acme/priors/tiny/a.safetensors@{revision}"
-
-
-@pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that makes priors and models known by name, as if installed."""
-
-    def install(*entries: Installed[PriorEntry]) -> None:
-        real = registry()
-        priors = {**real.priors, **{one.entry.name: one for one in entries}}
-        fake = replace(real, priors=priors)
-        for module in ("ugpnet_core.plugins.lookup", "ugpnet_core.model_files.prior"):
-            monkeypatch.setattr(f"{module}.registry", lambda: fake)
-        monkeypatch.setattr("ugpnet_core.inference.prior_source.registry", lambda: fake)
-
-    return install
 
 
 # Where weights are
@@ -378,9 +365,9 @@ def test_sizes_in_words() -> None:
 
 
 def test_create_prior_loads_the_weights_of_its_entry(
-    hub: FakeHub, content: bytes, installed: Any
+    hub: FakeHub, content: bytes, installed_plugins: Install
 ) -> None:
-    installed(prior(serve(hub, content), sha256(content), size=1))
+    installed_plugins(prior(serve(hub, content), sha256(content), size=1))
     made = ug.create_prior("stylegan2")
     torch.manual_seed(3)
     from ugpnet_core.factory import make_prior
@@ -392,8 +379,10 @@ def test_create_prior_loads_the_weights_of_its_entry(
         ug.create_prior("stylegan2", resolution=32)
 
 
-def test_building_a_model_downloads_nothing(hub: FakeHub, content: bytes, installed: Any) -> None:
-    installed(prior(serve(hub, content), sha256(content)))
+def test_building_a_model_downloads_nothing(
+    hub: FakeHub, content: bytes, installed_plugins: Install
+) -> None:
+    installed_plugins(prior(serve(hub, content), sha256(content)))
     small = {"width": 4, "enc_blk_nums": [1], "middle_blk_num": 0, "dec_blk_nums": [1]}
     config = ug.ModelConfig(
         backbone=ug.ComponentConfig(name="nafnet", options=small),
@@ -404,11 +393,11 @@ def test_building_a_model_downloads_nothing(hub: FakeHub, content: bytes, instal
 
 
 def test_training_starts_from_the_weights_of_the_prior(
-    hub: FakeHub, content: bytes, installed: Any, training_config: Any
+    hub: FakeHub, content: bytes, installed_plugins: Install, training_config: Any
 ) -> None:
     from ugpnet_core.training.pretrained import read_pretrained_prior
 
-    installed(prior(serve(hub, content), sha256(content)))
+    installed_plugins(prior(serve(hub, content), sha256(content)))
     config: TrainConfig = training_config(prior=None, model__prior={"name": "stylegan2"})
     taken, _ = read_pretrained_prior(config)
     assert taken.synthesis.weights is not None
@@ -421,11 +410,11 @@ def test_training_starts_from_the_weights_of_the_prior(
 def test_sample_and_the_offline_flag(
     hub: FakeHub,
     content: bytes,
-    installed: Any,
+    installed_plugins: Install,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    installed(prior(serve(hub, content), sha256(content)))
+    installed_plugins(prior(serve(hub, content), sha256(content)))
     words = ["sample", "stylegan2", "-o", str(tmp_path / "grid.png"), "--count", "1"]
     for place in (0, len(words)):
         offline = [*words]
@@ -442,7 +431,7 @@ def test_sample_and_the_offline_flag(
     assert (tmp_path / "grid.png").is_file()
 
 
-def test_a_model_on_the_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_on_the_hub(hub: FakeHub, tmp_path: Path, installed_plugins: Install) -> None:
     from ugpnet_core.model_files import model as model_file
 
     small = {"width": 4, "enc_blk_nums": [1], "middle_blk_num": 0, "dec_blk_nums": [1]}
@@ -465,9 +454,7 @@ def test_a_model_on_the_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pytest.Mo
         resolution=16,
     )
     assert fault_of(entry) is None
-    fake: Registry = replace(registry(), models={"faces": Installed(entry, "acme", "1")})
-    for module in (model_file, lookup):
-        monkeypatch.setattr(module, "registry", lambda: fake)
+    installed_plugins(Installed(entry, "acme", "1"))
     with pytest.raises(WeightsError, match="have not been downloaded"):
         model_file.find_model_file("faces", download=False)
     assert ug.load_model("faces").resolution == 16
@@ -486,10 +473,9 @@ def test_importing_it_imports_no_torch() -> None:
 
 
 def test_listings_show_where_weights_are(
-    content: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    content: bytes, installed_plugins: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake = replace(registry(), priors={"stylegan2": prior("hub:a/b/c@v1", sha256(content), size=5)})
-    monkeypatch.setattr("ugpnet_core.cli.listing.registry", lambda: fake)
+    installed_plugins(prior("hub:a/b/c@v1", sha256(content), size=5))
     assert main(["list-priors", "--json"]) == 0
     (entry,) = json.loads(capsys.readouterr().out)["priors"]
     assert (entry["file"], entry["size"]) == ("hub:a/b/c@v1", 5)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps
 
-from ugpnet_core.errors import DependencyError, ImageError, SizeError
+from ugpnet_core.errors import ImageError, SizeError
 from ugpnet_core.image import (
     center_square,
     list_images,
@@ -98,8 +98,7 @@ def test_rotation_is_applied_once(tmp_path: Path, extension: str, orientation: i
     write_image(tmp_path / "again.png", image.pixels, exif=image.exif)
     again = Image.open(tmp_path / "again.png").getexif()
     assert again.get(0x0112, 1) == 1
-    if extension != ".tif":
-        assert again[0x010F] == "Maker"
+    assert again[0x010F] == "Maker"
 
 
 @pytest.mark.parametrize("extension", [".png", ".tif"])
@@ -176,7 +175,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_image(tmp_path)
 
 
-@pytest.mark.parametrize("extension", [".png", ".jpg", ".webp", ".tif", ".bmp"])
+@pytest.mark.parametrize("extension", [".png", ".webp", ".tif", ".bmp"])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_half_a_file_is_an_error(tmp_path: Path, extension: str, bits: int) -> None:
     whole = tmp_path / f"whole{extension}"
@@ -279,12 +278,8 @@ def test_resize_agrees_with_pillow() -> None:
     assert np.abs(as_uint8(resize(x, (12, 16))).astype(int) - np.asarray(expected)).max() <= 1
 
 
-def test_without_opencv_only_16_bit_files_need_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_image(tmp_path / "deep.png", torch.rand(3, 4, 4), bit_depth=16)
+def test_no_file_needs_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(DependencyError, match="opencv-python-headless"):
-        read_image(tmp_path / "deep.png")
-    write_image(tmp_path / "a.png", torch.rand(3, 4, 4))
-    assert read_image(tmp_path / "a.png").bit_depth == 8
+    for extension in (".png", ".tif"):
+        write_image(tmp_path / f"deep{extension}", torch.rand(3, 4, 4), bit_depth=16)
+        assert read_image(tmp_path / f"deep{extension}").bit_depth == 16

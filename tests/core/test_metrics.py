@@ -10,7 +10,7 @@ import torch
 from ugpnet_core.errors import SizeError
 from ugpnet_core.evaluation.classical import NonLocalMeans, non_local_means, wiener
 from ugpnet_core.evaluation.photographs import Sample
-from ugpnet_core.metrics.frechet import FeatureStatistics, frechet_distance, random_crops
+from ugpnet_core.metrics.frechet import FeatureStatistics, Normal, random_crops
 from ugpnet_core.metrics.pixel import psnr, quantised, ssim
 
 
@@ -81,12 +81,13 @@ def test_quantised_has_256_levels_in_range() -> None:
 def test_frechet_distance_has_its_closed_forms() -> None:
     zero, one = np.zeros(3), np.ones(3)
     a, b = np.diag([1.0, 4.0, 9.0]), np.diag([4.0, 1.0, 0.0])
-    assert frechet_distance(zero, a, zero, a) == pytest.approx(0, abs=1e-9)
-    assert frechet_distance(zero, a, one, a) == pytest.approx(3)
+    assert Normal(zero, a).distance(Normal(zero, a)) == pytest.approx(0, abs=1e-9)
+    assert Normal(zero, a).distance(Normal(one, a)) == pytest.approx(3)
     # Commuting covariances: the squared distance of the standard deviations.
-    assert frechet_distance(zero, a, zero, b) == pytest.approx(1 + 1 + 9)
+    assert Normal(zero, a).distance(Normal(zero, b)) == pytest.approx(1 + 1 + 9)
     rotation, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))
-    turned = frechet_distance(zero, rotation @ a @ rotation.T, zero, rotation @ b @ rotation.T)
+    turned_a, turned_b = (Normal(zero, rotation @ each @ rotation.T) for each in (a, b))
+    turned = turned_a.distance(turned_b)
     assert turned == pytest.approx(11)
 
 
@@ -97,8 +98,8 @@ def test_frechet_distance_of_covariances_that_do_not_commute() -> None:
     root = np.sqrt(np.linalg.eigvals(first @ second).real).sum()
     expected = np.trace(first) + np.trace(second) - 2 * root
     zero = np.zeros(4)
-    assert frechet_distance(zero, first, zero, second) == pytest.approx(expected)
-    assert frechet_distance(zero, second, zero, first) == pytest.approx(expected)
+    assert Normal(zero, first).distance(Normal(zero, second)) == pytest.approx(expected)
+    assert Normal(zero, second).distance(Normal(zero, first)) == pytest.approx(expected)
 
 
 def test_no_frechet_distance_is_negative() -> None:
@@ -106,7 +107,8 @@ def test_no_frechet_distance_is_negative() -> None:
     distances = []
     for _ in range(40):
         covariance = np.cov(rng.standard_normal((6, 9)))
-        distances.append(frechet_distance(np.zeros(6), covariance, np.zeros(6), covariance))
+        normal = Normal(np.zeros(6), covariance)
+        distances.append(normal.distance(normal))
     # Exactly nothing by the formula; rounding goes either way, and stops at zero.
     assert min(distances) == 0
     assert max(distances) < 1e-6

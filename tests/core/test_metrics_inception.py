@@ -21,7 +21,7 @@ from ugpnet_core.evaluation.photographs import degraded_set
 from ugpnet_core.image import list_images
 from ugpnet_core.metrics import inception
 from ugpnet_core.metrics.frechet import FeatureStatistics
-from ugpnet_core.metrics.inception import Inception, find_inception, optional_inception
+from ugpnet_core.metrics.inception import INCEPTION, Inception, optional_inception
 from ugpnet_core.metrics.networks import metric_networks
 
 NAME = "pt_inception-2015-12-05-6726825d.pth"
@@ -122,12 +122,12 @@ def test_weights_are_found_where_they_may_be(
     cached.parent.mkdir(parents=True)
     cached.touch()
     assert optional_inception(None) == (cached, "")
-    assert find_inception("download") == cached
+    assert INCEPTION.find("download") == cached
     other = tmp_path / NAME
     other.touch()
     monkeypatch.setenv(inception.ENVIRONMENT, str(tmp_path))
-    assert find_inception(None) == other
-    with pytest.raises(WeightsError, match=r"no Inception network in missing\.pth"):
+    assert INCEPTION.find(None) == other
+    with pytest.raises(WeightsError, match=r"Inception network of the FID in missing\.pth; give"):
         optional_inception("missing.pth")
 
 
@@ -147,9 +147,9 @@ def test_a_download_is_announced_and_its_failure_explained(
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
     with pytest.raises(WeightsError, match=r"cannot be fetched \(.*no network.*put it into"):
-        find_inception("download", said.append)
+        INCEPTION.find("download", said.append)
     assert said[0].startswith("Downloading")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(WeightsError, match="offline is set; put weights-inception"):
-        find_inception("download", said.append)
+        INCEPTION.find("download", said.append)
     assert len(said) == 1

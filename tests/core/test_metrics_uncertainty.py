@@ -13,7 +13,7 @@ from ugpnet_core.evaluation.photographs import Sample
 from ugpnet_core.evaluation.results import Figure, ImageResult
 from ugpnet_core.evaluation.summary import summarise
 from ugpnet_core.evaluation.uncertainty import bootstrap_means, jackknife
-from ugpnet_core.metrics.frechet import FeatureStatistics, frechet_distance
+from ugpnet_core.metrics.frechet import FeatureStatistics, Normal
 from ugpnet_core.metrics.metric import Metric
 from ugpnet_core.metrics.networks import MetricNetworks, SetDistance
 
@@ -91,7 +91,8 @@ def test_statistics_of_parts_are_those_of_the_whole(counts: tuple[int, ...]) -> 
         assert np.allclose(found.covariance(), np.cov(rest.T))
     other = FeatureStatistics(16)
     other.add(torch.randn(12, 16, generator=rng))
-    expected = frechet_distance(whole.mean(), whole.covariance(), other.mean(), other.covariance())
+    normals = [Normal(each.mean(), each.covariance()) for each in (whole, other)]
+    expected = normals[0].distance(normals[1])
     assert whole.distance(other) == pytest.approx(expected, rel=1e-6)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,9 @@ import ugpnet_core as ug
 from ugpnet_core import factory
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError, WeightsError
-from ugpnet_core.model_files import model as model_file
 from ugpnet_core.model_files.model import FORMAT, find_model_file, load_model, read_card, save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
-from ugpnet_core.plugins import BackboneEntry, Installed, ModelEntry, registry
-from ugpnet_core.plugins import lookup as lookup_module
+from ugpnet_core.plugins import BackboneEntry, Installed, ModelEntry, Registry
 
 CONFIG = ModelConfig(
     backbone=ComponentConfig(
@@ -231,7 +228,9 @@ def test_a_missing_plugin_names_what_to_install(saved: Path) -> None:
     assert read_card(saved).config == config
 
 
-def with_backbone(monkeypatch: pytest.MonkeyPatch, made: object) -> None:
+def with_backbone(
+    monkeypatch: pytest.MonkeyPatch, installed_plugins: Callable[..., Registry], made: object
+) -> None:
     """Let an installed distribution bring the backbone "acme", whose factory gives this."""
 
     def make() -> object:
@@ -242,19 +241,20 @@ def with_backbone(monkeypatch: pytest.MonkeyPatch, made: object) -> None:
     entry = BackboneEntry(
         name="acme", description="", factory="acme:make", kind="direct", feature_channels=3
     )
-    mine = replace(registry(), backbones={"acme": Installed(entry, "acme-restoration", "1.0")})
-    monkeypatch.setattr(lookup_module, "registry", lambda: mine)
+    installed_plugins(Installed(entry, "acme-restoration", "1.0"))
     monkeypatch.setattr(factory, "resolve", lambda _: make)
 
 
-def test_a_factory_that_fails_is_the_plugins_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    with_backbone(monkeypatch, RuntimeError("no such layer"))
+def test_a_factory_that_fails_is_the_plugins_fault(
+    monkeypatch: pytest.MonkeyPatch, installed_plugins: Callable[..., Registry]
+) -> None:
+    with_backbone(monkeypatch, installed_plugins, RuntimeError("no such layer"))
     with pytest.raises(PluginError, match=r"acme-restoration failed.*RuntimeError: no such layer"):
         ug.create_backbone("acme")
-    with_backbone(monkeypatch, ConfigError("choose another width"))
+    with_backbone(monkeypatch, installed_plugins, ConfigError("choose another width"))
     with pytest.raises(ConfigError, match=r"^choose another width$"):
         ug.create_backbone("acme")
-    with_backbone(monkeypatch, torch.nn.Identity())
+    with_backbone(monkeypatch, installed_plugins, torch.nn.Identity())
     with pytest.raises(PluginError, match="'acme' returned Identity, which lacks"):
         ug.create_backbone("acme")
 
@@ -262,21 +262,22 @@ def test_a_factory_that_fails_is_the_plugins_fault(monkeypatch: pytest.MonkeyPat
 # --- shipped models -------------------------------------------------------------------------------
 
 
-def ship(
-    monkeypatch: pytest.MonkeyPatch, name: str, file: str, content: bytes | None = None
-) -> None:
-    digest = hashlib.sha256(content or b"").hexdigest()
-    entry = ModelEntry(
-        name=name, description="", file=file, sha256=digest, task="denoise", resolution=16
-    )
-    models: Mapping[str, Installed[ModelEntry]] = {name: Installed(entry, "acme-models", "1.0")}
-    mine = replace(registry(), models=models)
-    monkeypatch.setattr(lookup_module, "registry", lambda: mine)
-    monkeypatch.setattr(model_file, "registry", lambda: mine)
+@pytest.fixture
+def ship(installed_plugins: Callable[..., Registry]) -> Callable[..., None]:
+    """A function that installs a model by its name, file and content."""
+
+    def install(name: str, file: str, content: bytes | None = None) -> None:
+        digest = hashlib.sha256(content or b"").hexdigest()
+        entry = ModelEntry(
+            name=name, description="", file=file, sha256=digest, task="denoise", resolution=16
+        )
+        installed_plugins(Installed(entry, "acme-models", "1.0"))
+
+    return install
 
 
 def test_a_shipped_model_is_loaded_by_its_name(
-    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ship: Callable[..., None]
 ) -> None:
     package = tmp_path / "acme_models"
     package.mkdir()
@@ -284,7 +285,7 @@ def test_a_shipped_model_is_loaded_by_its_name(
     stored = package / "weights.safetensors"
     stored.write_bytes(saved.read_bytes())
     monkeypatch.syspath_prepend(str(tmp_path))
-    ship(monkeypatch, "acme-1.5", "acme_models:weights.safetensors", stored.read_bytes())
+    ship("acme-1.5", "acme_models:weights.safetensors", stored.read_bytes())
     assert find_model_file("acme-1.5") == stored
     assert load_model("acme-1.5").config == CONFIG
 
@@ -295,20 +296,20 @@ def test_a_shipped_model_is_loaded_by_its_name(
     stored.unlink()
     with pytest.raises(WeightsError, match=r"lacks its file weights\.safetensors; install"):
         load_model("acme-1.5")
-    ship(monkeypatch, "acme-1.5", "no_such_package_at_all:weights.safetensors")
+    ship("acme-1.5", "no_such_package_at_all:weights.safetensors")
     with pytest.raises(PluginError, match=r"acme-models 1\.0 .*'no_such_package_at_all'"):
         load_model("acme-1.5")
 
 
 def test_a_name_wins_over_a_file_and_a_path_over_a_guess(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
+    saved: Path, monkeypatch: pytest.MonkeyPatch, ship: Callable[..., None]
 ) -> None:
     monkeypatch.chdir(saved.parent)
     saved.rename("mine.safetensors")
     Path("acme").write_bytes(b"something else")
     assert find_model_file("mine.safetensors") == Path("mine.safetensors")
     assert find_model_file("acme") == Path("acme")
-    ship(monkeypatch, "acme", "ugpnet_core:py.typed")
+    ship("acme", "ugpnet_core:py.typed")
     assert find_model_file("acme").name == "py.typed"
     with pytest.raises(UnknownNameError, match=r"no model 'acmee'; did you mean acme\?"):
         find_model_file("acmee")

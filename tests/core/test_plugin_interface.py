@@ -187,13 +187,11 @@ def test_a_factory_that_fails_names_its_distribution(
 
 
 def test_listings_say_what_is_slow(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    installed_plugins: Callable[..., plugins.Registry], capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ugpnet_core import cli
-    from ugpnet_core.cli import listing
 
-    slow = plugins.Registry(slow=("The plugin 'mine' takes 12 s.",))
-    monkeypatch.setattr(listing, "registry", lambda: slow)
+    installed_plugins(base=plugins.Registry(), slow=("The plugin 'mine' takes 12 s.",))
     assert cli.main(["list-backbones"]) == 0
     assert capsys.readouterr().err == "The plugin 'mine' takes 12 s.\n"
     assert cli.main(["list-backbones", "--json"]) == 0
@@ -201,14 +199,14 @@ def test_listings_say_what_is_slow(
 
 
 def test_a_plugin_tells_its_checkpoints_and_reads_their_options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    installed_plugins: Callable[..., plugins.Registry],
 ) -> None:
     """The core knows no architecture of a plugin by name: entries bring signatures and readers."""
     import torch
     from safetensors.torch import save_file
 
-    from ugpnet_core.checkpoints import recognition
-    from ugpnet_core.model_files import backbones
     from ugpnet_core.model_files.inspection import inspect
 
     (tmp_path / "reads_mine.py").write_text(
@@ -224,9 +222,7 @@ def test_a_plugin_tells_its_checkpoints_and_reads_their_options(
         signatures={"mine.stem.weight": "MyNet"},
         reader="reads_mine:options_of",
     )
-    registry = plugins.Registry(backbones={"mine": Installed(entry, "acme", "1")})
-    monkeypatch.setattr(recognition, "registry", lambda: registry)
-    monkeypatch.setattr(backbones, "registry", lambda: registry)
+    installed_plugins(Installed(entry, "acme", "1"))
     path = tmp_path / "weights.safetensors"
     save_file({"net.mine.stem.weight": torch.zeros(6, 3), "net.other": torch.zeros(1)}, path)
     facts = inspect(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ import ugpnet_core as ug
 from ugpnet_core import plugins
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
 from ugpnet_core.plugins import BackboneEntry, Installed, ModelEntry, Options, Problem, Registry
-from ugpnet_core.plugins import lookup as lookup_module
 from ugpnet_core.plugins.wellformed import fault_of
 
 
@@ -43,17 +43,17 @@ def _entry(**fields: Any) -> BackboneEntry:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def installed(installed_plugins: Callable[..., Registry]) -> None:
     """A registry with two backbones, a broken plugin and a contested name."""
     source = "ugpnet-backbones-test"
-    registry = Registry(
-        backbones={name: Installed(_entry(name=name), source, "1.0") for name in ("unet", "hinet")},
+    installed_plugins(
+        *(Installed(_entry(name=name), source, "1.0") for name in ("unet", "hinet")),
+        base=Registry(),
         problems=(
             Problem("broken", "acme-broken", "1.0", "import failed: OSError: gone"),
             Problem("other", "acme-one", "1.0", "claimed twice", "contested", "backbone"),
         ),
     )
-    monkeypatch.setattr(lookup_module, "registry", lambda: registry)
 
 
 def test_listing_imports_neither_torch_nor_numpy() -> None:

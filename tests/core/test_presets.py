@@ -19,7 +19,6 @@ from ugpnet_core import plugins
 from ugpnet_core.config import ComponentConfig, ModelConfig
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
 from ugpnet_core.plugins import BackboneEntry, Preset, Registry, discover, hookimpl
-from ugpnet_core.plugins import lookup as lookup_module
 from ugpnet_core.plugins.wellformed import fault_of
 
 SMALL: Mapping[str, Any] = {"enc_blk_nums": [1], "middle_blk_num": 0, "dec_blk_nums": [1]}
@@ -77,13 +76,11 @@ def _discover(**by_distribution: list[BackboneEntry]) -> Registry:
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registry]:
+def install(installed_plugins: Callable[..., Registry]) -> Callable[..., Registry]:
     """A function that makes entries findable, by distribution."""
 
     def register(**by_distribution: list[BackboneEntry]) -> Registry:
-        found = _discover(**by_distribution)
-        monkeypatch.setattr(lookup_module, "registry", lambda: found)
-        return found
+        return installed_plugins(base=_discover(**by_distribution))
 
     return register
 
@@ -146,8 +143,10 @@ def test_unknown_preset_says_what_to_do(
     assert unsaid not in str(caught.value)
 
 
-def test_missing_hinet_preset_names_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookup_module, "registry", Registry)
+def test_missing_hinet_preset_names_its_distribution(
+    installed_plugins: Callable[..., Registry],
+) -> None:
+    installed_plugins(base=Registry())
     with pytest.raises(UnknownNameError, match=r"pip install ugpnet-backbones-hinet$"):
         plugins.find(BackboneEntry, "hinet-gopro")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from ugpnet_core.model_files.prior import (
     write_prior,
 )
 from ugpnet_core.model_files.prior_weights import PriorWeights
-from ugpnet_core.plugins import Installed, PriorEntry, registry
+from ugpnet_core.plugins import Installed, PriorEntry, Registry, resolve
 from ugpnet_core.training.pretrained import read_pretrained_prior
 from ugpnet_core.training.run import train
 
@@ -140,14 +139,25 @@ def test_a_training_takes_the_options_that_it_was_not_given(
 # --- readers --------------------------------------------------------------------------------------
 
 
-def with_reader(monkeypatch: pytest.MonkeyPatch, read: Callable[[Any], Any]) -> None:
+def with_reader(
+    monkeypatch: pytest.MonkeyPatch,
+    installed_plugins: Callable[..., Registry],
+    read: Callable[[Any], Any],
+) -> None:
     entry = PriorEntry(name="acme", description="", factory="acme:make", reader="acme:read")
-    mine = replace(registry(), priors={"acme": Installed(entry, "acme-priors", "1.0")})
-    monkeypatch.setattr(prior_file_module, "registry", lambda: mine)
-    monkeypatch.setattr(prior_file_module, "resolve", lambda _: read)
+    installed_plugins(Installed(entry, "acme-priors", "1.0"))
+    monkeypatch.setattr(
+        prior_file_module,
+        "resolve",
+        lambda name: read if name == entry.reader else resolve(name),
+    )
 
 
-def test_any_prior_may_bring_a_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_prior_may_bring_a_reader(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    installed_plugins: Callable[..., Registry],
+) -> None:
     torch.save({"decoder.weight": torch.ones(2)}, tmp_path / "acme.pt")
 
     def read(files: Any) -> PriorWeights | None:
@@ -155,7 +165,7 @@ def test_any_prior_may_bring_a_reader(tmp_path: Path, monkeypatch: pytest.Monkey
         stored = file.content.get("decoder.weight")
         return None if stored is None else PriorWeights("acme's", {}, {"weight": stored.load()})
 
-    with_reader(monkeypatch, read)
+    with_reader(monkeypatch, installed_plugins, read)
     found = read_prior(tmp_path / "acme.pt", "acme")
     assert found is not None
     assert torch.equal(found.generator["weight"], torch.ones(2))
@@ -165,14 +175,16 @@ def test_any_prior_may_bring_a_reader(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_reader_that_fails_is_its_plugins_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    installed_plugins: Callable[..., Registry],
 ) -> None:
     torch.save({"x": torch.ones(2)}, tmp_path / "x.pt")
 
     def read(files: Any) -> PriorWeights | None:
         raise RuntimeError("no such layer")
 
-    with_reader(monkeypatch, read)
+    with_reader(monkeypatch, installed_plugins, read)
     with pytest.raises(PluginError, match=r"acme-priors failed .RuntimeError: no such layer.*tell"):
         read_prior(tmp_path / "x.pt")
 

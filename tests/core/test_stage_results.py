@@ -16,7 +16,7 @@ from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import write_safetensors
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import TrainingError, WeightsError
-from ugpnet_core.inference.prior_source import open_prior
+from ugpnet_core.inference.opened_prior import open_prior
 from ugpnet_core.model_files.stage_results import FORMAT, StageResult, read_stage_result
 from ugpnet_core.training.checkpoint import read_result, result_path
 from ugpnet_core.training.own_modules import read_own_module

@@ -23,7 +23,6 @@ from ugpnet_core.image import read_image
 from ugpnet_core.model_files.model import load_model, read_card
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, Options, PriorEntry, Registry, registry
-from ugpnet_core.plugins import lookup as lookup_module
 from ugpnet_core.training import prior as prior_module
 from ugpnet_core.training import products as products_module
 from ugpnet_core.training import run as run_module
@@ -292,6 +291,7 @@ def test_nothing_is_written_before_everything_needed_is_there(
     training_config: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("UGPNET_PERCEPTUAL", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     wanting: list[tuple[dict[str, Any], type[Exception], str]] = [
         (
             {"perceptual__weights": None},
@@ -379,7 +379,7 @@ class Plain(nn.Module):
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+def plain(monkeypatch: pytest.MonkeyPatch, installed_plugins: Callable[..., Registry]) -> None:
     """Backbone 'plain', and prior 'mute', a StyleGAN2 without a discriminator."""
     monkeypatch.setitem(sys.modules, "plain_backbone", SimpleNamespace(Plain=Plain))
     entry = BackboneEntry(
@@ -390,18 +390,11 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
         feature_channels=4,
         options=Options,
     )
-    whole = registry()
-    prior = whole.priors["stylegan2"]
+    prior = registry().priors["stylegan2"]
     mute: Installed[PriorEntry] = replace(
         prior, entry=replace(prior.entry, name="mute", discriminator=None)
     )
-    more = Registry(
-        backbones={**whole.backbones, "plain": Installed(entry, "ugpnet-core", "1.0")},
-        priors={**whole.priors, "mute": mute},
-        models=whole.models,
-        tasks=whole.tasks,
-    )
-    monkeypatch.setattr(lookup_module, "registry", lambda: more)
+    installed_plugins(Installed(entry, "ugpnet-core", "1.0"), mute)
 
 
 def state(network: Any) -> dict[str, Tensor]:

@@ -18,7 +18,6 @@ from ugpnet_core.factory import create_task
 from ugpnet_core.image import center_square, read_image, write_image
 from ugpnet_core.training.augmentation import draw_movements, move_together
 from ugpnet_core.training.data import Pair, Pairs, training_batches, validation_batches
-from ugpnet_core.training.display import duration, watched
 from ugpnet_core.training.photographs import Photographs, Picture, read_photographs
 from ugpnet_core.training.prefetching import ahead
 
@@ -317,28 +316,3 @@ def test_movements_are_the_published_ones() -> None:
     assert -5.1 < angle.min() < -2
     assert 2 < angle.max() < 5.1
     assert 2 < shift.abs().max() < 64 / 16 + 0.1
-
-
-# What is seen of it
-
-
-def test_waiting_is_shown_after_two_seconds_only(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert list(watched(iter("abc"), 3, "Reading")) == ["a", "b", "c"]
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr("ugpnet_core.training.display.PATIENCE_SECONDS", -1.0)
-    assert list(watched(iter("abc"), 3, "Reading")) == ["a", "b", "c"]
-    shown = capsys.readouterr().err.splitlines()
-    assert len(shown) == 1
-    assert shown[0].startswith("Reading: 1 of 3, ")
-    list(watched(iter("abc"), 3, "Reading", quiet=True))
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (3599, "1 h 0 min"), (12480, "3 h 28 min")],
-)
-def test_durations_read_well(seconds: float, words: str) -> None:
-    assert duration(seconds) == words

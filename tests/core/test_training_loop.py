@@ -288,8 +288,8 @@ def test_a_narrow_terminal_has_room_for_everything(
     monkeypatch.setenv("TERM", "xterm")
     losses = dict.fromkeys(("l1", "perceptual", "adversarial", "discriminator", "r1"), 1.25)
     with Display("restoration", 100_000, 12_345, quiet=False) as display:
-        display.step(12_346)
-        display.figures(12_346, losses, 123.4)
+        display.update(12_346)
+        display.figures(losses, 123.4)
     shown = capsys.readouterr().err
     for part in ("restoration", "12346/100000", "123.4 images/s", "left", "discriminator 1.25"):
         assert part in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)

@@ -23,7 +23,7 @@ from ugpnet_core.plugins import WORDS, Installed, ModelEntry, PriorEntry
 from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.plugins.locations import Hub, Local, Packaged, parse_location
 
-Source = Installed[ModelEntry] | Installed[PriorEntry]
+WithWeights = Installed[ModelEntry] | Installed[PriorEntry]
 OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _CHUNK = 1 << 20
 
@@ -34,7 +34,7 @@ def say_on_stderr(text: str) -> None:
 
 
 def find_weights(
-    source: Source, *, download: bool = True, say: Callable[[str], None] = say_on_stderr
+    source: WithWeights, *, download: bool = True, say: Callable[[str], None] = say_on_stderr
 ) -> Path:
     """The file with the weights of an entry, checked against its SHA-256.
 
@@ -86,7 +86,7 @@ def human_size(size: int | None) -> str:
     return f"{size} bytes"
 
 
-def _packaged(source: Source, what: str, place: Packaged) -> Path:
+def _packaged(source: WithWeights, what: str, place: Packaged) -> Path:
     try:
         return Path(str(files(place.package) / place.path))
     except (ImportError, TypeError) as error:
@@ -97,7 +97,7 @@ def _packaged(source: Source, what: str, place: Packaged) -> Path:
 
 
 def _from_hub(
-    source: Source, what: str, place: Hub, download: bool, say: Callable[[str], None]
+    source: WithWeights, what: str, place: Hub, download: bool, say: Callable[[str], None]
 ) -> Path:
     hub, entry = _library(), source.entry
     if not entry.sha256:

@@ -2,8 +2,8 @@
 
 One module per group of verbs. A module is imported only when its command is invoked (or its help
 is asked for), so that listing stays fast. Exit status: 0 all good, 1 something failed, 2 wrong
-usage, 3 a training that stopped before its end, as it was asked to. Errors are one line on stderr;
-a traceback only with ``--debug``.
+usage, 3 a training that stopped before its end, as it was asked to, 130 Ctrl-C or SIGTERM. Errors
+are one line on stderr; a traceback only with ``--debug``.
 """
 
 from __future__ import annotations
@@ -122,7 +122,10 @@ def _global_options(
         bool, typer.Option("--offline", help="Download nothing, as HF_HUB_OFFLINE=1 (anywhere).")
     ] = False,
 ) -> None:
-    """Restore photographs with any regression network and a generative prior."""
+    """Restore photographs with any regression network and a generative prior.
+
+    Example: ugpnet restore photos -o restored
+    """
 
 
 class _LazyGroup(TyperGroup):
@@ -143,9 +146,9 @@ class _LazyGroup(TyperGroup):
         return self.commands.get(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        # The inherited one cuts each description to what fits into one line.
+        # The inherited one cuts each description: to one line, and at the first abbreviation.
         rows = [
-            (name, self.get_command(ctx, name).get_short_help_str(limit=300))
+            (name, _summary(self.get_command(ctx, name).help or ""))
             for name in self.list_commands(ctx)
         ]
         with formatter.section("Commands"):
@@ -155,6 +158,11 @@ class _LazyGroup(TyperGroup):
         if args and args[0] not in COMMANDS:
             ctx.fail(_unknown_command(args[0]))
         return super().resolve_command(ctx, args)
+
+
+def _summary(description: str) -> str:
+    """Its first paragraph, in one line."""
+    return " ".join(description.partition("\n\n")[0].split())
 
 
 def _unknown_command(word: str) -> str:

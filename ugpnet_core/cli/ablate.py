@@ -13,7 +13,7 @@ import typer
 from ugpnet_core.cli.console import output
 
 if TYPE_CHECKING:
-    from ugpnet_core.studies.ablation.arms import Arm
+    from ugpnet_core.studies.ablation.variants import Variant
 
 
 def ablate(
@@ -27,12 +27,14 @@ def ablate(
             "every training (restoration.iterations=500)."
         ),
     ] = None,
-    arm: Annotated[
+    variant: Annotated[
         list[str] | None,
         typer.Option(
+            "--variant",
+            "--arm",
             metavar="NAME",
-            help="Train this arm only (ARM, BACKBONE or BACKBONE/ARM) and measure nothing; "
-            "repeatable.",
+            help="Train this variant only (VARIANT, BACKBONE or BACKBONE/VARIANT) and measure "
+            "nothing; repeatable.",
         ),
     ] = None,
     device: Annotated[
@@ -43,56 +45,59 @@ def ablate(
 
     Studies of the paper: network-components (Table 3: without R_se and R_mg, with a fusion of
     images, and the full model) and initialisation (supplement S.5: random or pretrained R and G).
-    An ablation names one of these, or has arms of its own: changes to a training configuration.
+    An ablation names one of these, or has variants of its own: changes to a training
+    configuration.
 
-    Stages that are the same in several arms are trained once. Stop it at any moment and start it
-    again: it goes on, and what is finished is skipped. The output folder gets table.md, table.tex,
-    table.csv, per-image.csv and results.json, and the same in details for x_reg and x_syn as well.
+    Stages that are the same in several variants are trained once. Stop it at any moment and start
+    it again: it goes on, and what is finished is skipped. The output folder gets table.md,
+    table.tex, table.csv, per-image.csv and results.json, and the same in details for x_reg and
+    x_syn as well.
 
     Example: ugpnet ablate examples/configs/ablate-components.yaml output=runs/table3
     """
-    from ugpnet_core.studies.ablation.arms import base_training, chosen_arms, make_arms
     from ugpnet_core.studies.ablation.settings import read_ablation
+    from ugpnet_core.studies.ablation.variants import base_training, chosen_variants, make_variants
 
     ablation = read_ablation(config, overrides or [])
     base = base_training(ablation)
-    arms = make_arms(ablation)
-    chosen = chosen_arms(arms, arm or [])
+    variants = make_variants(ablation)
+    chosen = chosen_variants(variants, variant or [])
 
-    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
+    from ugpnet_core.cli.measuring import find_networks, print_evaluation, print_problems
     from ugpnet_core.devices import choose_device
+    from ugpnet_core.progress import Bar
     from ugpnet_core.reports.table_files import write_comparison
-    from ugpnet_core.studies.ablation.measure import measure_arms, photographs_of, table_of
-    from ugpnet_core.studies.ablation.train import check_arms, train_arms
+    from ugpnet_core.studies.ablation.measure import measure_variants, photographs_of, table_of
+    from ugpnet_core.studies.ablation.train import check_variants, train_variants
 
     test_set = photographs_of(ablation, base)
-    check_arms(chosen)
+    check_variants(chosen)
     # Every process of several trains, and one of them speaks and measures.
     is_first = os.environ.get("RANK", "0") == "0"
     command = ["ugpnet", "ablate", str(config), *(overrides or [])]
     try:
-        train_arms(
+        train_variants(
             chosen,
-            arms,
+            variants,
             reuse=ablation.reuse,
             say=lambda text: typer.echo(text, err=True) if is_first else None,
         )
     except KeyboardInterrupt:
-        words = command + [f"--arm={name}" for name in arm or []]
+        words = command + [f"--variant={name}" for name in variant or []]
         typer.echo(f"Stopped. Go on with: {shlex.join(words)}", err=True)
         raise typer.Exit(130) from None
     if not is_first:
         return
-    if arm:
-        _say_what_is_next(arms, shlex.join(command))
+    if variant:
+        _say_what_is_next(variants, shlex.join(command))
         return
     measuring = ablation.measuring
     where = choose_device(device)
     perceptual = measuring.perceptual_weights or base.perceptual.weights
     networks = find_networks(perceptual, measuring.inception, where)
     with Bar() as bar:
-        comparison = measure_arms(
-            ablation, arms, test_set, networks=networks, device=where, progress=bar
+        comparison = measure_variants(
+            ablation, variants, test_set, networks=networks, device=where, progress=bar
         )
     console = output()
     table = table_of(comparison)
@@ -106,9 +111,9 @@ def ablate(
     print_problems(replace(comparison.evaluations[0], problems=tuple(dict.fromkeys(problems))))
 
 
-def _say_what_is_next(arms: list[Arm], command: str) -> None:
+def _say_what_is_next(variants: list[Variant], command: str) -> None:
     from ugpnet_core.studies.ablation.train import unfinished
 
-    missing = unfinished(arms)
+    missing = unfinished(variants)
     what = f"Still to train: {', '.join(each.key for each in missing)}; then" if missing else "Now"
     output().print(f"{what} measure them with: {command}", soft_wrap=True)

@@ -23,7 +23,7 @@ from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.plugins.origin import origin_of
 
 if TYPE_CHECKING:
-    from ugpnet_core.metrics.complexity import Measured
+    from ugpnet_core.metrics.complexity import Complexity
 
 Card = dict[str, Any]
 
@@ -67,8 +67,8 @@ def card_of(installed: Installed[Any], options: Mapping[str, Any] | None = None)
         if options:
             raise ConfigError(f"The {card['what']} {entry.name!r} needs {wanted}, too.")
         return card | {"measured": None, "not_measured": f"give {wanted}"}
-    measure = _backbone_facts if isinstance(entry, BackboneEntry) else _prior_facts
-    return card | _measured(lambda: measure(entry.name, options), strict=bool(options))
+    facts = _backbone_facts if isinstance(entry, BackboneEntry) else _prior_facts
+    return card | _measured(lambda: facts(entry.name, options), strict=bool(options))
 
 
 def _measured(facts: Callable[[], Card], strict: bool = False) -> Card:
@@ -87,9 +87,9 @@ def _measured(facts: Callable[[], Card], strict: bool = False) -> Card:
 
 def _backbone_facts(name: str, options: Mapping[str, Any]) -> Card:
     from ugpnet_core.factory import create_backbone
-    from ugpnet_core.metrics.complexity import SIDE, backbone_macs, measure
+    from ugpnet_core.metrics.complexity import SIDE, backbone_macs, complexity_of
 
-    found = measure(lambda: create_backbone(name, **options), backbone_macs)
+    found = complexity_of(lambda: create_backbone(name, **options), backbone_macs)
     names = ("kind", "feature_channels", "scale", "size_multiple", "fixed_size")
     facts = {each: getattr(found.network, each, None) for each in names}
     return facts | _counted(found, SIDE)
@@ -97,16 +97,16 @@ def _backbone_facts(name: str, options: Mapping[str, Any]) -> Card:
 
 def _prior_facts(name: str, options: Mapping[str, Any]) -> Card:
     from ugpnet_core.factory import make_prior
-    from ugpnet_core.metrics.complexity import measure, prior_macs
+    from ugpnet_core.metrics.complexity import complexity_of, prior_macs
 
-    found = measure(lambda: make_prior(name, **options), prior_macs)
+    found = complexity_of(lambda: make_prior(name, **options), prior_macs)
     prior = found.network
     names = ("resolution", "base_size", "base_channels", "num_styles", "style_dim")
     facts = {each: getattr(prior, each) for each in (*names, "feature_channels")}
     return facts | _counted(found, prior.resolution)
 
 
-def _counted(found: Measured[Any], side: int) -> Card:
+def _counted(found: Complexity[Any], side: int) -> Card:
     """Parameters and MACs; ``side`` is that of the image, in pixels."""
     return {
         "parameters": found.parameters,
@@ -117,7 +117,7 @@ def _counted(found: Measured[Any], side: int) -> Card:
 
 
 def _model_facts(entry: ModelEntry) -> Card:
-    from ugpnet_core.metrics.complexity import measure, model_macs
+    from ugpnet_core.metrics.complexity import complexity_of, model_macs
     from ugpnet_core.model_files.model import find_model_file, read_card
     from ugpnet_core.networks.ugpnet import build_model
 
@@ -129,7 +129,7 @@ def _model_facts(entry: ModelEntry) -> Card:
         return {"file_problem": str(error), "measured": None, "not_measured": "see the file"}
 
     def facts() -> Card:
-        found = measure(lambda: build_model(card.config), model_macs)
+        found = complexity_of(lambda: build_model(card.config), model_macs)
         return _counted(found, found.network.resolution)
 
     return {

@@ -24,7 +24,9 @@ def compare(
     ] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")] = "auto",
 ) -> None:
-    """Compare methods on tasks: the paper's Tables 1 and 2 and Figs. 4 to 7, for any networks.
+    """Compare methods on tasks and sets of photographs, in tables and pictures.
+
+    Tables 1 and 2 and Figs. 4 to 7 of the paper are such comparisons (examples/configs).
 
     A method is a part of a trained model (x_reg, x_syn, x_hat), a backbone with its published
     weights, any network that spandrel recognises in a checkpoint, or a classical one. The output
@@ -35,9 +37,10 @@ def compare(
 
     Example: ugpnet compare examples/configs/compare.yaml data.photographs=[photos] data.count=20
     """
-    from ugpnet_core.cli.measuring import Bar, find_networks, print_evaluation, print_problems
+    from ugpnet_core.cli.measuring import find_networks, print_evaluation, print_problems
     from ugpnet_core.config_files import read_settings
     from ugpnet_core.devices import choose_device
+    from ugpnet_core.progress import Bar
     from ugpnet_core.reports.domains import conclusion
     from ugpnet_core.studies.compare_files import compare_into_folder
     from ugpnet_core.studies.settings import CompareConfig

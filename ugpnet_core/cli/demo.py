@@ -52,8 +52,8 @@ def demo(
 
     from ugpnet_core.faces.alignment import align, scaled
     from ugpnet_core.image import read_image, resize, write_image
+    from ugpnet_core.image.sheet import side_by_side
     from ugpnet_core.inference.restorer import Restorer
-    from ugpnet_core.inference.sheet import side_by_side
     from ugpnet_core.metrics.pixel import psnr, ssim
     from ugpnet_core.seeding import rng_for
 

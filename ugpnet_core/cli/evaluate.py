@@ -80,7 +80,6 @@ def evaluate(
     from contextlib import nullcontext
 
     from ugpnet_core.cli.measuring import (
-        Bar,
         degraded_photographs,
         find_networks,
         print_evaluation,
@@ -91,6 +90,7 @@ def evaluate(
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
     from ugpnet_core.evaluation.photographs import find_photographs, paired_set
     from ugpnet_core.model_files.model import load_model
+    from ugpnet_core.progress import Bar
     from ugpnet_core.reports.files import as_json as as_json_text
     from ugpnet_core.reports.files import summary_of, write_csv, write_json
     from ugpnet_core.reports.html import HtmlReport

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ugpnet_core.cli.console import output, plain
-from ugpnet_core.cli.files import Recursive, progress, report, require
+from ugpnet_core.cli.files import Recursive, prepare
 from ugpnet_core.cli.options import OptionPairs, parse_options
+from ugpnet_core.cli.telling import ANEW, INVERTING, Telling
 from ugpnet_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ugpnet_core.inference.batch import Result
     from ugpnet_core.inference.inversion import Inversion
     from ugpnet_core.inference.outputs import Job
 
@@ -70,17 +71,18 @@ def invert(
     """
     from ugpnet_core.devices import choose_device
     from ugpnet_core.image import read_image, write_image
+    from ugpnet_core.image.sheet import side_by_side
     from ugpnet_core.inference.batch import each_file
     from ugpnet_core.inference.inversion import Inverter
-    from ugpnet_core.inference.outputs import plan, same_file
-    from ugpnet_core.inference.prior_source import open_prior
-    from ugpnet_core.inference.sheet import side_by_side
+    from ugpnet_core.inference.opened_prior import open_prior
+    from ugpnet_core.inference.outputs import Naming, same_file
     from ugpnet_core.losses.perceptual import build_lpips, describe, optional_perceptual
     from ugpnet_core.metrics.pixel import psnr
 
     where = choose_device(device)
     suffixes = ((ENCODED, REFINED) if steps else (ENCODED,)) if save_all else ()
-    jobs = require(plan(inputs, out, recursive=recursive, suffixes=suffixes, lossless=True), inputs)
+    naming = Naming(suffixes, lossless=True)
+    jobs = prepare(inputs, out, naming, recursive=recursive, overwrite=True).jobs
     source = open_prior(prior, weights, parse_options(option or []), seed)
     if source.file is not None and any(same_file(source.file, job.target) for job in jobs):
         raise ConfigError(f"{source.file} is an input and would be overwritten; choose another -o.")
@@ -96,30 +98,25 @@ def invert(
     inverter = Inverter(source, steps, lpips, where)
     first = "encoded" if source.synthesis is not None else "start"
     figures: dict[str, dict[str, float]] = {}
-    results: list[Result] = []
-    with progress() as bar:
-        task = bar.add_task("Inverting", total=len(jobs) * max(steps, 1))
+    telling = Telling(INVERTING, out, len(jobs), going_on=ANEW)
 
-        def work(job: Job) -> None:
-            photo = read_image(job.source)
-            found = inverter(photo.pixels, lambda: bar.advance(task))
-            pictures = {"input": found.picture, **_made(found, first)}
-            figures[job.name] = {
-                name: float(psnr(picture[None], found.picture[None]))
-                for name, picture in pictures.items()
-                if name != "input"
-            }
-            for suffix, name in zip(suffixes, list(pictures)[1:], strict=False):
-                write_image(job.beside(suffix), pictures[name])
-            write_image(job.target, side_by_side(pictures))  # last: it marks the job as done
+    def work(job: Job) -> None:
+        photo = read_image(job.source)
+        made = count(1)
+        found = inverter(photo.pixels, lambda: telling.part(next(made), steps))
+        pictures = {"input": found.picture, **_made(found, first)}
+        figures[job.name] = {
+            name: float(psnr(picture[None], found.picture[None]))
+            for name, picture in pictures.items()
+            if name != "input"
+        }
+        for suffix, name in zip(suffixes, list(pictures)[1:], strict=False):
+            write_image(job.beside(suffix), pictures[name])
+        write_image(job.target, side_by_side(pictures))  # last: it marks the job as done
 
-        for done, result in enumerate(each_file(jobs, work), 1):
-            results.append(result)
-            if result.error:
-                bar.console.print(f"error: {plain(result.error)}", soft_wrap=True)
-            bar.update(task, completed=done * max(steps, 1))
+    telling.follow(each_file(jobs, work))
     _print(figures)
-    report(results, "inverted", out)
+    telling.close()
 
 
 def _made(found: Inversion, first: str) -> dict[str, Tensor]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ugpnet_core.cli.console import output
-from ugpnet_core.cli.files import progress
 from ugpnet_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def kernels(
     from ugpnet_core.degradations.kernel_files import load_kernels, save_kernels
     from ugpnet_core.degradations.kernels import kernel_pictures
     from ugpnet_core.image import write_image
-    from ugpnet_core.inference.sampling import columns_for, grid
+    from ugpnet_core.image.sheet import columns_for, grid
 
     if source is not None:
         shown = load_kernels(source)
@@ -98,11 +97,7 @@ def _made(count: int, size: int, seed: int) -> KernelSet:
     import torch
 
     from ugpnet_core.degradations.kernels import GENERATOR, KernelSet, each_kernel
+    from ugpnet_core.progress import watched
 
-    with progress() as bar:
-        task = bar.add_task("Shaking", total=count)
-        made = []
-        for kernel in each_kernel(count, size, seed):
-            made.append(kernel)
-            bar.advance(task)
+    made = list(watched(each_kernel(count, size, seed), count, "Shaking"))
     return KernelSet(torch.stack(made), seed, GENERATOR)

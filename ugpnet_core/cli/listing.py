@@ -26,7 +26,10 @@ Column = tuple[str, Callable[[Any], object]]
 
 
 def list_backbones(as_json: Json = False) -> None:
-    """Show the installed regression networks (backbones)."""
+    """Show the installed regression networks (backbones).
+
+    Example: ugpnet list-backbones --json
+    """
     columns: list[Column] = [
         ("kind", lambda entry: entry.kind),
         ("channels", lambda entry: entry.feature_channels),
@@ -37,7 +40,10 @@ def list_backbones(as_json: Json = False) -> None:
 
 
 def list_priors(as_json: Json = False) -> None:
-    """Show the installed priors (pretrained generators)."""
+    """Show the installed priors (pretrained generators).
+
+    Example: ugpnet list-priors --json
+    """
     columns: list[Column] = [
         ("resolution", lambda entry: entry.resolution),
         ("params", lambda entry: millions(entry.parameters)),
@@ -46,7 +52,10 @@ def list_priors(as_json: Json = False) -> None:
 
 
 def list_models(as_json: Json = False) -> None:
-    """Show the installed trained models, for restore -m and evaluate -m."""
+    """Show the installed trained models, for restore -m and evaluate -m.
+
+    Example: ugpnet list-models --json
+    """
     columns: list[Column] = [
         ("task", lambda entry: entry.task),
         ("size", lambda entry: entry.resolution),
@@ -56,7 +65,10 @@ def list_models(as_json: Json = False) -> None:
 
 
 def list_tasks(as_json: Json = False) -> None:
-    """Show the installed tasks (degradations), for degrade --task and trainings."""
+    """Show the installed tasks (degradations), for degrade --task and trainings.
+
+    Example: ugpnet list-tasks --json
+    """
     columns: list[Column] = [("scale", lambda entry: entry.scale)]
     _list("task", registry().tasks, columns, as_json)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 import rich.box
 import rich.table
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from ugpnet_core.cli.console import plain
 
@@ -23,37 +21,6 @@ if TYPE_CHECKING:
     from ugpnet_core.metrics.networks import MetricNetworks
     from ugpnet_core.networks.ugpnet import UGPNet
     from ugpnet_core.reports.table import Table
-
-
-class Bar:
-    """A progress bar on stderr that takes (stage, done, total); a context manager."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            "{task.description}",
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=_errors(),
-            transient=True,
-        )
-        self._task = self._progress.add_task("", total=None)
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Show a stage, the steps done and their number."""
-        self._progress.update(self._task, description=stage, completed=done, total=total)
 
 
 def find_networks(
@@ -69,7 +36,7 @@ def find_networks(
     from ugpnet_core.metrics.networks import metric_networks
 
     perceptual, missing = optional_perceptual(perceptual_weights)
-    path, inception_missing = optional_inception(inception, lambda text: typer.echo(text, err=True))
+    path, inception_missing = optional_inception(inception)
     return metric_networks(
         perceptual,
         missing=missing,

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from enum import Enum
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Literal
 
 import typer
 
+from ugpnet_core.cli.batch import Batch, Choices, WatchedBatch
 from ugpnet_core.cli.default_model import DEFAULT_MODEL
-from ugpnet_core.cli.files import Recursive, SkipExisting, report, require, tracked
+from ugpnet_core.cli.files import (
+    AsJson,
+    Extension,
+    InputOption,
+    Inputs,
+    Out,
+    Overwrite,
+    Recursive,
+    SkipExisting,
+    Suffix,
+    named_inputs,
+)
+from ugpnet_core.cli.pipe import piped
+from ugpnet_core.cli.stopping import stoppable
+from ugpnet_core.cli.telling import RESTORING
 
 
 class FacesChoice(str, Enum):
@@ -35,10 +50,9 @@ class BackgroundChoice(str, Enum):
 
 
 def restore(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images and folders.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for the results, or a file for one image.")
-    ],
+    out: Out,
+    inputs: Inputs = None,
+    more_inputs: InputOption = None,
     model: Annotated[
         str, typer.Option("-m", "--model", help="Name (see list-models) or model file.")
     ] = DEFAULT_MODEL,
@@ -77,8 +91,27 @@ def restore(
         PrecisionChoice,
         typer.Option(help="auto: bfloat16 where the device has it, which is faster."),
     ] = PrecisionChoice.auto,
+    suffix: Suffix = "",
+    ext: Extension = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG and WebP.")] = 95,
+    strip_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--strip-metadata", help="Leave out EXIF, places, captions; the colour profile stays."
+        ),
+    ] = False,
     skip_existing: SkipExisting = False,
+    overwrite: Overwrite = False,
     recursive: Recursive = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Wait for new files in folders, such as a scanner's, until Ctrl-C; what is there "
+            "and has no result is restored first.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Restore photographs, of any size and content, with a trained model.
 
@@ -86,29 +119,55 @@ def restore(
     adds believable detail to them. What is clean stays as it is, grey stays grey, and colours stay.
     Where a photograph is not what the model was made for, a note says so and more of it is kept.
 
-    Example: ugpnet restore photos -o restored --background keep
-    """
-    from ugpnet_core.devices import keep_memory
-    from ugpnet_core.inference.batch import further_results, restore_files
-    from ugpnet_core.inference.outputs import plan
-    from ugpnet_core.inference.restorer import Restorer
+    In a folder, files are images by their content, whatever they are called; what is left out is
+    said. Results are called like their files. No file is replaced unless --overwrite says so. After
+    Ctrl-C, the same command with --skip-existing goes on.
 
-    suffixes = further_results(save_all, check)
-    jobs = require(plan(inputs, out, recursive=recursive, suffixes=suffixes), inputs)
-    keep_memory()
-    restorer = Restorer(
-        model,
-        device=device,
-        tile=_tile(tile),
-        fidelity=fidelity,
-        faces=faces.value,
-        background=background.value,
-        precision=precision.value,
-    )
-    results = restore_files(
-        restorer, jobs, save_all=save_all, check=check, skip_existing=skip_existing
-    )
-    report(tracked(results, len(jobs), "Restoring"), "restored", out)
+    Examples: ugpnet restore photos -o restored --background keep
+
+    ugpnet restore photos -o photos --suffix _restored --ext jpg --quality 90
+
+    cat a.jpg | ugpnet restore - -o - > b.jpg
+
+    ugpnet restore scans -o restored --watch
+    """
+    with (
+        stoppable(),
+        piped(
+            named_inputs(inputs, more_inputs), out, alone=not (save_all or check), as_json=as_json
+        ) as pipe,
+    ):
+        from ugpnet_core.devices import keep_memory
+        from ugpnet_core.inference.batch import further_results, restore_files
+        from ugpnet_core.inference.outputs import Naming
+        from ugpnet_core.inference.restorer import Restorer
+
+        naming = Naming(further_results(save_all, check), suffix, ext)
+        choices = Choices(recursive, skip_existing, overwrite, as_json)
+        batch = (WatchedBatch if watch else Batch)(RESTORING, pipe, naming, choices)
+        keep_memory()
+        restorer = Restorer(
+            model,
+            device=device,
+            tile=_tile(tile),
+            fidelity=fidelity,
+            faces=faces.value,
+            background=background.value,
+            precision=precision.value,
+        )
+
+        restorer.on_tile = batch.telling.part
+        batch.run(
+            partial(
+                restore_files,
+                restorer,
+                save_all=save_all,
+                check=check,
+                quality=quality,
+                strip=strip_metadata,
+            ),
+            restorer.scale,
+        )
 
 
 def _tile(text: str) -> int | Literal["auto"]:

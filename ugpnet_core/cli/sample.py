@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ugpnet_core.cli.console import output, plain
-from ugpnet_core.cli.files import progress
 from ugpnet_core.cli.options import OptionPairs, parse_options
 from ugpnet_core.errors import ConfigError
 
@@ -50,10 +49,12 @@ def sample(
     """
     from ugpnet_core.devices import choose_device
     from ugpnet_core.image import EXTENSIONS, write_image
+    from ugpnet_core.image.sheet import columns_for, grid
+    from ugpnet_core.inference.opened_prior import open_prior
     from ugpnet_core.inference.outputs import same_file
-    from ugpnet_core.inference.prior_source import open_prior
-    from ugpnet_core.inference.sampling import columns_for, grid, moved
+    from ugpnet_core.inference.sampling import moved
     from ugpnet_core.inference.sampling import sample as draw
+    from ugpnet_core.progress import watched
 
     if out.suffix.lower() not in EXTENSIONS or out.is_dir():
         raise ConfigError(f"{out} is no name for a picture; give one such as grid.png.")
@@ -68,12 +69,7 @@ def sample(
         typer.echo(f"note: {plain(remark)}", err=True)
     network = moved(opened.prior, where)
     made = draw(network, count, seed=seed, truncation=truncation, device=str(where))
-    pictures = []
-    with progress() as bar:
-        task = bar.add_task("Sampling", total=count)
-        for picture in made:
-            pictures.append(picture)
-            bar.advance(task)
+    pictures = list(watched(made, count, "Sampling"))
     write_image(out, grid(pictures, columns_for(count, rows)))
     console = output()
     console.print(

@@ -33,7 +33,7 @@ def shards(
     Example: ugpnet shards photos -o shards --size 512
     """
     from ugpnet_core.image import list_images
-    from ugpnet_core.training.display import watched
+    from ugpnet_core.progress import watched
     from ugpnet_core.training.shard_writing import write_shards
 
     if not prefix or Path(prefix).name != prefix:

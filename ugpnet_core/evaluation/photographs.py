@@ -25,7 +25,7 @@ from ugpnet_core.plugins import TaskEntry, find, validate_options
 from ugpnet_core.protocols import Task
 from ugpnet_core.seeding import rng_for
 
-Report = Callable[[str, str], None]
+LeaveOut = Callable[[str, str], None]
 """Takes the name of a file that was left out, and why."""
 
 
@@ -88,14 +88,14 @@ class TestSet:
             return file.relative_to(self.root).as_posix()
         return file.name
 
-    def samples(self, report: Report) -> Iterator[Sample | None]:
+    def samples(self, leave_out: LeaveOut) -> Iterator[Sample | None]:
         """Read one photograph after the other; None in the place of one that was reported."""
         task = create_task_at(self.task, self.resolution) if self.task else None
         for file in self.files:
             try:
                 yield self._sample(file, task)
             except (ImageError, OSError) as error:
-                report(self.name_of(file), str(error))
+                leave_out(self.name_of(file), str(error))
                 yield None
 
     def _sample(self, file: Path, task: Task | None) -> Sample:

@@ -8,23 +8,32 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from ugpnet_core.atomic import write_whole
 from ugpnet_core.errors import ImageError
-from ugpnet_core.image.codecs import Array, decode, encode
+from ugpnet_core.image.codecs import decode
+from ugpnet_core.image.colours import is_grey
+from ugpnet_core.image.contents import content_of
+from ugpnet_core.image.decoded import Array, Decoded
+from ugpnet_core.image.encoding import encode
+from ugpnet_core.image.fitting import Description, fitted, stripped
+from ugpnet_core.image.limits import require_sides
+from ugpnet_core.image.metadata import Metadata
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-"""Extensions, in lower case, of the files that are taken for images and can be written."""
+"""Extensions, in lower case, of the files that can be written."""
+
+QUALITY = 95
+"""Of JPEG and WebP files, where nothing else is asked for."""
 
 _FORMATS = {
     ".png": "PNG",
@@ -37,6 +46,7 @@ _FORMATS = {
 }
 _WITH_ALPHA = {"PNG", "WEBP", "TIFF"}
 _WITH_16_BITS = {"PNG", "TIFF"}
+_WITH_GREY = {"PNG", "TIFF", "JPEG"}
 
 
 @dataclass(frozen=True)
@@ -46,10 +56,14 @@ class ImageFile:
     Attributes:
         pixels: float32 RGB (3, H, W) in [0, 1]; grey images have three equal channels.
         alpha: float32 (1, H, W) in [0, 1], or None where the file has no transparency.
-        bit_depth: bits per channel in the file, 8 or 16.
-        icc_profile: the RGB colour profile of the file, or None.
-        exif: the EXIF block without its orientation, which has been applied, or None.
+        bit_depth: bits per channel that the file needs, 8 or 16.
+        icc_profile: the RGB colour profile of the file, or that for grey where it is grey, or None.
+        exif: the EXIF block, its orientation applied and its thumbnail erased, or None.
         path: the file.
+        grey: whether the file has one channel of colour.
+        metadata: XMP, IPTC, text, resolution and the like.
+        frames: how many pictures the file holds: pages, frames of an animation.
+        notices: what its owner may want to know: sentences that do not name the file.
     """
 
     pixels: Tensor
@@ -58,23 +72,24 @@ class ImageFile:
     bit_depth: Literal[8, 16] = 8
     icc_profile: bytes | None = None
     exif: bytes | None = None
+    grey: bool = False
+    metadata: Metadata = field(default_factory=Metadata)
+    frames: int = 1
+    notices: tuple[str, ...] = ()
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageFile:
-    """Read a PNG, JPEG, WebP, TIFF or BMP file; of several frames, the first.
+    """Read an image file of any kind that docs/restoring.md names; of several frames or pages, the
+    first, with a notice. Its kind is told by its content.
 
     Raises:
-        ImageError: the file is missing, empty, cut short or no image; the message names it.
-        DependencyError: a 16-bit file, and OpenCV cannot be imported.
+        ImageError: the file is missing, empty, no file but a pipe or a device, damaged, no image,
+            or larger than the memory; the message names it. A JPEG that is cut short is read as
+            long as no more than a quarter is missing, with a notice.
+        DependencyError: files of this kind need an extra that is not installed.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(
-            f"{path} cannot be read: {error.strerror or error}; check the path."
-        ) from error
-    return decode_image(data, path)
+    return decode_image(content_of(path), path)
 
 
 def decode_image(data: bytes, path: Path) -> ImageFile:
@@ -83,27 +98,18 @@ def decode_image(data: bytes, path: Path) -> ImageFile:
     Args:
         path: what the image is called, for errors and ``ImageFile.path``.
     """
-    if not data:
-        raise ImageError(f"{path} is empty; replace it by an image.")
-    try:
-        array, profile, exif = decode(data, path)
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"{path} is not an image that can be read; replace or remove it."
-        ) from error
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error) as error:
-        raise ImageError(f"{path} is damaged ({error}); replace or remove it.") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large to read: {error}; cut it into parts.") from error
-    tensor = from_levels(array)
-    return ImageFile(
-        pixels=tensor[:3],
-        path=path,
-        alpha=tensor[3:] if tensor.shape[0] == 4 else None,
-        bit_depth=16 if array.dtype == np.uint16 else 8,
-        icc_profile=profile,
-        exif=exif,
-    )
+    image = next(decode_all(data, path))
+    if image.frames == 1:
+        return image
+    notice = f"It holds {image.frames} pictures, of which this is the first."
+    return replace(image, notices=(*image.notices, notice))
+
+
+def decode_all(data: bytes, path: Path) -> Iterator[ImageFile]:
+    """Every picture in the whole content of an image file, each decoded when it is asked for;
+    raises what :func:`read_image` does."""
+    for decoded in decode(data, path):
+        yield _image_file(decoded, path)
 
 
 def write_image(
@@ -114,28 +120,95 @@ def write_image(
     bit_depth: Literal[8, 16] = 8,
     icc_profile: bytes | None = None,
     exif: bytes | None = None,
+    grey: bool = False,
+    metadata: Metadata | None = None,
+    strip: bool = False,
+    quality: int | None = None,
 ) -> None:
     """Write an image in the format of the path's extension, whole or not at all.
 
-    The file is written beside its place and then renamed. JPEG and BMP drop alpha; JPEG, WebP
-    and BMP are written with 8 bits; JPEG and WebP with quality 95. Folders are made.
+    The file is written beside its place and then renamed. In JPEG and BMP, what is transparent is
+    laid on white; JPEG, WebP and BMP are written with 8 bits. Folders are made. What a format
+    cannot hold of the metadata is left out; :func:`check_writable` says what.
 
     Args:
         path: where to, ending in one of :data:`EXTENSIONS`.
         pixels: float RGB (3, H, W), clamped to [0, 1] and rounded.
         alpha: (1, H, W) in [0, 1], or None.
         bit_depth: bits per channel, where the format has a choice.
-        icc_profile: profile to embed; values are not converted.
-        exif: block to embed (PNG, JPEG and WebP of 8 bits).
+        icc_profile: profile to embed; values are not converted. One for grey is left out where
+            the file has colours.
+        exif: block to embed, its orientation applied; the sides it names become those of pixels.
+        grey: write one channel of colour where the three are equal and the format has that.
+        metadata: XMP, IPTC, text and resolution to embed.
+        strip: leave out all of EXIF and metadata; the colour profile stays.
+        quality: of JPEG and WebP, 1 to 100; None: :data:`QUALITY`.
 
     Raises:
         ImageError: the extension is unknown, the tensor is no image or holds values that are no
-            finite numbers, or the disk refuses.
+            finite numbers, it is too large for the format, or the disk refuses.
     """
     path = Path(path)
+    kind = format_of(path)
+    description = Description(icc_profile, exif, metadata or Metadata())
+    array = to_levels(pixels, kind, path, alpha=alpha, bit_depth=bit_depth)
+    array, description = as_written(array, kind, description, grey=grey, strip=strip)
+    require_sides(path, kind, array.shape[1], array.shape[0])
+    with as_write_errors(path, kind):
+        data = encode(array, kind, description, quality or QUALITY)
+    write_bytes(path, data)
+
+
+def check_writable(
+    path: str | os.PathLike[str],
+    width: int,
+    height: int,
+    *,
+    exif: bytes | None = None,
+    metadata: Metadata | None = None,
+    icc_profile: bytes | None = None,
+) -> tuple[str, ...]:
+    """Whether :func:`write_image` can write a picture of this size there, before the work.
+
+    Returns:
+        Sentences on what of the metadata the format cannot hold.
+
+    Raises:
+        ImageError: the extension is unknown, or the format ends at smaller sides.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    require_sides(path, kind, width, height)
+    description = Description(icc_profile, exif, metadata or Metadata())
+    lost = fitted(description, kind, (width, height))[1]
+    return (f"{kind} cannot hold its {', '.join(lost)}.",) if lost else ()
+
+
+def format_of(path: Path) -> str:
+    """The format that a file is written in, by the extension of its name.
+
+    Raises:
+        ImageError: there is none.
+    """
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"{path} has no known image extension; use one of {' '.join(EXTENSIONS)}.")
+    return kind
+
+
+def to_levels(
+    pixels: Tensor,
+    kind: str,
+    path: Path,
+    *,
+    alpha: Tensor | None = None,
+    bit_depth: Literal[8, 16] = 8,
+) -> Array:
+    """A float image as an array (H, W, 3 or 4) of what a format can hold, uint8 or uint16.
+
+    Raises:
+        ImageError: the tensor is no image, or holds values that are no finite numbers.
+    """
     if pixels.dim() != 3 or pixels.shape[0] != 3:
         raise ImageError(f"{path}: an image is (3, H, W), not {tuple(pixels.shape)}.")
     planes = pixels.detach().cpu().float()
@@ -144,49 +217,72 @@ def write_image(
             f"{path} would have pixels that are no finite numbers, and is not written; use another "
             "model."
         )
-    if alpha is not None and kind in _WITH_ALPHA:
-        planes = torch.cat([planes, alpha.detach().cpu().float()])
-    deep = bit_depth == 16 and kind in _WITH_16_BITS
-    white = 65535 if deep else 255
-    levels = planes.clamp(0, 1).mul(white).round()
-    array = levels.permute(1, 2, 0).contiguous().numpy().astype(np.uint16 if deep else np.uint8)
-    _replace(path, encode(array, kind, path, icc_profile, exif))
-
-
-def list_images(inputs: Iterable[str | os.PathLike[str]], *, recursive: bool = False) -> list[Path]:
-    """The image files that the inputs name: files as they are, folders by extension, sorted.
-
-    Args:
-        inputs: files and folders; a file is listed whatever its extension, and once only.
-        recursive: look into subfolders, too. Hidden files are left out.
-
-    Raises:
-        ImageError: an input does not exist.
-    """
-    found: dict[Path, None] = {}
-    for item in map(Path, inputs):
-        if item.is_dir():
-            inside = item.rglob("*") if recursive else item.iterdir()
-            for file in sorted(inside):
-                hidden = any(part.startswith(".") for part in file.relative_to(item).parts)
-                if file.suffix.lower() in EXTENSIONS and not hidden and file.is_file():
-                    found[file] = None
-        elif item.exists():
-            found[item] = None
+    if alpha is not None:
+        opacity = alpha.detach().cpu().float().clamp(0, 1)
+        if kind in _WITH_ALPHA:
+            planes = torch.cat([planes, opacity])
         else:
-            raise ImageError(f"{item} does not exist; give image files or folders.")
-    return list(found)
+            planes = planes.clamp(0, 1) * opacity + (1 - opacity)
+    deep = bit_depth == 16 and kind in _WITH_16_BITS
+    levels = planes.clamp(0, 1).mul_(65535 if deep else 255).round_()
+    return levels.permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8, order="C")
+
+
+def as_written(
+    array: Array, kind: str, description: Description, *, grey: bool, strip: bool
+) -> tuple[Array, Description]:
+    """Levels with one channel of colour where they are grey, and what is written beside them."""
+    profile = description.icc_profile
+    may_be_grey = kind in _WITH_GREY and (is_grey(profile) or (grey and profile is None))
+    one = may_be_grey and bool((array[..., :1] == array[..., 1:3]).all())
+    if one:
+        array = array[..., [0, 3][: array.shape[2] - 2]]
+    elif is_grey(profile):
+        description = replace(description, icc_profile=None)
+    if strip:
+        description = stripped(description)
+    return array, fitted(description, kind, (array.shape[1], array.shape[0]))[0]
 
 
 def from_levels(array: Array) -> Tensor:
     """An array (H, W, C) of uint8 or uint16, colours in the order RGB, as float32 (C, H, W) in
     [0, 1]."""
-    planes = np.ascontiguousarray(array.transpose(2, 0, 1))
-    return torch.from_numpy(planes.astype(np.float32)) / float(np.iinfo(array.dtype).max)
+    planes = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
+    return torch.from_numpy(planes).div_(float(np.iinfo(array.dtype).max))
 
 
-def _replace(path: Path, data: bytes) -> None:
+@contextmanager
+def as_write_errors(path: Path, kind: str) -> Iterator[None]:
+    """What encoders raise becomes an ImageError that names the file."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, struct.error) as error:
+        raise ImageError(f"{path} cannot be encoded as {kind} ({error}); choose .png.") from error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file in place of what is there.
+
+    Raises:
+        ImageError: the disk refuses.
+    """
     try:
         write_whole(path, data, sync=False)
     except OSError as error:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _image_file(decoded: Decoded, path: Path) -> ImageFile:
+    tensor = from_levels(decoded.array)
+    return ImageFile(
+        pixels=tensor[:3],
+        path=path,
+        alpha=tensor[3:] if tensor.shape[0] == 4 else None,
+        bit_depth=16 if decoded.array.dtype == np.uint16 else 8,
+        icc_profile=decoded.icc_profile,
+        exif=decoded.exif,
+        grey=decoded.grey,
+        metadata=decoded.metadata,
+        frames=decoded.frames,
+        notices=tuple(f"{notice[:1].upper()}{notice[1:]}." for notice in decoded.notices),
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ugpnet_core.errors import ImageError
-from ugpnet_core.image.files import list_images
+from ugpnet_core.image.listing import list_images
 
 LISTED = 10
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from torch import Tensor
-
 from ugpnet_core.errors import UGPNetError
-from ugpnet_core.image import ImageFile, read_image, resize, write_image
+from ugpnet_core.image import ImageFile, read_image
+from ugpnet_core.image.files import QUALITY
+from ugpnet_core.image.frames import holds_frames, read_frames
 from ugpnet_core.inference.check import checked
-from ugpnet_core.inference.outputs import Job
+from ugpnet_core.inference.outputs import CHECK, REGRESSION, SYNTHESIS, Job
+from ugpnet_core.inference.restored import Restored
+from ugpnet_core.inference.writing import Writing, enlarged
 
 if TYPE_CHECKING:
     from ugpnet_core.inference.restorer import Restorer
 
-REGRESSION, SYNTHESIS, CHECK = "_reg", "_syn", "_check"
+# What every further file would run into, too.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 @dataclass(frozen=True)
 class Result:
     """What became of one file; ``error`` says what went wrong, and is None if nothing did, and
     ``notices`` what there is to know about the result. ``faces`` is how many the prior restored,
-    None where the model does not look for any."""
+    None where the model does not look for any. ``no_room``: the disk took nothing more, and no
+    further file is tried."""
 
     job: Job
     seconds: float
@@ -33,6 +38,7 @@ class Result:
     error: str | None = None
     notices: tuple[str, ...] = ()
     faces: int | None = None
+    no_room: bool = False
 
 
 class Work(NamedTuple):
@@ -49,37 +55,78 @@ def restore_files(
     save_all: bool = False,
     check: bool = False,
     skip_existing: bool = False,
+    overwrite: bool = True,
+    quality: int = QUALITY,
+    strip: bool = False,
 ) -> Iterator[Result]:
     """Restore file after file, and yield what became of each.
 
-    A result has the bit depth, alpha (enlarged by the model's scale), colour profile and EXIF of
-    its input, where its format can hold them.
+    Of several pages or frames, all are restored where the format of the result holds them, and the
+    first with a notice otherwise; of further results, always the first. A result has the bit depth,
+    alpha (enlarged by the model's scale), colour profile and metadata of its input, where its
+    format can hold them; where not, a notice says so.
 
     Args:
         save_all: write x_reg and x_syn, too, as ``NAME_reg.png`` and ``NAME_syn.png``.
         check: compare each result with its input, see :mod:`ugpnet_core.inference.check`, and write
             where they disagree as ``NAME_check.png``.
-        skip_existing: leave files alone whose results all exist.
+        skip_existing: leave files alone whose results all exist; where some do, write the others.
+        overwrite: replace what stands in the place of a result; otherwise that is an error of it.
+        quality: of JPEG and WebP, 1 to 100.
+        strip: leave out EXIF and other metadata; the colour profile stays.
     """
+    write = Writing(overwrite, skip_existing, quality, strip)
+    work = _Restoring(restorer, write, save_all=save_all, check=check)
+    return each_file(jobs, work, further_results(save_all, check) if skip_existing else None)
 
-    looks = restorer.domain == "faces" and restorer.faces == "auto"
 
-    def restore(job: Job) -> Work:
+class _Restoring:
+    """Restores one file: its picture, or all of them where the format of the result holds them."""
+
+    def __init__(self, restorer: Restorer, write: Writing, *, save_all: bool, check: bool) -> None:
+        self.restorer, self.write, self.save_all, self.check = restorer, write, save_all, check
+        self.looks = restorer.domain == "faces" and restorer.faces == "auto"
+
+    def __call__(self, job: Job) -> Work:
         photo = read_image(job.source)
-        output = restorer(photo.pixels)
-        notices = output.notices
-        if check:
-            found = checked(restorer, photo.pixels, output.image)
-            write_image(job.beside(CHECK), found.heat_map)
-            notices = (*notices, found.sentence())
-        if save_all:
-            write_like(job.beside(REGRESSION), output.regression, photo)
-            write_like(job.beside(SYNTHESIS), output.synthesis, photo)
-        write_like(job.target, output.image, photo)  # last: it marks the job as done
-        return Work(notices, len(output.faces[0]) if looks else None)
+        lost = self.write.lost(job.target, photo, self.restorer.scale)
+        if holds_frames(job.target, photo):
+            return self._all_frames(job, lost)
+        output = self.restorer(photo.pixels)
+        notices = (*photo.notices, *lost, *output.notices, *self._further(job, photo, output))
+        self.write(job.target, output.image, photo)  # last: it marks the job as done
+        return Work(notices, self._faces(output))
 
-    suffixes = further_results(save_all, check)
-    return each_file(jobs, restore, suffixes if skip_existing else None)
+    def _all_frames(self, job: Job, lost: tuple[str, ...]) -> Work:
+        notices = dict.fromkeys(lost)
+        faces = []
+
+        def restored() -> Iterator[ImageFile]:
+            for number, photo in enumerate(read_frames(job.source)):
+                output = self.restorer(photo.pixels)
+                notices.update(dict.fromkeys((*photo.notices, *output.notices)))
+                if number == 0:
+                    notices.update(dict.fromkeys(self._further(job, photo, output)))
+                faces.append(self._faces(output) or 0)
+                alpha = enlarged(photo.alpha, output.image)
+                yield replace(photo, pixels=output.image, alpha=alpha)
+
+        self.write.frames(job.target, restored())
+        return Work(tuple(notices), sum(faces) if self.looks else None)
+
+    def _further(self, job: Job, photo: ImageFile, output: Restored) -> tuple[str, ...]:
+        """Write what is asked for beside the result, and return what there is to say of it."""
+        if self.save_all:
+            self.write(job.beside(REGRESSION), output.regression, photo)
+            self.write(job.beside(SYNTHESIS), output.synthesis, photo)
+        if not self.check:
+            return ()
+        found = checked(self.restorer, photo.pixels, output.image)
+        self.write(job.beside(CHECK), found.heat_map)
+        return (found.sentence(),)
+
+    def _faces(self, output: Restored) -> int | None:
+        return len(output.faces[0]) if self.looks else None
 
 
 def further_results(save_all: bool, check: bool) -> tuple[str, ...]:
@@ -92,38 +139,27 @@ def each_file(
     work: Callable[[Job], Work | None],
     skip: tuple[str, ...] | None = None,
 ) -> Iterator[Result]:
-    """Do the work for job after job; whatever it raises is that job's error and stops no other.
+    """Do the work for job after job; whatever it raises is that job's error and stops no other,
+    unless it is the disk that is full.
 
     Args:
         skip: where not None, jobs are skipped whose target exists, with those suffixes beside it.
     """
     for job in jobs:
         begun = time.perf_counter()
-        skipped = skip is not None and all(
-            path.exists() for path in (job.target, *map(job.beside, skip))
-        )
+        skipped = skip is not None and all(map(os.path.lexists, job.writes(skip)))
         error = None
         done = None
+        no_room = False
         if not skipped:
             try:
                 done = work(job)
             except UGPNetError as problem:
                 error = str(problem)
+                no_room = getattr(problem.__cause__, "errno", None) in _NO_ROOM
             except Exception as problem:
                 error = f"{job.source}: {type(problem).__name__}: {problem}"
-        yield Result(job, time.perf_counter() - begun, skipped, error, *(done or Work()))
-
-
-def write_like(path: Path, pixels: Tensor, photo: ImageFile) -> None:
-    """Write pixels with everything else as in the file that they were made from."""
-    alpha = photo.alpha
-    if alpha is not None:
-        alpha = resize(alpha, pixels.shape[-2:])
-    write_image(
-        path,
-        pixels,
-        alpha=alpha,
-        bit_depth=photo.bit_depth,
-        icc_profile=photo.icc_profile,
-        exif=photo.exif,
-    )
+        seconds = time.perf_counter() - begun
+        yield Result(job, seconds, skipped, error, *(done or Work()), no_room)
+        if no_room:
+            return

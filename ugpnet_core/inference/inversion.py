@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.image import center_square
-from ugpnet_core.inference.prior_source import PriorSource
+from ugpnet_core.inference.opened_prior import OpenedPrior
 from ugpnet_core.inference.sampling import mean_style
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.protocols import LatentCode, Prior, TrainablePrior
@@ -54,14 +54,14 @@ class Inverter:
     so that the result is never worse than the first one by that loss.
 
     Args:
-        source: prior or synthesis module, from ``prior_source.open_prior``.
+        source: prior or synthesis module, from ``opened_prior.open_prior``.
         steps: of Adam; 0 for the encoder alone.
         perceptual: LPIPS, or None.
     """
 
     def __init__(
         self,
-        source: PriorSource,
+        source: OpenedPrior,
         steps: int = 100,
         perceptual: LPIPS | None = None,
         device: torch.device | str = "cpu",

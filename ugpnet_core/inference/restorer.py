@@ -21,6 +21,7 @@ from ugpnet_core.inference.colours import follow
 from ugpnet_core.inference.noise_level import noise_level
 from ugpnet_core.inference.restored import Restored
 from ugpnet_core.inference.scope import Scope, relied_on, scope_of
+from ugpnet_core.inference.tiling import OnTile
 from ugpnet_core.model_files.model import domain_of, load_model
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import TaskEntry, find
@@ -53,6 +54,10 @@ class Restorer:
         finder: of faces; by default the one that comes with the toolkit.
         precision: what networks compute in: ``"auto"`` is bfloat16 where the device has it, and
             float32 elsewhere. Between the two lie 60 dB.
+
+    Attributes:
+        on_tile: None, or a function that is told how many tiles of the present image are done, and
+            how many there are.
 
     Raises:
         ConfigError: a device that is not there, or a setting out of range.
@@ -88,6 +93,7 @@ class Restorer:
         self.faces = faces
         self.background = background
         self._finder = finder
+        self.on_tile: OnTile | None = None
 
     @torch.inference_mode()
     def __call__(self, image: str | PathLike[str] | Tensor) -> Restored:
@@ -132,14 +138,16 @@ class Restorer:
         faces: Sequence[Face] = ()
         notices: list[str] = []
         if self.domain == "faces":
-            regression = whole.regressed(self.model, x, self.device, self.tile, self.dtype)
+            regression = whole.regressed(
+                self.model, x, self.device, self.tile, self.dtype, self.on_tile
+            )
             if self.faces == "auto":
                 # Where the noise is gone they are found best.
                 found = self.find_faces(regression[0].clamp(0, 1))
                 faces = scaled(found, 1 / self.scale)
             parts = whole.by_faces(self.model, x, regression, faces, self.device, self.dtype)
         else:
-            parts = whole.by_tiles(self.model, x, self.device, self.tile, self.dtype)
+            parts = whole.by_tiles(self.model, x, self.device, self.tile, self.dtype, self.on_tile)
         regression, addition, synthesis, mask = parts
         if not all(bool(part.isfinite().all()) for part in parts):
             raise ImageError(

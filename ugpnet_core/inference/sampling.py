@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import cast
 
@@ -86,25 +85,6 @@ def generates(prior: Prior) -> TrainablePrior:
             "(ugpnet_core.protocols.TrainablePrior); look at it with ugpnet invert."
         )
     return prior
-
-
-def columns_for(count: int, rows: int | None = None) -> int:
-    """How many pictures stand in a row: as many as rows, or a little more."""
-    return math.ceil(count / rows) if rows else math.ceil(math.sqrt(count))
-
-
-def grid(pictures: list[Tensor], columns: int) -> Tensor:
-    """Put pictures (3, H, W) of one size in rows, with white between and around them; places
-    that stay empty are white. RGB (3, H', W')."""
-    height, width = pictures[0].shape[-2:]
-    gap = max(1, min(height, width) // 64)
-    rows = math.ceil(len(pictures) / columns)
-    sheet = torch.ones(3, gap + rows * (height + gap), gap + columns * (width + gap))
-    for index, picture in enumerate(pictures):
-        row, column = divmod(index, columns)
-        top, left = gap + row * (height + gap), gap + column * (width + gap)
-        sheet[:, top : top + height, left : left + width] = picture
-    return sheet
 
 
 def moved(prior: Prior, device: torch.device) -> Prior:

@@ -19,6 +19,9 @@ from ugpnet_core.errors import SizeError
 from ugpnet_core.image import pad_reflect
 
 Network = Callable[[Tensor], tuple[Tensor, ...]]
+OnTile = Callable[[int, int], None]
+"""Is told how many tiles of an image are done, and how many there are."""
+
 T = TypeVar("T")
 
 
@@ -31,6 +34,7 @@ def run_tiled(
     stride: int | None = None,
     batch_size: int = 4,
     device: torch.device | str = "cpu",
+    on_tile: OnTile | None = None,
 ) -> tuple[Tensor, ...]:
     """Apply a network that takes tiles of one size to images of any size.
 
@@ -45,6 +49,7 @@ def run_tiled(
             side of a tile (default: three quarters of that, so that a quarter overlaps).
         batch_size: tiles that are in the network at once.
         device: where the network is.
+        on_tile: is called after every few tiles.
 
     Returns:
         One (N, 3, H * scale, W * scale) float32 CPU tensor for each output.
@@ -66,6 +71,7 @@ def run_tiled(
     rows = _placed(padded.shape[-2], rows_high, step, scale)
     columns = _placed(padded.shape[-1], columns_wide, step, scale)
     sums: tuple[Tensor, ...] = ()
+    done = 0
     for batch in _batches(itertools.product(range(count), rows, columns), batch_size):
         inputs = [
             padded[i, :, y : y + rows_high, x : x + columns_wide] for i, (y, _), (x, _) in batch
@@ -80,6 +86,9 @@ def run_tiled(
                 there = total[i, :, y * scale :, x * scale :]
                 there = there[:, : rows_high * scale, : columns_wide * scale]
                 there += one * down[:, None] * across[None, :]
+        done += len(batch)
+        if on_tile is not None:
+            on_tile(done, count * len(rows) * len(columns))
     y, x = top * scale, left * scale
     return tuple(total[..., y : y + height * scale, x : x + width * scale] for total in sums)
 

@@ -22,7 +22,7 @@ from ugpnet_core.faces.alignment import align, paste, scaled
 from ugpnet_core.faces.face import Face
 from ugpnet_core.image import luma, pad_reflect
 from ugpnet_core.inference.colours import fast
-from ugpnet_core.inference.tiling import run_tiled
+from ugpnet_core.inference.tiling import OnTile, run_tiled
 from ugpnet_core.networks.ugpnet import UGPNet
 
 # Pixels that are mirrored around an image, so that its border is as good as its inside.
@@ -104,6 +104,7 @@ def by_tiles(
     device: torch.device,
     stride: int,
     dtype: torch.dtype = torch.float32,
+    on_tile: OnTile | None = None,
 ) -> Parts:
     """Restore x (1, 3, H, W) in tiles of the model's resolution, ``stride`` input pixels apart."""
     size = model.resolution // model.scale
@@ -122,6 +123,7 @@ def by_tiles(
             scale=model.scale,
             stride=stride,
             device=device,
+            on_tile=on_tile,
         ),
         x,
         margin,
@@ -138,12 +140,14 @@ def regressed(
     device: torch.device,
     tile: int = TILE,
     dtype: torch.dtype = torch.float32,
+    on_tile: OnTile | None = None,
 ) -> Tensor:
     """x_reg (1, 3, sH, sW) of a whole photograph x (1, 3, H, W).
 
     Args:
         tile: pixels of a side that the restoration module sees at once.
         dtype: what it computes in.
+        on_tile: see :func:`run_tiled`.
     """
     restoration = model.restoration
     fixed = getattr(restoration.backbone, "fixed_size", None)
@@ -169,6 +173,7 @@ def regressed(
             stride=step,
             batch_size=1,
             device=device,
+            on_tile=on_tile,
         ),
         x,
         MARGIN,

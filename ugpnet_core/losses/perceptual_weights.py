@@ -6,7 +6,6 @@ linear layers of LPIPS are those inside the installed ``lpips`` package.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,17 +13,31 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.frozen import FrozenNetwork, given_by, optional
 from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.config import PerceptualConfig
 from ugpnet_core.errors import WeightsError
 
 ENVIRONMENT = "UGPNET_PERCEPTUAL"
-HOW_TO_GIVE = (
-    "as 'perceptual.weights: PATH' in the configuration, '--perceptual-weights PATH' on the "
-    f"command line, or in the environment variable {ENVIRONMENT}"
-)
-SUFFIXES = (".safetensors", ".pth", ".pt")
 TrunkName = Literal["vgg16", "vgg19", "squeeze", "alex"]
+
+
+def _network(title: str, prefix: str, wanted: str, *, is_a_file: bool = True) -> FrozenNetwork:
+    how = (
+        f"{wanted} as 'perceptual.weights: PATH' in the configuration, '--perceptual-weights PATH' "
+        f"on the command line, or in the environment variable {ENVIRONMENT}"
+    )
+    return FrozenNetwork(title, (prefix,), how, ENVIRONMENT, is_a_file)
+
+
+_LAYOUT = "in torchvision's layout (.pth or .safetensors)"
+_FOLDER = f"a folder with vgg16*.pth and vgg19*.pth {_LAYOUT}"
+TRUNKS: Mapping[TrunkName, FrozenNetwork] = {
+    "vgg16": _network("VGG16", "vgg16", _FOLDER, is_a_file=False),
+    "vgg19": _network("VGG19", "vgg19", _FOLDER, is_a_file=False),
+    "squeeze": _network("SqueezeNet 1.1", "squeezenet", f"its features {_LAYOUT}"),
+    "alex": _network("AlexNet", "alexnet", f"a file alexnet* {_LAYOUT}"),
+}
 
 
 class PerceptualNames(NamedTuple):
@@ -52,15 +65,15 @@ def perceptual_config(weights: Path | None, resize: int | None = None) -> Percep
     A file, or a folder that holds ``squeezenet*``, is a SqueezeNet trunk; a file ``alexnet*``, or a
     folder that holds one and no ``vgg16*``, is an AlexNet trunk; everything else is VGG.
     """
-    path = weights or _from_environment()
+    path = weights or given_by(ENVIRONMENT)
     network: Literal["vgg", "squeeze", "alex"] = "vgg"
-    if path is not None:
-        held = {name for name in ("squeezenet", "alexnet", "vgg16") if _in_folder(path, name)}
-        if path.is_file():
-            network = "alex" if path.name.startswith("alexnet") else "squeeze"
-        elif "squeezenet" in held:
+    if path is not None and path.is_file():
+        network = "alex" if path.name.startswith("alexnet") else "squeeze"
+    elif path is not None:
+        held = {name for name, trunk in TRUNKS.items() if trunk.within(path)}
+        if "squeeze" in held:
             network = "squeeze"
-        elif "alexnet" in held and "vgg16" not in held:
+        elif "alex" in held and "vgg16" not in held:
             network = "alex"
     return PerceptualConfig(network=network, weights=path, resize=resize)
 
@@ -77,13 +90,12 @@ def optional_perceptual(
         WeightsError: a path was given, here or in the environment, and it does not fit.
     """
     config = perceptual_config(weights, resize)
-    try:
+
+    def checked() -> PerceptualConfig:
         check_perceptual(config, contextual=False)
-    except WeightsError as error:
-        if config.weights is not None:
-            raise
-        return None, str(error)
-    return config, ""
+        return config
+
+    return optional(checked, asked=config.weights)
 
 
 def check_perceptual(config: PerceptualConfig, contextual: bool = True) -> None:
@@ -96,15 +108,10 @@ def check_perceptual(config: PerceptualConfig, contextual: bool = True) -> None:
         WeightsError: a file is missing or is not that network; the message says which file is
             wanted and how to give it.
     """
-    if config.network == "alex":
-        if contextual:
-            raise WeightsError(
-                "perceptual.network alex has no contextual loss; choose vgg or squeeze."
-            )
-        read_trunk(config, "alex")
-        return
-    if config.network == "squeeze":
-        read_trunk(config, "squeeze")
+    if config.network == "alex" and contextual:
+        raise WeightsError("perceptual.network alex has no contextual loss; choose vgg or squeeze.")
+    if config.network != "vgg":
+        read_trunk(config, config.network)
         return
     read_trunk(config, "vgg16")
     if contextual:
@@ -117,7 +124,7 @@ def read_trunk(config: PerceptualConfig, trunk: TrunkName) -> Mapping[str, Tenso
     Raises:
         WeightsError: the file is missing, damaged, or another network.
     """
-    path = find_trunk(config, trunk)
+    path = TRUNKS[trunk].find(config.weights)
     state = {
         key.removeprefix("features."): value.float()
         for key, value in read_tensors(path).items()
@@ -125,10 +132,7 @@ def read_trunk(config: PerceptualConfig, trunk: TrunkName) -> Mapping[str, Tenso
     }
     wanted = empty_trunk(trunk).state_dict()
     if any(key not in state or state[key].shape != wanted[key].shape for key in wanted):
-        raise WeightsError(
-            f"{path} does not hold {_title(trunk)} in torchvision's layout; give another file "
-            f"{HOW_TO_GIVE}."
-        )
+        raise TRUNKS[trunk].misfit(path)
     return {key: state[key] for key in wanted}
 
 
@@ -147,35 +151,6 @@ def empty_trunk(trunk: TrunkName) -> nn.Sequential:
     return layers
 
 
-def find_trunk(config: PerceptualConfig, trunk: TrunkName) -> Path:
-    """Find the file of a trunk: the configured path, the environment variable, torch's cache.
-
-    Raises:
-        WeightsError: there is none.
-    """
-    given = config.weights or _from_environment()
-    prefix = {"squeeze": "squeezenet", "alex": "alexnet"}.get(trunk, trunk)
-    if given is None and trunk != "squeeze":
-        given = Path(torch.hub.get_dir()) / "checkpoints"
-        found = _in_folder(given, prefix)
-    elif given is not None and given.is_file() and trunk in ("squeeze", "alex"):
-        found = given
-    else:
-        found = _in_folder(given, prefix) if given is not None else None
-    if found is not None:
-        return found
-    where = f"in {given}" if given is not None else "anywhere"
-    wanted = (
-        "the SqueezeNet 1.1 features (safetensors, torchvision's layout)"
-        if trunk == "squeeze"
-        else "a folder with vgg16*.pth and vgg19*.pth (or .safetensors, torchvision's layout)"
-    )
-    raise WeightsError(
-        f"The perceptual network needs {_title(trunk)} weights and there are none {where}; give "
-        f"{wanted} {HOW_TO_GIVE}."
-    )
-
-
 def read_lpips_weights(network: Literal["vgg", "squeeze", "alex"]) -> list[Tensor]:
     """Read the linear layers of LPIPS 0.1 from the ``lpips`` package: one (1, C, 1, 1) a tap."""
     import importlib.util
@@ -186,20 +161,3 @@ def read_lpips_weights(network: Literal["vgg", "squeeze", "alex"]) -> list[Tenso
     path = Path(spec.origin).parent / "weights" / "v0.1" / f"{network}.pth"
     state = torch.load(path, map_location="cpu", weights_only=True)
     return [state[f"lin{index}.model.1.weight"].float() for index in range(len(state))]
-
-
-def _from_environment() -> Path | None:
-    value = os.environ.get(ENVIRONMENT)
-    return Path(value) if value else None
-
-
-def _in_folder(folder: Path, prefix: str) -> Path | None:
-    if not folder.is_dir():
-        return None
-    found = [path for path in folder.iterdir() if path.name.startswith(prefix)]
-    return min((path for path in found if path.suffix in SUFFIXES), default=None)
-
-
-def _title(trunk: TrunkName) -> str:
-    titles = {"vgg16": "VGG16", "vgg19": "VGG19", "squeeze": "SqueezeNet 1.1", "alex": "AlexNet"}
-    return titles[trunk]

@@ -30,8 +30,8 @@ SIDE = 256
 
 
 @dataclass(frozen=True)
-class Measured(Generic[N]):
-    """What :func:`measure` found.
+class Complexity(Generic[N]):
+    """What :func:`complexity_of` found.
 
     Args:
         network: as it was made, for its attributes; its weights may have no content.
@@ -51,7 +51,7 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def measure(make: Callable[[], N], count: Callable[[N], int]) -> Measured[N]:
+def complexity_of(make: Callable[[], N], count: Callable[[N], int]) -> Complexity[N]:
     """Make a network, without memory where that works, and count its multiply-accumulates.
 
     A network that needs real numbers while it is made or run is made once more, with memory.
@@ -68,14 +68,14 @@ def measure(make: Callable[[], N], count: Callable[[N], int]) -> Measured[N]:
                 network = make()
             # Tensors that a network made with a generator of its own are still real.
             cast("nn.Module", network).eval().to("meta")
-            return Measured(network, count_parameters(cast("nn.Module", network)), count(network))
+            return Complexity(network, count_parameters(cast("nn.Module", network)), count(network))
         except Exception:
             network = make()
         module = cast("nn.Module", network).eval()
         try:
-            return Measured(network, count_parameters(module), count(network))
+            return Complexity(network, count_parameters(module), count(network))
         except Exception as error:
-            return Measured(network, count_parameters(module), None, describe_error(error))
+            return Complexity(network, count_parameters(module), None, describe_error(error))
 
 
 def backbone_macs(backbone: Backbone, side: int = SIDE) -> int:

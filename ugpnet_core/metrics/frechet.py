@@ -194,10 +194,5 @@ class FeatureStatistics:
         return rest
 
 
-def frechet_distance(mean1: Array, covariance1: Array, mean2: Array, covariance2: Array) -> float:
-    """The distance between two normal distributions, see :meth:`Normal.distance`."""
-    return Normal(mean1, covariance1).distance(Normal(mean2, covariance2))
-
-
 def _distance(difference: Array, traces: float, root_trace: float) -> float:
     return max(float(difference @ difference + traces - 2 * root_trace), 0.0)

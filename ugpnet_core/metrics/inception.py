@@ -8,7 +8,6 @@ by name.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,18 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.downloads import say_on_stderr
+from ugpnet_core.checkpoints.frozen import DOWNLOAD, FrozenNetwork, given_by, optional
 from ugpnet_core.checkpoints.state_dict import read_tensors
-from ugpnet_core.errors import DependencyError, WeightsError
+from ugpnet_core.errors import DependencyError
 
 ENVIRONMENT = "UGPNET_INCEPTION"
 CHANNELS = 2048
-PREFIXES = ("weights-inception-2015-12-05", "pt_inception-2015-12-05")
-DOWNLOAD = "download"
 HASH_PREFIX = "6726825d"
-HOW_TO_GIVE = (
-    f"give the file pt_inception-2015-12-05-{HASH_PREFIX}.pth as '--inception PATH' or in the "
-    f"environment variable {ENVIRONMENT}, or '--inception {DOWNLOAD}' to fetch it"
-)
 
 
 class Inception(nn.Module):
@@ -54,9 +49,7 @@ class Inception(nn.Module):
             try:
                 self.network = make(str(safe))
             except RuntimeError as error:
-                raise WeightsError(
-                    f"{path} does not hold the Inception network of the FID; {HOW_TO_GIVE}."
-                ) from error
+                raise INCEPTION.misfit(path) from error
         self.requires_grad_(False).eval()
 
     @torch.no_grad()
@@ -67,39 +60,13 @@ class Inception(nn.Module):
         return features.float()
 
 
-def find_inception(
-    given: str | Path | None, say: Callable[[str], None] = lambda text: None
-) -> Path:
-    """Find the weights: what is given, the environment variable's, those in torch's cache.
-
-    Args:
-        given: a file, or "download" to fetch it into torch's cache where it is not there yet.
-        say: told what is downloaded, before it is.
-
-    Raises:
-        WeightsError: there are none, or they cannot be fetched; the message says what to do.
-        DependencyError: they were asked for, and torch-fidelity is not installed.
-    """
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    cached = _in_folder(cache)
-    if given is not None and str(given) == DOWNLOAD:
-        return cached or _download(cache, say)
-    named = given or os.environ.get(ENVIRONMENT)
-    if named:
-        path = Path(named)
-        found = _in_folder(path) if path.is_dir() else path
-        if found is None or not found.is_file():
-            raise WeightsError(f"There is no Inception network in {path}; {HOW_TO_GIVE}.")
-        return found
-    if cached is None:
-        raise WeightsError(f"the Inception network is not on this machine; {HOW_TO_GIVE}.")
-    return cached
-
-
 def optional_inception(
-    given: str | Path | None, say: Callable[[str], None] = lambda text: None
+    given: str | Path | None, say: Callable[[str], None] = say_on_stderr
 ) -> tuple[Path | None, str]:
     """Find the weights for a figure that can be left out.
+
+    Args:
+        given: a file, a folder, or "download"; see :meth:`FrozenNetwork.find`.
 
     Returns:
         The file and ""; or None and, in one sentence, what is missing.
@@ -107,14 +74,13 @@ def optional_inception(
     Raises:
         WeightsError, DependencyError: one was asked for, here or in the environment.
     """
-    try:
-        path = find_inception(given, say)
+
+    def usable() -> Path:
+        path = INCEPTION.find(given, say)
         _extractor()
-    except (WeightsError, DependencyError) as error:
-        if given or os.environ.get(ENVIRONMENT):
-            raise
-        return None, str(error)
-    return path, ""
+        return path
+
+    return optional(usable, asked=given or given_by(ENVIRONMENT))
 
 
 def _extractor() -> Callable[[str], Any]:
@@ -129,29 +95,18 @@ def _extractor() -> Callable[[str], Any]:
     )
 
 
-def _in_folder(folder: Path) -> Path | None:
-    found = folder.glob("*inception-2015-12-05*.pth") if folder.is_dir() else ()
-    return min((path for path in found if path.name.startswith(PREFIXES)), default=None)
-
-
-def _download(cache: Path, say: Callable[[str], None]) -> Path:
-    """Fetch the weights into torch's cache, whole and with the right hash, or not at all."""
+def _published() -> tuple[str, str]:
     _extractor()
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    target = cache / Path(URL_INCEPTION_V3).name
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        raise WeightsError(
-            f"The Inception network cannot be fetched while offline is set; put {target.name} "
-            f"into {cache}."
-        )
-    say(f"Downloading the Inception network of the FID from {URL_INCEPTION_V3} to {cache}")
-    cache.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(target), hash_prefix=HASH_PREFIX)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"The Inception network cannot be fetched ({error}); fetch {URL_INCEPTION_V3} "
-            f"elsewhere and put it into {cache}."
-        ) from error
-    return target
+    return URL_INCEPTION_V3, HASH_PREFIX
+
+
+INCEPTION = FrozenNetwork(
+    "the Inception network of the FID",
+    ("weights-inception-2015-12-05", "pt_inception-2015-12-05"),
+    f"the file pt_inception-2015-12-05-{HASH_PREFIX}.pth as '--inception PATH' or in the "
+    f"environment variable {ENVIRONMENT}, or '--inception {DOWNLOAD}' to fetch it",
+    ENVIRONMENT,
+    published=_published,
+)

@@ -86,7 +86,7 @@ class _BrokenPluginError(Exception):
 
 
 @dataclass(frozen=True)
-class _Source:
+class _EntryPoint:
     """One entry point, with the name and version of its distribution."""
 
     plugin: str
@@ -112,7 +112,7 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
         entry_points = importlib.metadata.entry_points(group=GROUP)
     problems: list[Problem] = []
     slow: list[str] = []
-    found: dict[type[Entry], dict[str, list[tuple[_Source, Entry]]]] = {
+    found: dict[type[Entry], dict[str, list[tuple[_EntryPoint, Entry]]]] = {
         kind: {} for kind in HOOKS.values()
     }
     for name, group in _by_plugin_name(entry_points).items():
@@ -159,7 +159,7 @@ def discover(entry_points: Iterable[importlib.metadata.EntryPoint] | None = None
 
 
 @contextlib.contextmanager
-def _timed(source: _Source, slow: list[str]) -> Iterator[None]:
+def _timed(source: _EntryPoint, slow: list[str]) -> Iterator[None]:
     """Add a sentence to ``slow`` where a plugin takes long to load, or loads torch."""
     had_torch, started = "torch" in sys.modules, time.perf_counter()
     yield
@@ -206,10 +206,12 @@ def _with_usable(
     return dataclasses.replace(one, entry=entry)
 
 
-def _by_plugin_name(points: Iterable[importlib.metadata.EntryPoint]) -> dict[str, list[_Source]]:
-    groups: dict[str, list[_Source]] = {}
+def _by_plugin_name(
+    points: Iterable[importlib.metadata.EntryPoint],
+) -> dict[str, list[_EntryPoint]]:
+    groups: dict[str, list[_EntryPoint]] = {}
     for point in points:
-        source = _Source(point.name, *_identity(point.dist), point.load)
+        source = _EntryPoint(point.name, *_identity(point.dist), point.load)
         groups.setdefault(point.name, []).append(source)
     return groups
 
@@ -222,7 +224,7 @@ def _identity(distribution: importlib.metadata.Distribution | None) -> tuple[str
     return "(unknown distribution)", ""
 
 
-def _owners(sources: list[_Source]) -> str:
+def _owners(sources: list[_EntryPoint]) -> str:
     return " and ".join(sorted({source.distribution for source in sources}))
 
 
@@ -237,7 +239,7 @@ def _run(action: Callable[[], T]) -> T:
         raise _BrokenPluginError(describe_error(error)) from error
 
 
-def _load(source: _Source, problems: list[Problem]) -> list[Entry]:
+def _load(source: _EntryPoint, problems: list[Problem]) -> list[Entry]:
     """Import one plugin and call its hooks; what fails is added to ``problems``."""
     # A manager of its own, so that what one plugin breaks cannot reach another.
     manager = pluggy.PluginManager(GROUP)

@@ -6,21 +6,21 @@ is seen is what is there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ugpnet_core.errors import SizeError
-from ugpnet_core.image.lettering import lettering
+from ugpnet_core.image.sheet import Row, compose, enlarged
 from ugpnet_core.reports.insets import Inset, choose_inset, inset_side
 
 WISHED_WIDTH = 256  # of a picture in a figure, pixels
 MOST_COLUMNS = 6
 FRAME_COLOUR = (0.86, 0.15, 0.15)
-_INK = 0.12  # grey level of words
 
 
 def comparison_figure(
@@ -47,14 +47,13 @@ def comparison_figure(
     """
     layout = _Layout.of(list(images.values()), scale)
     place = layout.place(images, inset)
-    cells = [(name, layout.cell(image, place)) for name, image in images.items()]
     if columns is None:
-        columns = -(-len(cells) // -(-len(cells) // MOST_COLUMNS))
-    bands = []
-    for first in range(0, len(cells), columns):
-        row = cells[first : first + columns]
-        bands += [layout.captions([name for name, _ in row]), _row([cell for _, cell in row])]
-    return layout.sheet(bands)
+        columns = -(-len(images) // -(-len(images) // MOST_COLUMNS))
+    names = list(images)
+    return layout.sheet(
+        Row([layout.cell(images[name], place) for name in chunk], chunk)
+        for chunk in (names[first:][:columns] for first in range(0, len(names), columns))
+    )
 
 
 def comparison_sheet(
@@ -81,15 +80,18 @@ def comparison_sheet(
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     layout = _Layout.of([image for row in rows for image in row.values()], scale)
-    bands = [layout.captions(names)]
-    for index, row in enumerate(rows):
-        place = layout.place(row, insets[index] if insets is not None else "auto")
-        if titles is not None:
-            bands.append(layout.title(titles[index], len(names)))
-        empty = torch.ones_like(layout.cell(next(iter(row.values())), place))
-        cells = [layout.cell(row[name], place) if name in row else empty for name in names]
-        bands.append(_row(cells))
-    return layout.sheet(bands)
+    places = [
+        layout.place(row, insets[index] if insets is not None else "auto")
+        for index, row in enumerate(rows)
+    ]
+    shown = [
+        Row(
+            [layout.cell(row[name], place) if name in row else None for name in names],
+            title=titles[index] if titles is not None else "",
+        )
+        for index, (row, place) in enumerate(zip(rows, places, strict=True))
+    ]
+    return layout.sheet([Row((), names), *shown])
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,6 @@ class _Layout:
         """Thickness of a frame."""
         return max(2, round(self.shown / 80))
 
-    @property
-    def edge(self) -> int:
-        """What is left free around every picture, its frame included."""
-        return 2 * self.frame
-
-    @property
-    def font(self) -> int:
-        return max(13, round(self.shown / 15))
-
     def place(
         self,
         images: Mapping[str, Tensor],
@@ -152,57 +145,31 @@ class _Layout:
         return place
 
     def cell(self, image: Tensor, place: Inset | None) -> Tensor:
-        """A picture, its part enlarged below it, and a free edge around both."""
-        picture = _edged(_enlarged(image, self.scale), self.edge)
+        """A picture, its part enlarged below it, and room for frames around both."""
+        frame = self.frame
+        picture = _edged(_enlarged(image, self.scale), frame)
         if place is None:
             return picture
         left, top, side = (value * self.scale for value in place)
-        _draw_frame(picture, left + self.edge, top + self.edge, side, self.frame)
-        part = _enlarged(place.cut(image), max(1, self.shown // place.side))
-        below = torch.ones(3, part.shape[-1] + self.edge, picture.shape[-1])
-        left = (picture.shape[-1] - part.shape[-1]) // 2
-        below[:, : part.shape[-1], left : left + part.shape[-1]] = part
-        below = torch.nn.functional.pad(below, (0, 0, self.frame, 0), value=1.0)
-        _draw_frame(below, left, self.frame, part.shape[-1], self.frame)
-        return torch.cat([picture[:, : -self.frame], below], dim=-2)
+        _draw_frame(picture, left + frame, top + frame, side, frame)
+        part = _edged(_enlarged(place.cut(image), max(1, self.shown // place.side)), frame)
+        _draw_frame(part, frame, frame, part.shape[-1] - 2 * frame, frame)
+        spare = picture.shape[-1] - part.shape[-1]
+        below = F.pad(part, (spare // 2, spare - spare // 2, 0, 0), value=1.0)
+        return torch.cat([picture, below], dim=-2)
 
-    def captions(self, names: Sequence[str]) -> Tensor:
-        """A line of names, each above the cell of its column."""
-        edge = self.edge
-        inks = [lettering(name, self.shown, self.font) for name in names]
-        band = torch.ones(max(ink.shape[0] for ink in inks), len(inks) * (self.shown + 2 * edge))
-        for index, ink in enumerate(inks):
-            left = index * (self.shown + 2 * edge) + edge
-            # Names of fewer lines stand close to their pictures.
-            band[band.shape[0] - ink.shape[0] :, left : left + self.shown] -= (1 - _INK) * ink
-        return band.expand(3, -1, -1)
-
-    def title(self, text: str, columns: int) -> Tensor:
-        """A line of words above a row."""
-        ink = lettering(text, columns * (self.shown + 2 * self.edge), self.font)
-        spaced = torch.nn.functional.pad(ink, (0, 0, self.font // 2, 0))
-        return (1 - (1 - _INK) * spaced).expand(3, -1, -1)
-
-    def sheet(self, bands: Sequence[Tensor]) -> Tensor:
+    def sheet(self, rows: Iterable[Row]) -> Tensor:
         """Rows from top to bottom, with a margin around all of them."""
-        widest = max(band.shape[-1] for band in bands)
-        whole = [torch.ones(3, band.shape[-2], widest) for band in bands]
-        for target, band in zip(whole, bands, strict=True):
-            target[..., : band.shape[-1]] = band
-        return _edged(torch.cat(whole, dim=-2), self.edge)
-
-
-def _row(cells: Sequence[Tensor]) -> Tensor:
-    return torch.cat(list(cells), dim=-1)
+        font = max(13, round(self.shown / 15))
+        return compose(list(rows), gap=2 * self.frame, font=font)
 
 
 def _enlarged(image: Tensor, factor: int) -> Tensor:
-    pixels = image.detach().cpu().float().clamp(0, 1)
-    return pixels.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
+    return enlarged(image.detach().cpu().float().clamp(0, 1), factor)
 
 
 def _edged(image: Tensor, edge: int) -> Tensor:
-    return torch.nn.functional.pad(image, (edge, edge, edge, edge), value=1.0)
+    return F.pad(image, (edge, edge, edge, edge), value=1.0)
 
 
 def _draw_frame(picture: Tensor, left: int, top: int, side: int, thickness: int) -> None:

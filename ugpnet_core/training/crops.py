@@ -17,10 +17,10 @@ from ugpnet_core.degradations import rng_for
 from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.errors import ImageError, TrainingError
 from ugpnet_core.image import resize
+from ugpnet_core.progress import watched
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.data import Pair
-from ugpnet_core.training.display import watched
-from ugpnet_core.training.sources import Found, Original, find_photographs
+from ugpnet_core.training.sources import Found, Original, find_originals
 
 READERS = 8
 
@@ -140,7 +140,7 @@ def read_crop_photographs(
 def _found(source: CropSource) -> Found:
     if not source.path.exists():
         raise TrainingError(f"There is no folder {source.path}; set data.crops.")
-    return find_photographs([source.path])
+    return find_originals([source.path])
 
 
 class _Reader:

@@ -166,7 +166,7 @@ class _Run:
         progress.done, progress.is_looked_at = step + 1, False
         self.pace = self.pace or time.monotonic()
         self.is_over = self._is_last()
-        self.display.step(progress.done)
+        self.display.update(progress.done)
         if progress.done % self.config.log_every == 0:
             self._show_losses()
 
@@ -194,7 +194,7 @@ class _Run:
         means = {name: value / count for name, value in self.sums.items()}
         rate = count * self.images_per_step / (now - self.since)
         waiting = self.waited / (now - self.since)
-        self.display.figures(done, means, rate, waiting)
+        self.display.figures(means, rate, waiting)
         self._log({**means, "images_per_s": rate, "waiting_for_data": waiting})
         self.sums, self.since, self.since_step, self.waited = {}, now, done, 0.0
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from ugpnet_core.config import PairedFolders, Source
 from ugpnet_core.errors import ImageError, TrainingError
 from ugpnet_core.image import center_square, resize
-from ugpnet_core.training.display import watched
-from ugpnet_core.training.sources import File, Original, Photograph, find_photographs
+from ugpnet_core.progress import watched
+from ugpnet_core.training.sources import File, Original, Photograph, find_originals
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def read_photographs(
         TrainingError: no such source, no readable image, or pairs of another scale.
         ImageError: a pair of folders does not match.
     """
-    found = find_photographs(sources)
+    found = find_originals(sources)
     chosen = found.photographs
     if count is not None and len(chosen) > count:
         chosen = [chosen[index * len(chosen) // count] for index in range(count)]

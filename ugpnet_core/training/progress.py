@@ -76,7 +76,7 @@ class Progress:
             "networks": {name: network.state_dict() for name, network in networks.items()},
             "optimizers": {name: opt.state_dict() for name, (opt, _) in stage.optimizers.items()},
             "averaged": self.averaged.state_dict() if self.averaged is not None else None,
-            "memory": dict(stage.state_dict()),
+            "stage": dict(stage.state_dict()),
             "best": {"psnr": self.best.psnr, "step": self.best.step, "state": self.best.state},
         }
         write_checkpoint(self.path, state)
@@ -107,7 +107,8 @@ def _restore(progress: Progress, state: Mapping[str, Any]) -> None:
         optimizer.load_state_dict(state["optimizers"][name])
     if progress.averaged is not None:
         progress.averaged.load_state_dict(state["averaged"])
-    stage.load_state_dict(state["memory"])
+    # Older code called it memory.
+    stage.load_state_dict(state["stage"] if "stage" in state else state["memory"])
     progress.best = Best(**state["best"])
     progress.done = progress.saved = state["step"]
     # Older code wrote a checkpoint only after it had looked.

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
 from ugpnet_core.atomic import write_beside
 from ugpnet_core.errors import ImageError
-from ugpnet_core.image import center_square, read_image
-from ugpnet_core.image.codecs import encode
+from ugpnet_core.image import EXTENSIONS, center_square, read_image
+from ugpnet_core.image.encoding import encode
+from ugpnet_core.image.files import QUALITY, to_levels
+from ugpnet_core.image.fitting import Description
 
 NAME = "{prefix}-{number:06d}.tar"
 
@@ -84,10 +84,13 @@ def write_shards(
 def _content(file: Path, size: int | None) -> tuple[str, bytes]:
     """Extension and content of what is stored for a file; it is decoded either way."""
     pixels = read_image(file).pixels
-    if size is None:
-        return file.suffix.lower(), file.read_bytes()
-    square = center_square(pixels, size).mul(255).round().to(torch.uint8)
-    return ".png", encode(square.permute(1, 2, 0).contiguous().numpy(), "PNG", file, None, None)
+    extension = file.suffix.lower()
+    # Of kinds that are not written, or under other names, a reader would not know what they are.
+    if size is None and extension in EXTENSIONS:
+        return extension, file.read_bytes()
+    picture = pixels if size is None else center_square(pixels, size)
+    levels = to_levels(picture, "PNG", file)
+    return ".png", encode(levels, "PNG", Description(), QUALITY)
 
 
 def _write(partial: Path, content: Sequence[tuple[str, bytes]]) -> None:

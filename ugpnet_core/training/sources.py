@@ -61,7 +61,7 @@ class Found:
     listing: str = ""
 
 
-def find_photographs(sources: Sequence[Source]) -> Found:
+def find_originals(sources: Sequence[Source]) -> Found:
     """List the photographs of some sources, in their order; within a folder by name.
 
     Raises:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ugpnet_core.image import resize, write_image
+from ugpnet_core.image.sheet import Row, compose
 from ugpnet_core.training.data import Pair
 from ugpnet_core.training.stage import Stage
 
@@ -49,6 +50,6 @@ def write_samples(stage: Stage, network: nn.Module, validation: Sequence[Pair], 
         made = stage.pictures(network, moved)
     size = list(moved.clean.shape[-2:])
     rows = [resize(moved.degraded.clamp(0, 1), size), *made, moved.clean]
-    sheet = torch.cat([torch.cat(list(row.float().clamp(0, 1).cpu()), dim=-1) for row in rows], -2)
     folder: Path = stage.context.config.output / "samples"
+    sheet = compose([Row(list(row)) for row in rows])
     write_image(folder / f"{stage.name}-{done:06d}.png", sheet)

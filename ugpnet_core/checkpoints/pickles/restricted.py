@@ -67,7 +67,7 @@ class Named(Inert):
 Constructor = Callable[..., Any]
 
 
-class Source:
+class Stream:
     """Bytes as a file for :func:`pickletools.genops`, which cannot be made to give more than
     there are. Long pieces are views, not copies."""
 
@@ -102,11 +102,11 @@ class Source:
 
 
 def load(
-    source: Source,
+    stream: Stream,
     table: Mapping[str, Constructor],
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Read one pickle and leave the source behind it.
+    """Read one pickle and leave the stream behind it.
 
     Args:
         table: what names mean when they are called, by "module.name": a function from plain data
@@ -117,8 +117,8 @@ def load(
         ForbiddenError: an instruction that no checkpoint needs.
         Exception: the pickle is damaged; of what kind depends on the damage.
     """
-    machine = _Machine(table, persistent, REPEATED * len(source.content))
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(source)):  # type: ignore[arg-type]
+    machine = _Machine(table, persistent, REPEATED * len(stream.content))
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):  # type: ignore[arg-type]
         if count > MAX_INSTRUCTIONS:
             raise DamagedError(f"it has more than {MAX_INSTRUCTIONS} instructions")
         name = opcode.name

@@ -19,7 +19,7 @@ from ugpnet_core.checkpoints.pickles.restricted import (
     ForbiddenError,
     Inert,
     Named,
-    Source,
+    Stream,
     load,
     pairs,
     plain_key,
@@ -69,26 +69,26 @@ def read_archive(file: IO[bytes], content: memoryview) -> Any:
         dtype, name, count = _storage_key(key)
         return Storage(record(f"{folder}data/{name}"), dtype, count)
 
-    return load(Source(record(name)), TABLE, persistent)
+    return load(Stream(record(name)), TABLE, persistent)
 
 
 def read_stream(content: memoryview) -> Any:
     """Read an old stream of ``torch.save``, or a plain pickle."""
-    source = Source(content)
-    first = load(source, TABLE)
+    stream = Stream(content)
+    first = load(stream, TABLE)
     if first != LEGACY_MAGIC:
         return first
-    return _read_legacy(source, TABLE)
+    return _read_legacy(stream, TABLE)
 
 
-def _read_legacy(source: Source, table: Mapping[str, Constructor]) -> Any:
+def _read_legacy(stream: Stream, table: Mapping[str, Constructor]) -> Any:
     """Read what follows the magic number: version, system, the object, and its storages."""
-    load(source, {})
-    system = load(source, {})
+    load(stream, {})
+    system = load(stream, {})
     if type(system) is not dict or system.get("little_endian") is not True:
         raise DamagedError("its numbers are in big-endian order")
     # The bytes come after the object that needs them, in the order of a list between the two.
-    start = source.position
+    start = stream.position
     sizes: dict[Any, tuple[Any, int]] = {}
 
     def note(key: Any) -> Storage:
@@ -97,18 +97,18 @@ def _read_legacy(source: Source, table: Mapping[str, Constructor]) -> Any:
         # Long enough for every check of a shape; never read.
         return _Promise(dtype, count)
 
-    load(source, table, note)
-    names = load(source, {})
+    load(stream, table, note)
+    names = load(stream, {})
     storages: dict[Any, Storage] = {}
     for name in map(plain_key, names):
-        (count,) = struct.unpack("<q", source.read(8))
+        (count,) = struct.unpack("<q", stream.read(8))
         dtype, claimed = sizes[name]
         if count < claimed:
             raise DamagedError("a tensor of it claims more than there is")
-        view = source.content[source.position :]
+        view = stream.content[stream.position :]
         storages[name] = Storage(view, dtype, count)
-        source.position += count * dtype.itemsize
-    return load(Source(source.content, start), table, lambda key: storages[_storage_key(key)[1]])
+        stream.position += count * dtype.itemsize
+    return load(Stream(stream.content, start), table, lambda key: storages[_storage_key(key)[1]])
 
 
 class _Promise(Storage):
@@ -136,10 +136,10 @@ def _storage_key(key: Any) -> tuple[Any, Any, int]:
 
 def _embedded(content: Any) -> Any:
     """``torch.storage._load_from_bytes``: a storage as a stream of its own."""
-    source = Source(memoryview(content))
-    if load(source, {}) != LEGACY_MAGIC:
+    stream = Stream(memoryview(content))
+    if load(stream, {}) != LEGACY_MAGIC:
         raise ForbiddenError("an embedded file that is no storage")
-    storage = _read_legacy(source, {})
+    storage = _read_legacy(stream, {})
     if not isinstance(storage, Storage):
         raise ForbiddenError("an embedded file that is no storage")
     return storage

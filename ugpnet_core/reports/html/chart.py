@@ -1,12 +1,10 @@
-"""A chart of two figures against each other, as SVG within a page."""
+"""A chart of two figures against each other: where everything stands; chart.html draws it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-from ugpnet_core.reports.html.markup import escape
 
 _WIDTH, _HEIGHT = 640, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 16, 10, 34
@@ -43,8 +41,9 @@ class _Axis:
         share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
-    def ticks(self) -> tuple[list[float], int]:
-        """Round numbers on the axis, about five, and the decimals that they need."""
+    def ticks(self) -> list[tuple[str, str]]:
+        """Places of round numbers on the axis, about five, and these with the decimals that they
+        need."""
         rough = (self.high - self.low) / 7
         power = math.floor(math.log10(rough))
         step = next(
@@ -53,13 +52,58 @@ class _Axis:
         )
         first, last = math.ceil(self.low / step), math.floor(self.high / step)
         decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-        return [index * step for index in range(first, last + 1)], decimals
+        ticks = [index * step for index in range(first, last + 1)]
+        return [(f"{self(tick):.1f}", f"{tick:.{decimals}f}") for tick in ticks]
+
+
+@dataclass(frozen=True)
+class Series:
+    """The points of one method.
+
+    Attributes:
+        colour: its number in the style sheet.
+        form: outline of its mark.
+        dots: path of a dot for each point.
+        mean: place of its mark, "x y".
+    """
+
+    name: str
+    colour: int
+    form: str
+    dots: str
+    mean: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A point for each pair of figures, a large mark for each series' mean, and a legend.
+
+    Attributes:
+        label: of the chart as a whole, for those who do not see it.
+        across, up: places on the axes, and the numbers there.
+        width, height, left, right, top, bottom: of the drawing and of what the axes enclose.
+        mark: half the size of a mean's mark.
+    """
+
+    x_title: str
+    y_title: str
+    label: str
+    series: Sequence[Series]
+    across: Sequence[tuple[str, str]]
+    up: Sequence[tuple[str, str]]
+    width: int = _WIDTH
+    height: int = _HEIGHT
+    left: int = _LEFT
+    right: int = _WIDTH - _RIGHT
+    top: int = _TOP
+    bottom: int = _HEIGHT - _BOTTOM
+    mark: int = _MARK
 
 
 def scatter(
     series: Mapping[str, Sequence[tuple[float, float]]], x_title: str, y_title: str, label: str
-) -> str:
-    """A point for each pair of figures, a large mark for each series' mean, and a legend.
+) -> Chart:
+    """Place points and means.
 
     Args:
         series: finite points, at least one each; by name, in the order of the legend.
@@ -68,47 +112,11 @@ def scatter(
     every = [point for points in series.values() for point in points]
     x = _Axis.of([point[0] for point in every], _LEFT, _WIDTH - _RIGHT)
     y = _Axis.of([point[1] for point in every], _HEIGHT - _BOTTOM, _TOP)
-    dots, marks, legend = [], [], []
+    placed = []
     for index, (name, points) in enumerate(series.items()):
-        colour = f'style="--series: var(--series-{index % COLOURS})"'
-        form = _FORMS[index % len(_FORMS)]
-        places = "".join(f"M{x(a):.1f} {y(b):.1f}h0" for a, b in points)
-        dots.append(f'<path class="dots" {colour} d="{places}"/>')
         means = (math.fsum(column) / len(points) for column in zip(*points, strict=True))
         across, up = (axis(mean) for axis, mean in zip((x, y), means, strict=True))
-        marks.append(
-            f'<path class="mark" {colour} transform="translate({across:.1f} {up:.1f}) '
-            f'scale({_MARK})" d="{form}"><title>{escape(name)}</title></path>'
-        )
-        legend.append(
-            f'<li><svg viewBox="-1.5 -1.5 3 3" width="16" height="16" aria-hidden="true">'
-            f'<path class="mark" {colour} d="{form}"/></svg>{escape(name)}</li>'
-        )
-    return (
-        f'<figure class="chart"><p class="axis">↑ {escape(y_title)}</p>'
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">'
-        f"{_grid(x, y)}{''.join(dots)}{''.join(marks)}</svg>"
-        f'<p class="axis across">{escape(x_title)} →</p>'
-        f'<figcaption><ul class="legend">{"".join(legend)}</ul></figcaption></figure>'
-    )
-
-
-def _grid(x: _Axis, y: _Axis) -> str:
-    parts = []
-    ticks, decimals = x.ticks()
-    for tick in ticks:
-        place = f"{x(tick):.1f}"
-        parts.append(
-            f'<path class="grid" d="M{place} {_TOP}V{_HEIGHT - _BOTTOM}"/>'
-            f'<text x="{place}" y="{_HEIGHT - _BOTTOM + 24}" text-anchor="middle">'
-            f"{tick:.{decimals}f}</text>"
-        )
-    ticks, decimals = y.ticks()
-    for tick in ticks:
-        place = f"{y(tick):.1f}"
-        parts.append(
-            f'<path class="grid" d="M{_LEFT} {place}H{_WIDTH - _RIGHT}"/>'
-            f'<text x="{_LEFT - 8}" y="{place}" dy="0.35em" text-anchor="end">'
-            f"{tick:.{decimals}f}</text>"
-        )
-    return "".join(parts)
+        dots = "".join(f"M{x(a):.1f} {y(b):.1f}h0" for a, b in points)
+        form = _FORMS[index % len(_FORMS)]
+        placed.append(Series(name, index % COLOURS, form, dots, f"{across:.1f} {up:.1f}"))
+    return Chart(x_title, y_title, label, placed, x.ticks(), y.ticks())

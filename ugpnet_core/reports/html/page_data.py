@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.reports.html.names import shown
-from ugpnet_core.reports.html.pictures import Photograph
+from ugpnet_core.reports.html.pictures import PhotographFiles
 from ugpnet_core.reports.table import computed, difference
 
 
@@ -51,7 +51,7 @@ def columns(evaluation: Evaluation) -> list[Column]:
     return methods + [Column(method, reference) for method, reference in pairs]
 
 
-def script(evaluation: Evaluation, photographs: Mapping[str, Photograph]) -> str:
+def script(evaluation: Evaluation, photographs: Mapping[str, PhotographFiles]) -> str:
     """``const photographs``: metrics, columns, and each photograph with its files and figures."""
     shown_columns = columns(evaluation)
     metrics = computed(evaluation, per_image=True)

@@ -17,7 +17,7 @@ SMALL = 160
 
 
 @dataclass(frozen=True)
-class Photograph:
+class PhotographFiles:
     """The files of one photograph; paths are relative to the folder of its evaluation.
 
     Attributes:
@@ -45,7 +45,7 @@ class Pictures:
     """
 
     folder: Path
-    photographs: dict[str, Photograph] = field(default_factory=dict)
+    photographs: dict[str, PhotographFiles] = field(default_factory=dict)
     _names: UniqueNames = field(default_factory=UniqueNames)
 
     def __call__(self, sample: Sample, images: Mapping[str, Tensor]) -> None:
@@ -65,4 +65,6 @@ class Pictures:
                 small[name] = f"{file}-small.jpg"
                 write_image(self.folder / small[name], resize(image, (SMALL, SMALL)))
         side = next(iter(images.values())).shape[-1]
-        self.photographs[sample.name] = Photograph(number, f"{stem}.html", side, pictures, small)
+        self.photographs[sample.name] = PhotographFiles(
+            number, f"{stem}.html", side, pictures, small
+        )

@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from types import TracebackType
+from typing import Any
 
 from ugpnet_core.errors import UGPNetError
 from ugpnet_core.evaluation.results import Comparison, Evaluation
 from ugpnet_core.reports.domains import conclusion
+from ugpnet_core.reports.html.evaluation_page import evaluation_page, methods_shown
 from ugpnet_core.reports.html.folder import ReportFolder, check_apart
-from ugpnet_core.reports.html.markup import escape, html_table
 from ugpnet_core.reports.html.names import UniqueNames
 from ugpnet_core.reports.html.page_data import script
-from ugpnet_core.reports.html.photograph_page import Neighbours, fields
-from ugpnet_core.reports.html.pictures import Photograph, Pictures
-from ugpnet_core.reports.html.summary_page import (
-    differences_section,
-    methods_section,
-    photographs_section,
-    protocol_section,
-    trade_off_section,
-)
+from ugpnet_core.reports.html.pages import render
+from ugpnet_core.reports.html.photograph_page import Neighbours, photograph_page
+from ugpnet_core.reports.html.pictures import PhotographFiles, Pictures
 from ugpnet_core.reports.table import domains_table
 
 ASSETS = "assets"
@@ -101,7 +95,7 @@ class HtmlReport:
             for evaluation in evaluations:
                 self._write_evaluation(evaluation, alone=len(evaluations) == 1)
             if isinstance(results, Comparison) and len(evaluations) > 1:
-                self._write("index.html", self.title, _overview(self, results), "")
+                self._write("index.html", "overview.html", self._overview(results), "")
             self._folder.complete()
         except OSError as error:
             raise UGPNetError(
@@ -121,27 +115,31 @@ class HtmlReport:
         folder = self._folder.partial / name
         (folder / DATA).write_text(script(evaluation, photographs), encoding="utf-8")
         base, page = (f"{name}/", "index.html") if alone else ("", f"{name}/index.html")
-        title = self.title if alone else f"{evaluation.title} – {self.title}"
         above, below = (self.title, evaluation.title) if alone else (evaluation.title, self.title)
-        back = "" if alone else '<nav><a href="../index.html">← All tasks</a></nav>'
-        body = (
-            f"<header>{back}<h1>{escape(above)}</h1><p>{escape(below)}</p></header><main>"
-            f"<h2>Methods</h2>{methods_section(evaluation)}{differences_section(evaluation)}"
-            f"{trade_off_section(evaluation)}"
-            f"{photographs_section(evaluation, photographs, base)}"
-            f"{protocol_section(evaluation)}</main>"
+        self._write(
+            page,
+            "evaluation.html",
+            {
+                **evaluation_page(evaluation, photographs),
+                "page_title": self.title if alone else f"{evaluation.title} – {self.title}",
+                "above": above,
+                "below": below,
+                "back": "" if alone else "../index.html",
+                "base": base,
+            },
+            "" if alone else "../",
+            [base + DATA],
+            LIST_SCRIPTS,
         )
-        self._write(page, title, body, "" if alone else "../", [base + DATA], LIST_SCRIPTS)
         self._write_photographs(evaluation, photographs, name, "../" if alone else "")
 
     def _write_photographs(
         self,
         evaluation: Evaluation,
-        photographs: Mapping[str, Photograph],
+        photographs: Mapping[str, PhotographFiles],
         name: str,
         up: str,
     ) -> None:
-        template = Template(_asset("photograph.html"))
         pages = [photographs[image.name].page for image in evaluation.images]
         for index, image in enumerate(evaluation.images):
             neighbours = Neighbours(
@@ -149,17 +147,18 @@ class HtmlReport:
                 pages[index + 1] if index + 1 < len(pages) else None,
                 f"{up}index.html",
             )
-            body = template.substitute(
-                fields(evaluation, image, photographs[image.name], neighbours)
-            )
-            title = f"{image.name} – {self.title}"
-            self._write(f"{name}/{pages[index]}", title, body, "../", [DATA], PHOTOGRAPH_SCRIPTS)
+            content = {
+                **photograph_page(evaluation, image, photographs[image.name], neighbours),
+                "page_title": f"{image.name} – {self.title}",
+            }
+            path = f"{name}/{pages[index]}"
+            self._write(path, "photograph.html", content, "../", [DATA], PHOTOGRAPH_SCRIPTS)
 
     def _write(
         self,
         path: str,
-        title: str,
-        body: str,
+        template: str,
+        content: Mapping[str, Any],
         root: str,
         data: Sequence[str] = (),
         scripts: Sequence[str] = (),
@@ -167,45 +166,42 @@ class HtmlReport:
         """Write a page.
 
         Args:
+            content: what the template shows.
             root: from the page to the report's folder.
             data, scripts: files to load, data relative to the page.
         """
-        sources = [*data, *(f"{root}{ASSETS}/{script}" for script in scripts)]
-        page = Template(_asset("page.html")).substitute(
-            title=escape(title),
-            styles="\n".join(
-                f'<link rel="stylesheet" href="{root}{ASSETS}/{style}">' for style in STYLES
-            ),
-            scripts="\n".join(f'<script defer src="{source}"></script>' for source in sources),
-            body=body,
+        page = render(
+            template,
+            styles=[f"{root}{ASSETS}/{style}" for style in STYLES],
+            scripts=[*data, *(f"{root}{ASSETS}/{script}" for script in scripts)],
+            **content,
         )
         (self._folder.partial / path).write_text(page, encoding="utf-8", newline="\n")
 
-
-def _overview(report: HtmlReport, comparison: Comparison) -> str:
-    sections = []
-    for evaluation in comparison.evaluations:
-        link = report._names.of(evaluation.title, "evaluation") + "/index.html"
-        count = len(evaluation.images)
-        sections.append(
-            f"<h2>{escape(evaluation.title)}</h2>{methods_section(evaluation)}"
-            f'<p><a class="button" href="{link}">More of {escape(evaluation.title)}: {count} '
-            "photographs, differences, protocol →</a></p>"
-        )
-    sections += [
-        f"<h2>{escape(study.task)}: out of the domain of the prior</h2>"
-        f"{html_table(domains_table(study), 'In and out of the domain')}"
-        f'<p class="note">{escape(conclusion(study))} PSNR in dB, 95 % confidence intervals.</p>'
-        for study in comparison.domains
-    ]
-    settings = "".join(
-        f"<dt>{escape(subject)}</dt><dd>{escape(words)}</dd>"
-        for subject, words in comparison.settings.items()
-    )
-    about = f'<h2>Settings</h2><dl class="protocol">{settings}</dl>' if settings else ""
-    return (
-        f"<header><h1>{escape(report.title)}</h1></header><main>{''.join(sections)}{about}</main>"
-    )
+    def _overview(self, comparison: Comparison) -> Mapping[str, Any]:
+        """What overview.html shows, by the names that it has there."""
+        return {
+            "page_title": self.title,
+            "title": self.title,
+            "evaluations": [
+                {
+                    "title": evaluation.title,
+                    "methods": methods_shown(evaluation),
+                    "link": self._names.of(evaluation.title, "evaluation") + "/index.html",
+                    "count": len(evaluation.images),
+                }
+                for evaluation in comparison.evaluations
+            ],
+            "domains": [
+                {
+                    "task": study.task,
+                    "table": domains_table(study),
+                    "conclusion": conclusion(study),
+                }
+                for study in comparison.domains
+            ],
+            "settings": comparison.settings,
+        }
 
 
 def _asset(name: str) -> str:

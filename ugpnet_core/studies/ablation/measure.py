@@ -1,4 +1,4 @@
-"""Measure the trained arms of an ablation side by side."""
+"""Measure the trained variants of an ablation side by side."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from ugpnet_core.evaluation.photographs import (
 from ugpnet_core.evaluation.results import Comparison, Evaluation
 from ugpnet_core.metrics.networks import MetricNetworks
 from ugpnet_core.model_files.model import load_model
-from ugpnet_core.studies.ablation.arms import Arm
 from ugpnet_core.studies.ablation.settings import AblationConfig
+from ugpnet_core.studies.ablation.variants import Variant
 
 
 def photographs_of(ablation: AblationConfig, base: TrainConfig) -> TestSet:
-    """The photographs that arms are measured on, with the task of the base training.
+    """The photographs that variants are measured on, with the task of the base training.
 
     Raises:
         ImageError: there is none.
@@ -55,54 +55,56 @@ def photographs_of(ablation: AblationConfig, base: TrainConfig) -> TestSet:
     )
 
 
-def measure_arms(
+def measure_variants(
     ablation: AblationConfig,
-    arms: Sequence[Arm],
+    variants: Sequence[Variant],
     test_set: TestSet,
     *,
     networks: MetricNetworks | None = None,
     device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Comparison:
-    """Measure x_hat, x_reg and x_syn of every arm: one evaluation for each backbone.
+    """Measure x_hat, x_reg and x_syn of every variant: one evaluation for each backbone.
 
-    The method of an arm's x_hat is called by its title, and differences are taken to the last arm
-    with the same backbone.
+    The method of a variant's x_hat is called by its title, and differences are taken to the last
+    variant with the same backbone.
 
     Raises:
-        WeightsError: an arm has no model.
-        ConfigError: an arm enlarges by another factor than the set's task.
+        WeightsError: a variant has no model.
+        ConfigError: a variant enlarges by another factor than the set's task.
     """
     evaluations = []
-    for backbone, group in groupby(arms, key=lambda arm: arm.backbone):
+    for backbone, group in groupby(variants, key=lambda variant: variant.backbone):
         mine = list(group)
         runners: list[Runner] = [Degraded()]
-        for arm in mine:
-            runners.append(_runner(arm, mine[-1], test_set, device))
+        for variant in mine:
+            runners.append(_runner(variant, mine[-1], test_set, device))
         evaluation = measure_methods(runners, test_set, networks=networks, progress=progress)
         title = f"w/ {backbone}" if backbone else evaluation.title
         evaluations.append(replace(evaluation, title=title))
-    return Comparison(ablation.name, tuple(evaluations), _settings(ablation, arms))
+    return Comparison(ablation.name, tuple(evaluations), _settings(ablation, variants))
 
 
 def table_of(comparison: Comparison) -> Comparison:
     """The comparison with the rows of x_hat only, as in Table 3 of the paper."""
-    return replace(comparison, evaluations=tuple(map(_rows_of_arms, comparison.evaluations)))
+    return replace(comparison, evaluations=tuple(map(_rows_of_variants, comparison.evaluations)))
 
 
-def _rows_of_arms(evaluation: Evaluation) -> Evaluation:
+def _rows_of_variants(evaluation: Evaluation) -> Evaluation:
     rows = tuple(method for method in evaluation.methods if method.kind == "ugpnet")
     names = {method.name for method in rows}
     differences = tuple(each for each in evaluation.differences if each.method in names)
     return replace(evaluation, methods=rows, differences=differences)
 
 
-def _runner(arm: Arm, last: Arm, test_set: TestSet, device: str | torch.device) -> UGPNetRunner:
-    model = load_model(arm.model_file)
-    check_scale(test_set, model.scale, f"arm {arm.key}")
-    names = PartNames(f"{arm.title}: x_reg", f"{arm.title}: x_syn", {arm.title: 0.0})
+def _runner(
+    variant: Variant, last: Variant, test_set: TestSet, device: str | torch.device
+) -> UGPNetRunner:
+    model = load_model(variant.model_file)
+    check_scale(test_set, model.scale, f"variant {variant.key}")
+    names = PartNames(f"{variant.title}: x_reg", f"{variant.title}: x_syn", {variant.title: 0.0})
     runner = UGPNetRunner(model, names, device)
-    reference = last.title if arm is not last else None
+    reference = last.title if variant is not last else None
     runner.methods = tuple(
         replace(method, reference=reference) if method.kind == "ugpnet" else method
         for method in runner.methods
@@ -110,13 +112,13 @@ def _runner(arm: Arm, last: Arm, test_set: TestSet, device: str | torch.device) 
     return runner
 
 
-def _settings(ablation: AblationConfig, arms: Sequence[Arm]) -> Mapping[str, str]:
+def _settings(ablation: AblationConfig, variants: Sequence[Variant]) -> Mapping[str, str]:
     settings = {"base": _words(ablation.changes, str(ablation.base))}
     for title, backbone in ablation.backbones.items():
         described = backbone.model_dump(include={"name", "options"})
         settings[f"w/ {title}"] = _words({**described, **backbone.changes})
-    for arm in arms:
-        settings[arm.title] = _words(arm.changes) or "as the base"
+    for variant in variants:
+        settings[variant.title] = _words(variant.changes) or "as the base"
     return settings
 
 

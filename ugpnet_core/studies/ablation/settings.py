@@ -22,22 +22,22 @@ Changes = dict[str, Any]
 """Settings of a training by dotted key, such as ``model.adapter``."""
 
 
-class ArmConfig(Strict):
+class VariantConfig(Strict):
     """One way to train, as what it changes."""
 
-    name: str = Field(description="short, for --arm and for the folder")
+    name: str = Field(description="short, for --variant and for the folder")
     title: str = Field(default="", description="the row of the table; default: the name")
     changes: Changes = Field(default={}, description="settings of the base, by dotted key")
 
 
 class BackboneConfig(ComponentConfig):
-    """A backbone that all arms are trained with: a group of columns of the table."""
+    """A backbone that all variants are trained with: a group of columns of the table."""
 
     changes: Changes = Field(default={}, description="settings that belong to this backbone")
 
 
 class MeasuringConfig(Strict):
-    """What trained arms are measured on."""
+    """What trained variants are measured on."""
 
     data: list[Path] | None = Field(
         default=None, description="folders of photographs; default: data.validation of the base"
@@ -53,16 +53,18 @@ class MeasuringConfig(Strict):
 
 
 class AblationConfig(Strict):
-    """Arms that differ from one base training, each with every backbone."""
+    """Variants that differ from one base training, each with every backbone."""
 
     name: str = Field(description="of the study, and how the names of its models begin")
-    output: Path = Field(description="folder for the trainings (BACKBONE/ARM) and the tables")
-    base: Path = Field(description="training configuration that every arm starts from")
-    changes: Changes = Field(default={}, description="settings of the base, for all arms")
+    output: Path = Field(description="folder for the trainings (BACKBONE/VARIANT) and the tables")
+    base: Path = Field(description="training configuration that every variant starts from")
+    changes: Changes = Field(default={}, description="settings of the base, for all variants")
     study: Literal["network-components", "initialisation"] | None = Field(
         default=None, description="Table 3 of the paper, or section S.5 of its supplement"
     )
-    arms: list[ArmConfig] = Field(default=[], description="arms of your own, instead of a study")
+    variants: list[VariantConfig] = Field(
+        default=[], description="variants of your own, instead of a study"
+    )
     backbones: dict[str, BackboneConfig] = Field(
         default={}, description="by the name to show; default: that of the base"
     )
@@ -73,10 +75,18 @@ class AblationConfig(Strict):
     )
     measuring: MeasuringConfig = MeasuringConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _named_before(cls, content: object) -> object:
+        """Take variants by the name that they had."""
+        if isinstance(content, dict) and "arms" in content and "variants" not in content:
+            return {("variants" if key == "arms" else key): each for key, each in content.items()}
+        return content
+
     @model_validator(mode="after")
-    def _says_which_arms(self) -> AblationConfig:
-        if (self.study is None) == (not self.arms):
-            raise ValueError("give either 'study' or 'arms'")
+    def _says_which_variants(self) -> AblationConfig:
+        if (self.study is None) == (not self.variants):
+            raise ValueError("give either 'study' or 'variants'")
         return self
 
 
@@ -85,7 +95,7 @@ def read_ablation(path: Path, overrides: Sequence[str] = ()) -> AblationConfig:
 
     An override whose key begins with a name of :class:`AblationConfig` (``output=...``,
     ``measuring.count=...``) is for the ablation; every other is a setting of the base training,
-    as ``ugpnet train`` takes it (``restoration.iterations=100``), and holds for all arms.
+    as ``ugpnet train`` takes it (``restoration.iterations=100``), and holds for all variants.
 
     Raises:
         ConfigError: the file or an override cannot be right; the message names the key.

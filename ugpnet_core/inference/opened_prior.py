@@ -29,7 +29,7 @@ WITH_PRIOR = ("prior", "synthesis")
 
 
 @dataclass(frozen=True)
-class PriorSource:
+class OpenedPrior:
     """A prior with its weights, in evaluation mode on the CPU.
 
     Attributes:
@@ -52,7 +52,7 @@ def open_prior(
     weights: str | PathLike[str] | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
-) -> PriorSource:
+) -> OpenedPrior:
     """Open what a person calls a prior.
 
     Args:
@@ -87,13 +87,13 @@ def open_prior(
 
 def _named(
     name: str, weights: str | PathLike[str] | None, options: dict[str, Any], seed: int
-) -> PriorSource:
+) -> OpenedPrior:
     if weights is not None:
         file = read_checkpoint_file(weights)
         result = read_stage_result(file)
         if result is None:
             prior = create_prior(name, weights=weights, **options)
-            return PriorSource(_ready(prior), name, file=file.path)
+            return OpenedPrior(_ready(prior), name, file=file.path)
         theirs = result.config.prior.name
         if result.stage in WITH_PRIOR and theirs != name:
             raise WeightsError(
@@ -104,14 +104,14 @@ def _named(
     if installed.entry.file is not None:
         path = find_weights(installed)
         prior = create_prior(name, weights=path, **options)
-        return PriorSource(_ready(prior), name, file=path)
+        return OpenedPrior(_ready(prior), name, file=path)
     with _seeded(seed):
         prior = make_prior(name, **options)
     remark = f"Prior {name!r} has no weights here, so this is an untrained network; give its file."
-    return PriorSource(_ready(prior), name, remarks=(remark,))
+    return OpenedPrior(_ready(prior), name, remarks=(remark,))
 
 
-def _of_file(path: Path, options: dict[str, Any]) -> PriorSource:
+def _of_file(path: Path, options: dict[str, Any]) -> OpenedPrior:
     file = read_checkpoint_file(path)
     result = read_stage_result(file)
     if result is not None:
@@ -120,12 +120,12 @@ def _of_file(path: Path, options: dict[str, Any]) -> PriorSource:
         found = recognise_prior([file])
         if found is not None:
             prior = create_prior(found[0], weights=path, **options)
-            return PriorSource(_ready(prior), path.stem, file=path)
+            return OpenedPrior(_ready(prior), path.stem, file=path)
     # A model file, the published UGPNet, or what load_model says of a file that is neither.
     return _of_model(str(path), path, options)
 
 
-def _of_model(source: str, path: Path, options: dict[str, Any]) -> PriorSource:
+def _of_model(source: str, path: Path, options: dict[str, Any]) -> OpenedPrior:
     if options:
         raise ConfigError(f"{source} determines the options of its prior; leave yours out.")
     model = load_model(source)
@@ -133,7 +133,7 @@ def _of_model(source: str, path: Path, options: dict[str, Any]) -> PriorSource:
     record: Mapping[str, Any] = {}
     with suppress(WeightsError):  # the published UGPNet has no card
         record = read_card(path).record
-    return PriorSource(
+    return OpenedPrior(
         model.synthesis.generator,
         Path(source).stem,
         model.synthesis,
@@ -157,7 +157,7 @@ def _remark_on_model(source: str, record: Mapping[str, Any]) -> str:
     )
 
 
-def _of_result(file: Checkpoint, result: StageResult, options: dict[str, Any]) -> PriorSource:
+def _of_result(file: Checkpoint, result: StageResult, options: dict[str, Any]) -> OpenedPrior:
     if options:
         raise ConfigError(f"{file.path} determines the options of its prior; leave yours out.")
     if result.stage not in WITH_PRIOR:
@@ -173,7 +173,7 @@ def _of_result(file: Checkpoint, result: StageResult, options: dict[str, Any]) -
     prior = make_prior(component.name, **component.options)
     if result.stage == "prior":
         fit(cast(nn.Module, prior), state, str(file.path))
-        return PriorSource(_ready(prior), component.name, file=file.path)
+        return OpenedPrior(_ready(prior), component.name, file=file.path)
     synthesis = SynthesisModule(
         prior, config.encoder_channels, config.map2style_channels, config.encoder_norm
     )
@@ -183,7 +183,7 @@ def _of_result(file: Checkpoint, result: StageResult, options: dict[str, Any]) -
         f"{file.path} is a synthesis stage, which drives the generator by an encoder; what it "
         "makes of random codes shows what is left of the prior."
     )
-    return PriorSource(prior, component.name, synthesis, file.path, (remark,))
+    return OpenedPrior(prior, component.name, synthesis, file.path, (remark,))
 
 
 def _ready(prior: Prior) -> Prior:

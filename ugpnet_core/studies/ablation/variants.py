@@ -1,4 +1,4 @@
-"""Arms: an ablation's settings, made into one training configuration each."""
+"""Variants: an ablation's settings, made into one training configuration each."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from ugpnet_core.errors import ConfigError
 from ugpnet_core.plugins import PriorEntry, find
 from ugpnet_core.studies.ablation.settings import (
     AblationConfig,
-    ArmConfig,
     BackboneConfig,
     Changes,
+    VariantConfig,
     apply_changes,
 )
 from ugpnet_core.studies.ablation.studies import STUDIES
 
 
 @dataclass(frozen=True)
-class Arm:
+class Variant:
     """One training of an ablation.
 
     Attributes:
-        name: of the arm, the same with every backbone.
+        name: of the variant, the same with every backbone.
         title: of its row.
         backbone: of its columns; empty where the ablation names none.
-        changes: what sets it apart from the other arms.
+        changes: what sets it apart from the other variants.
         config: the whole training.
     """
 
@@ -52,7 +52,7 @@ class Arm:
 
 
 def base_training(ablation: AblationConfig) -> TrainConfig:
-    """The training that arms are changes of, with the changes that hold for all of them.
+    """The training that variants are changes of, with the changes that hold for all of them.
 
     Raises:
         ConfigError: it cannot be right.
@@ -60,47 +60,47 @@ def base_training(ablation: AblationConfig) -> TrainConfig:
     return validated(TrainConfig, _base_sections(ablation), str(ablation.base))
 
 
-def make_arms(ablation: AblationConfig) -> list[Arm]:
-    """The trainings of an ablation: backbone after backbone, arms in the order of the settings.
+def make_variants(ablation: AblationConfig) -> list[Variant]:
+    """The trainings of an ablation: backbone after backbone, variants in the order of the settings.
 
     Raises:
-        ConfigError: settings cannot be right, two trainings are the same, or a study's arms would
-            not differ; the message names the arm.
+        ConfigError: settings cannot be right, two trainings are the same, or a study's variants
+            would not differ; the message names the variant.
         UnknownNameError: a backbone or prior is not installed.
     """
     base = _base_sections(ablation)
-    choices = ablation.arms or STUDIES[ablation.study or "network-components"]
-    _check_names("arm", [choice.name for choice in choices])
+    choices = ablation.variants or STUDIES[ablation.study or "network-components"]
+    _check_names("variant", [choice.name for choice in choices])
     _check_names("backbone", list(ablation.backbones))
     backbones: dict[str, BackboneConfig | None] = {**ablation.backbones}
-    arms = [
-        _arm(ablation, base, title, backbone, choice)
+    variants = [
+        _variant(ablation, base, title, backbone, choice)
         for title, backbone in (backbones or {"": None}).items()
         for choice in choices
     ]
     if ablation.study == "initialisation":
-        for arm in arms:
-            _check_pretrained(ablation, arm)
-    _check_different(arms)
-    return arms
+        for variant in variants:
+            _check_pretrained(ablation, variant)
+    _check_different(variants)
+    return variants
 
 
-def chosen_arms(arms: Sequence[Arm], names: Sequence[str]) -> list[Arm]:
-    """Those that have one of the names: of an arm, of a backbone, or BACKBONE/ARM; all of them
-    where there are no names.
+def chosen_variants(variants: Sequence[Variant], names: Sequence[str]) -> list[Variant]:
+    """Those that have one of the names: of a variant, of a backbone, or BACKBONE/VARIANT; all
+    of them where there are no names.
 
     Raises:
         ConfigError: none has such a name.
     """
     for name in names:
-        if not any(name in _names_of(arm) for arm in arms):
-            keys = ", ".join(arm.key for arm in arms)
-            raise ConfigError(f"There is no arm {name!r}; there are: {keys}.")
-    return [arm for arm in arms if not names or set(names) & _names_of(arm)]
+        if not any(name in _names_of(variant) for variant in variants):
+            keys = ", ".join(variant.key for variant in variants)
+            raise ConfigError(f"There is no variant {name!r}; there are: {keys}.")
+    return [variant for variant in variants if not names or set(names) & _names_of(variant)]
 
 
-def _names_of(arm: Arm) -> set[str]:
-    return {arm.key, arm.name, arm.backbone} - {""}
+def _names_of(variant: Variant) -> set[str]:
+    return {variant.key, variant.name, variant.backbone} - {""}
 
 
 def _base_sections(ablation: AblationConfig) -> dict[str, Any]:
@@ -109,25 +109,25 @@ def _base_sections(ablation: AblationConfig) -> dict[str, Any]:
     return {**content, "name": ablation.name, "output": str(ablation.output)}
 
 
-def _arm(
+def _variant(
     ablation: AblationConfig,
     base: dict[str, Any],
     title: str,
     backbone: BackboneConfig | None,
-    choice: ArmConfig,
-) -> Arm:
+    choice: VariantConfig,
+) -> Variant:
     content = copy.deepcopy(base)
     if backbone is not None:
         model = content["model"] = dict(content.get("model") or {})
         model["backbone"] = {"name": backbone.name, "options": backbone.options}
         apply_changes(content, backbone.changes, f"Backbone {title!r}")
-    apply_changes(content, choice.changes, f"Arm {choice.name!r}")
+    apply_changes(content, choice.changes, f"Variant {choice.name!r}")
     parts = [part for part in (title, choice.name) if part]
     content["name"] = "-".join([ablation.name, *parts]).replace(" ", "-")
     content["output"] = str(ablation.output.joinpath(*parts))
-    source = f"{ablation.base} as arm {'/'.join(parts)!r}"
+    source = f"{ablation.base} as variant {'/'.join(parts)!r}"
     config = validated(TrainConfig, content, source)
-    return Arm(choice.name, choice.title or choice.name, title, choice.changes, config)
+    return Variant(choice.name, choice.title or choice.name, title, choice.changes, config)
 
 
 def _check_names(what: str, names: Sequence[str]) -> None:
@@ -138,8 +138,8 @@ def _check_names(what: str, names: Sequence[str]) -> None:
             raise ConfigError(f"Two {what}s are called {name!r}; give each a name of its own.")
 
 
-def _check_pretrained(ablation: AblationConfig, arm: Arm) -> None:
-    config, prior = arm.config, arm.config.model.prior.name
+def _check_pretrained(ablation: AblationConfig, variant: Variant) -> None:
+    config, prior = variant.config, variant.config.model.prior.name
     if config.prior is not None:
         raise ConfigError(
             "Study initialisation starts from a pretrained prior and from random weights; train "
@@ -155,18 +155,19 @@ def _check_pretrained(ablation: AblationConfig, arm: Arm) -> None:
         "synthesis.weights": config.synthesis.weights,
     }
     for key, path in weights.items():
-        if path is None and key not in arm.changes:
+        if path is None and key not in variant.changes:
             raise ConfigError(
                 f"Study initialisation of {ablation.base} needs pretrained weights; set {key}=FILE."
             )
 
 
-def _check_different(arms: Sequence[Arm]) -> None:
-    seen: dict[str, Arm] = {}
-    for arm in arms:
-        content = arm.config.model_dump_json(exclude={"name", "output"})
+def _check_different(variants: Sequence[Variant]) -> None:
+    seen: dict[str, Variant] = {}
+    for variant in variants:
+        content = variant.config.model_dump_json(exclude={"name", "output"})
         if content in seen:
             raise ConfigError(
-                f"Arms {seen[content].key!r} and {arm.key!r} are the same training; change one."
+                f"Variants {seen[content].key!r} and {variant.key!r} are the same training; "
+                "change one."
             )
-        seen[content] = arm
+        seen[content] = variant

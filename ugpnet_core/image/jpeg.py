@@ -1,0 +1,82 @@
+"""JPEG files: one that is cut short, and segments that Pillow does not write."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ugpnet_core.image.iptc import as_resource
+from ugpnet_core.image.metadata import Metadata
+
+MOST_EXIF = 65533 - 6
+"""Bytes of an EXIF block that a JPEG holds, without its prefix."""
+_MOST = 65533
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_BLOCK = 16
+_END = b"\xff\xd9"
+
+
+def ended(data: bytes) -> bytes:
+    """The file with the marker that ends it: decoders take what there is for all of it, and
+    repeat the last colour where nothing is left."""
+    return data + _END
+
+
+def missing(pixels: npt.NDArray[np.uint8]) -> float:
+    """The share of a picture (H, W, channels) that is missing at its end: blocks, in the order in
+    which they are stored, of nothing but the last pixel's colour."""
+    flat = (pixels == pixels[-1:, -1:]).reshape(*pixels.shape[:2], -1).all(2)
+    lost = 0
+    for top in reversed(range(0, len(flat), _BLOCK)):
+        band = flat[top : top + _BLOCK]
+        # Colour of half the resolution is mixed with the rows above as it is enlarged.
+        columns = int(np.cumprod(band[min(2, len(band) - 1) :].all(0)[::-1]).sum())
+        lost += len(band) * columns
+        if columns < flat.shape[1]:
+            break
+    return lost / flat.size
+
+
+def with_segments(data: bytes, metadata: Metadata) -> bytes:
+    """A JPEG as Pillow writes it, with XMP, IPTC and comments where they fit."""
+    segments = b""
+    if metadata.xmp:
+        segments += _segment(0xE1, _XMP + metadata.xmp)
+    if metadata.iptc:
+        segments += _segment(0xED, b"Photoshop 3.0\0" + as_resource(metadata.iptc))
+    for comment in comments(metadata):
+        segments += _segment(0xFE, comment)
+    at = _first_table(data)
+    return data[:at] + segments + data[at:]
+
+
+def comments(metadata: Metadata) -> list[bytes]:
+    """The comment, and after it the text that no EXIF tag stands for."""
+    text = dict(metadata.text)
+    lines = [metadata.comment] if metadata.comment else []
+    lines += [f"{key}: {text[key]}" for key in metadata.without_tags()]
+    return [line.encode("utf-8", "replace") for line in lines]
+
+
+def too_long(metadata: Metadata) -> list[str]:
+    """What does not fit into one segment, and is left out."""
+    sizes = {
+        "XMP": len(_XMP) + len(metadata.xmp or b""),
+        "IPTC": len(metadata.iptc or b"") + 28,
+        "comment": max(map(len, comments(metadata)), default=0),
+    }
+    return [name for name, size in sizes.items() if size > _MOST]
+
+
+def _segment(marker: int, content: bytes) -> bytes:
+    if len(content) > _MOST:
+        return b""
+    return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+
+def _first_table(data: bytes) -> int:
+    """Where the segments of applications end, which JFIF and EXIF want at the beginning."""
+    at = 2
+    while data[at] == 0xFF and 0xE0 <= data[at + 1] <= 0xEF:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return at

@@ -1,0 +1,95 @@
+"""Results into files, and what stays of that which was there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ugpnet_core.errors import ImageError
+from ugpnet_core.image import ImageFile, resize, write_image
+from ugpnet_core.image.files import QUALITY, check_writable
+from ugpnet_core.image.frames import write_frames
+
+
+@dataclass(frozen=True)
+class Writing:
+    """How results are written, and what happens to files that stand in their place.
+
+    Attributes:
+        overwrite: they are replaced; otherwise that is an error of the one result.
+        keep: they stay as they are, in silence.
+        quality: of JPEG and WebP, 1 to 100.
+        strip: results have no EXIF and other metadata; the colour profile stays.
+    """
+
+    overwrite: bool = True
+    keep: bool = False
+    quality: int = QUALITY
+    strip: bool = False
+
+    def __call__(self, path: Path, pixels: Tensor, photo: ImageFile | None = None) -> None:
+        """Write pixels, with everything else as in the file that they were made from.
+
+        Raises:
+            ImageError: something stands there and must not be replaced, or the disk refuses.
+        """
+        if self._stays(path):
+            return
+        if photo is None:
+            write_image(path, pixels)
+        else:
+            self._write_like(path, pixels, photo)
+
+    def frames(self, path: Path, frames: Iterable[ImageFile]) -> None:
+        """Write all pictures of a file into one, where something else does not stay there."""
+        if not self._stays(path):
+            write_frames(path, frames, strip=self.strip, quality=self.quality)
+
+    def lost(self, path: Path, photo: ImageFile, scale: int) -> tuple[str, ...]:
+        """What a result cannot hold, before the work.
+
+        Raises:
+            ImageError: it cannot hold its pixels.
+        """
+        height, width = (side * scale for side in photo.pixels.shape[-2:])
+        if self.strip:
+            return check_writable(path, width, height)
+        return check_writable(
+            path,
+            width,
+            height,
+            exif=photo.exif,
+            metadata=photo.metadata,
+            icc_profile=photo.icc_profile,
+        )
+
+    def _stays(self, path: Path) -> bool:
+        if self.overwrite or self.keep or not os.path.lexists(path):
+            return self.keep and os.path.lexists(path)
+        raise ImageError(
+            f"{path} has come to exist meanwhile and is not overwritten; use --overwrite or "
+            "another -o."
+        )
+
+    def _write_like(self, path: Path, pixels: Tensor, photo: ImageFile) -> None:
+        write_image(
+            path,
+            pixels,
+            alpha=enlarged(photo.alpha, pixels),
+            bit_depth=photo.bit_depth,
+            icc_profile=photo.icc_profile,
+            exif=photo.exif,
+            grey=photo.grey,
+            metadata=photo.metadata,
+            strip=self.strip,
+            quality=self.quality,
+        )
+
+
+def enlarged(alpha: Tensor | None, pixels: Tensor) -> Tensor | None:
+    """Alpha (1, H, W) at the sides of pixels (3, sH, sW)."""
+    return None if alpha is None else resize(alpha, pixels.shape[-2:])
