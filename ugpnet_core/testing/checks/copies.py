@@ -69,13 +69,15 @@ def check_deep_copy(subject: Subject) -> Outcome:
 
 def check_pickling(subject: Subject) -> Outcome:
     """A pickled network, as other processes get it, gives the same results."""
-    return _check_copy(subject, "pickle", _pickled)
+    return _check_copy(subject, "pickle", lambda network: _pickled(subject, network))
 
 
-def _pickled(network: Any) -> Any:
+def _pickled(subject: Subject, network: Any) -> Any:
     """A network that was pickled; without parametrizations, which torch itself cannot pickle."""
     if any(parametrize.is_parametrized(layer) for layer in network.modules()):
-        network = copy.deepcopy(network)
+        # Of a network of its own: a deep copy shares classes with the original that this changes.
+        weights, network = network.state_dict(), subject.fresh()
+        network.load_state_dict(weights)
         for layer in list(network.modules()):
             if parametrize.is_parametrized(layer):
                 for name in list(layer.parametrizations):
