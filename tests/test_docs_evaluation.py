@@ -14,6 +14,7 @@ from torch import nn
 
 from ugpnet_core.cli import main
 from ugpnet_core.image import write_image
+from ugpnet_core.metrics.metric import ALL_METRICS
 from ugpnet_core.studies.settings import SOURCES, CompareConfig, MethodConfig
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +52,7 @@ def test_everything_works_as_it_stands(
         elif language == "python":
             capsys.readouterr()
             exec(text, {"__name__": "block"})
-    assert commands == 5
+    assert commands == 6
     assert re.search(r"halfway to grey: \d+\.\d\d dB", capsys.readouterr().out)
     assert json.loads(Path("figures", "summary.json").read_text())["count"] == 2
     for page in ("report", "comparison"):
@@ -69,8 +70,13 @@ def test_everything_works_as_it_stands(
 
 
 def test_all_that_a_method_can_be_is_described() -> None:
-    for word in (*SOURCES, "weights", "part", "fidelity", "tasks", "class"):
+    for word in (*SOURCES, "weights", "part", "fidelity", "tasks", "class", "pattern"):
         assert f"`{word}:`" in TEXT, word
-    described = {*SOURCES, "weights", "part", "fidelity", "tasks", "group", "name"}
+    described = {*SOURCES, "weights", "part", "fidelity", "tasks", "group", "name", "pattern"}
     assert described == set(MethodConfig.model_fields)
     assert CompareConfig.model_fields["cost"].default is not None
+
+
+def test_every_figure_is_described() -> None:
+    for key in ALL_METRICS:
+        assert f"| `{key}` |" in TEXT, key

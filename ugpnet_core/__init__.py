@@ -14,6 +14,8 @@ from ugpnet_core.moved import redirect
 if TYPE_CHECKING:
     from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig, TrainConfig
     from ugpnet_core.degradations import degrade
+    from ugpnet_core.engines.export import export_model
+    from ugpnet_core.engines.onnx import load_onnx
     from ugpnet_core.errors import (
         ConfigError,
         DependencyError,
@@ -65,11 +67,13 @@ __all__ = [
     "create_task",
     "degrade",
     "evaluate",
+    "export_model",
     "list_backbones",
     "list_models",
     "list_priors",
     "list_tasks",
     "load_model",
+    "load_onnx",
     "read_image",
     "save_model",
     "train",
@@ -80,6 +84,8 @@ __all__ = [
 _HOMES = {
     "ugpnet_core.config": ("ComponentConfig", "ModelConfig", "TaskConfig", "TrainConfig"),
     "ugpnet_core.degradations": ("degrade",),
+    "ugpnet_core.engines.export": ("export_model",),
+    "ugpnet_core.engines.onnx": ("load_onnx",),
     "ugpnet_core.errors": (
         "ConfigError",
         "DependencyError",

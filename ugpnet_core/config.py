@@ -188,6 +188,11 @@ class PerceptualConfig(Strict):
     resize: Positive | None = Field(
         default=256, description="LPIPS is computed on images resized to this (none: as they are)"
     )
+    resize_filter: Literal["antialiased", "bicubic"] = Field(
+        default="antialiased",
+        description="how: bicubic takes single pixels, as the published training does; the value "
+        "at 512 pixels is then about 1.6 times as large",
+    )
 
 
 class StageConfig(Strict):
@@ -237,6 +242,11 @@ class StartedStageConfig(StageConfig):
 
     iterations: Iterations
     weights: Path | None = None
+    key: str | None = Field(
+        default=None,
+        description="which network of the file of weights, where that holds several: the name of "
+        "its dictionary, or of its module in a larger state dict",
+    )
 
     @model_validator(mode="after")
     def _nothing_to_learn_needs_weights(self) -> StartedStageConfig:
@@ -314,6 +324,14 @@ class SynthesisStageConfig(StartedStageConfig):
     r1_weight: Weight = 10.0
     r1_every: Positive = 16
     augment: bool = Field(default=True, description="scale, shift or rotate each pair together")
+    augment_as: Literal["toolkit", "published"] = Field(
+        default="toolkit",
+        description="toolkit: each pair its own way, a little, mirrored at the borders; published: "
+        "all pairs of a batch alike, shifts of up to 1/4 of the side, black outside",
+    )
+    discriminator_first: bool = Field(
+        default=False, description="D learns before E and G in each step, not after them"
+    )
     weights: Path | None = Field(
         default=None,
         description="a model file or the synthesis.safetensors of another training (encoder and "

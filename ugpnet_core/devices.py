@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import platform
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -65,6 +68,24 @@ def computing_in(dtype: torch.dtype, device: torch.device) -> AbstractContextMan
     return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that this process may still take on a device; None where nothing says so."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type != "cpu":
+        return None
+    known = [*_available(), *_left_by_limit(), *_left_to_group()]
+    return max(0, min(known)) if known else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory has run out, on a CPU or elsewhere."""
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    words = ("out of memory", "not enough memory", "can't allocate memory")
+    return isinstance(error, RuntimeError) and any(each in str(error).lower() for each in words)
+
+
 def keep_memory() -> bool:
     """Let this process keep the memory of maps that it has freed, for the next ones of their size.
 
@@ -81,3 +102,41 @@ def keep_memory() -> bool:
     return bool(
         libc.mallopt(_M_MMAP_THRESHOLD, 2**30) and libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
     )
+
+
+def give_back_memory() -> None:
+    """Give back to the system what this process has freed and kept, where glibc can.
+
+    Maps of many sizes leave holes that no other map fits into: a photograph of 48 megapixels took
+    twice the memory without this, between its rows of tiles.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _available() -> Iterator[int]:
+    """What Linux has to give without writing memory to the disk."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                yield int(line.split()[1]) * 1024
+
+
+def _left_by_limit() -> Iterator[int]:
+    """What ``ulimit -v`` leaves."""
+    with contextlib.suppress(ImportError, OSError, ValueError, IndexError):
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if limit != resource.RLIM_INFINITY:
+            pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+            yield limit - pages * resource.getpagesize()
+
+
+def _left_to_group() -> Iterator[int]:
+    """What the limit of a container leaves (control groups, version 2)."""
+    with contextlib.suppress(OSError, ValueError):
+        folder = Path("/sys/fs/cgroup")
+        limit = (folder / "memory.max").read_text(encoding="ascii").strip()
+        if limit != "max":
+            yield int(limit) - int((folder / "memory.current").read_text(encoding="ascii"))

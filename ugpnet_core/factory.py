@@ -28,13 +28,19 @@ if TYPE_CHECKING:
 
 
 def create_backbone(
-    name: str, *, weights: str | PathLike[str] | None = None, **options: Any
+    name: str,
+    *,
+    weights: str | PathLike[str] | None = None,
+    key: str | None = None,
+    **options: Any,
 ) -> Backbone:
     """Make a backbone by name; options are named as in its published code.
 
     Args:
         name: as ``ugpnet list-backbones`` shows it.
         weights: a checkpoint (.safetensors or .pth) to load, strictly.
+        key: which network of a checkpoint that holds several: the name of its dictionary, or of
+            its module in a larger state dict ("generator", "net_g").
         options: checked against the entry's options; a misspelt one is an error.
 
     Raises:
@@ -51,7 +57,7 @@ def create_backbone(
     if weights is not None:
         from ugpnet_core.checkpoints.state_dict import load_weights
 
-        load_weights(cast("nn.Module", backbone), weights)
+        load_weights(cast("nn.Module", backbone), weights, key)
     return backbone
 
 

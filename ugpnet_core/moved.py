@@ -20,6 +20,7 @@ MOVED: Mapping[str, str] = {
     "inference.sheet": "image.sheet",
     "inspection": "model_files.inspection",
     "model_file": "model_files.model",
+    "model_files.backbones": "checkpoints.backbones",
     "networks.capture": "wrapping.capture",
     "networks.complexity": "metrics.complexity",
     "networks.last_layer": "wrapping.last_layer",

@@ -23,7 +23,10 @@ def did_you_mean(
         cutoff: how alike they have to be, from 0 to 1.
         kinds: what each of the names is, which is said behind it.
     """
-    found = difflib.get_close_matches(name, list(known), n=count, cutoff=cutoff)
+    # In lower case all of them: someone who writes "NAFNet" means nafnet.
+    alike = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), list(alike), n=count, cutoff=cutoff)
+    found = [alike[each] for each in near]
     words = [repr(one) if quoted else one for one in found]
     if kinds is not None:
         words = [f"{word} ({kinds[one]})" for word, one in zip(words, found, strict=True)]

@@ -13,8 +13,9 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
@@ -405,17 +406,17 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    call = Restorer.__call__
+    call = Restorer.restore_levels
     calls = []
 
-    def stopping(self: Restorer, image: Tensor) -> object:
-        calls.append(image)
+    def stopping(self: Restorer, levels: npt.NDArray[Any]) -> object:
+        calls.append(levels)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return call(self, image)
+        return call(self, levels)
 
     out = tmp_path / "out"
-    monkeypatch.setattr(Restorer, "__call__", stopping)
+    monkeypatch.setattr(Restorer, "restore_levels", stopping)
     assert run("restore", trip, "-o", out, "-m", model) == 130
     printed = capsys.readouterr().out
     assert "2 of 3 images restored" in printed

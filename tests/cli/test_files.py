@@ -46,7 +46,10 @@ def test_restore_writes_what_a_restorer_makes(photos: Path, tmp_path: Path, mode
         written = read_image(tmp_path / f"{name}.png").pixels
         assert (written - image).abs().max() <= 0.6 / 255
     assert run("restore", source, "-o", tmp_path / "f.png", "-m", model, "--fidelity", 1) == 0
-    assert (tmp_path / "f.png").read_bytes() == (tmp_path / "c_reg.png").read_bytes()
+    one, other = (read_image(tmp_path / name).levels for name in ("f.png", "c_reg.png"))
+    # Made in little memory, with steps of a 171st of a level in between.
+    assert abs(one.astype(int) - other).max() <= 1
+    assert (one != other).mean() < 0.02
 
 
 def test_notes_and_heat_maps(

@@ -23,6 +23,8 @@ FLOORS = [
     ["reports"],
     ["evaluation"],
     ["training"],
+    ["ui", "diagnosis"],
+    ["engines"],
     ["inference"],
     ["testing"],
     ["model_files"],

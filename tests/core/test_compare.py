@@ -281,7 +281,7 @@ def test_face_networks_see_images_of_their_one_size(
 @pytest.mark.parametrize(
     ("methods", "changes", "message"),
     [
-        ([{"name": "a"}], {}, "exactly one of model, backbone, network, classical"),
+        ([{"name": "a"}], {}, "exactly one of model, backbone, network, results, classical"),
         ([{"name": "a", "model": "m", "network": "n"}], {}, "exactly one of"),
         ([{"name": "a", "network": "n", "fidelity": 0.5}], {}, "those of a model"),
         ([{"name": "a", "model": "m", "fidelity": 2}], {}, "fidelity"),

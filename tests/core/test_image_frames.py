@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def test_transparent_frames(tmp_path: Path) -> None:
     frames = [Image.fromarray(array) for array in arrays]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=100)
     found = list(read_frames(tmp_path / "a.png"))
-    mixed = [found[0], replace(found[1], alpha=None)]
+    mixed = [found[0], replace(found[1], levels=found[1].levels[..., :3])]
     write_frames(tmp_path / "b.png", mixed)
     with Image.open(tmp_path / "b.png") as opened:
         assert np.asarray(opened.convert("RGBA"))[0, 0].tolist() == [50, 50, 50, 50]
@@ -131,8 +132,8 @@ def test_a_single_picture_is_one_frame_without_a_notice(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
-    one = ImageFile(torch.rand(3, 8, 8), tmp_path)
-    other = ImageFile(torch.rand(3, 9, 8), tmp_path)
+    one = ImageFile(np.zeros((8, 8, 3), np.uint8), tmp_path)
+    other = ImageFile(np.zeros((9, 8, 3), np.uint8), tmp_path)
     with pytest.raises(ImageError, match="one picture"):
         write_frames(tmp_path / "a.jpg", [one, one])
     with pytest.raises(ImageError, match="one size"):
@@ -140,6 +141,17 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     for name in ("a.tif", "a.png"):
         with pytest.raises(ImageError, match=r"no picture"):
             write_frames(tmp_path / name, [])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_making_a_frame_raises_is_raised(tmp_path: Path) -> None:
+    def frames() -> Iterator[ImageFile]:
+        yield ImageFile(np.zeros((8, 8, 3), np.uint8), tmp_path)
+        raise RuntimeError("out of memory")
+
+    for name in ("a.tif", "a.png"):
+        with pytest.raises(RuntimeError, match="out of memory"):
+            write_frames(tmp_path / name, frames())
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -290,9 +291,47 @@ def test_lab(dtype: str, signed: bool) -> None:
     assert wrong.max() <= (8 if step == 1 else 1)  # 8 bits of L*a*b* are coarse
 
 
-def test_inks_with_a_profile_are_converted_by_it() -> None:
-    """No profile of inks comes with any library here, so a matrix shaper that claims to be none
-    must fall back, and one of RGB is not applied to inks."""
+def ink_profile() -> bytes:
+    """A profile for inks made by hand, as none comes with any library here: a table of 16 corners
+    (lut8Type of ICC.1:2001)."""
+    corners = bytearray()
+    for inks in np.ndindex(2, 2, 2, 2):
+        r, g, b = ((1 - ink) * (1 - inks[3]) for ink in inks[:3])
+        light = round(255 * (0.3 * r + 0.59 * g + 0.11 * b))
+        corners += bytes([light, 128 + 60 * (r - g), 128 + 60 * (g - b)])
+    matrix = struct.pack(">9i", *(65536 * np.eye(3, dtype=int)).ravel().tolist())
+    line = bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + matrix + line * 4 + corners + line * 3
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    tags = {b"A2B0": table, b"wtpt": b"XYZ " + bytes(4) + white}
+    tags[b"desc"] = b"desc" + bytes(4) + struct.pack(">I", 2) + b"x\0" + bytes(78)
+    tags[b"cprt"] = b"text" + bytes(4) + b"x\0"
+    entries, body = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        entries += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    size = 128 + len(entries) + len(body)
+    head = struct.pack(">I4sI4s4s4s", size, b"none", 0x02400000, b"prtr", b"CMYK", b"Lab ")
+    head += bytes(12) + b"acsp" + bytes(28) + white
+    return head.ljust(128, b"\0") + entries + body
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_inks_with_a_profile_are_converted_by_it(dtype: str) -> None:
+    profile, inks = ink_profile(), levels(4, "uint8")
+    expected = ImageCms.profileToProfile(
+        Image.frombytes("CMYK", SHAPE[::-1], inks.tobytes()),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        outputMode="RGB",
+    )
+    stored = inks if dtype == "uint8" else inks.astype(np.uint16) * np.uint16(257)
+    image = read(stored, photometric="separated", iccprofile=profile)
+    assert np.abs(as_levels(image.pixels, 255) - np.asarray(expected)).max() <= 1
+    assert image.icc_profile is None
+
+
+def test_a_profile_that_is_none_for_inks_is_not_applied_to_them() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     claimed = profile[:16] + b"CMYK" + profile[20:]
     plain = read(levels(4), photometric="separated")

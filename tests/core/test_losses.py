@@ -298,6 +298,31 @@ def test_small_images_are_enlarged_to_32_pixels_by_repeating_their_border(
     assert lpips(x, y).item() == pytest.approx(lpips(*enlarged).item(), rel=1e-6)
 
 
+def test_resizing_by_bicubic_takes_four_pixels_whatever_the_factor() -> None:
+    """As in the published training: Keys' kernel with a = -0.75, half-way between two pixels."""
+    image = torch.rand(1, 3, 64, 96)
+    weights = torch.tensor([-0.09375, 0.59375, 0.59375, -0.09375])
+    # The first of a pixel's four in each direction lies 1 before the middle of its 4x4 block.
+    window = image[0, 0, 24:28, 40:44]
+    expected = weights @ window @ weights
+    by_four = resized(image, 16, "bicubic")
+    assert by_four.shape == (1, 3, 16, 24)
+    assert by_four[0, 0, 6, 10].item() == pytest.approx(expected.item(), abs=1e-5)
+    # Noise keeps its strength, which averaging takes.
+    assert by_four.std() > 2 * resized(image, 16).std()
+
+
+@torch.no_grad()
+def test_lpips_is_resized_as_the_configuration_says(squeeze: PerceptualConfig) -> None:
+    x, y = torch.rand(2, 1, 3, 64, 64)
+    for resize_filter in ("antialiased", "bicubic"):
+        update = {"resize": 32, "resize_filter": resize_filter}
+        lpips = build_lpips(squeeze.model_copy(update=update))
+        as_it_is = build_lpips(squeeze.model_copy(update={"resize": None}))
+        ready = [resized(image, 32, resize_filter) for image in (x, y)]
+        assert lpips(x, y).item() == pytest.approx(as_it_is(*ready).item(), rel=1e-5)
+
+
 def test_resized_keeps_the_shape_and_the_mean() -> None:
     image = torch.rand(1, 3, 40, 60)
     assert resized(image, 20).shape == (1, 3, 20, 30)

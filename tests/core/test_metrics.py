@@ -170,7 +170,7 @@ def test_non_local_means_denoises_and_keeps_colours() -> None:
 
 
 def test_best_strength_beats_its_neighbours() -> None:
-    best = NonLocalMeans().tuned(noisy_samples).strength
+    best = NonLocalMeans().tuned(noisy_samples).setting
 
     def mean(strength: float) -> float:
         values = [

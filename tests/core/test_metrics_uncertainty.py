@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ugpnet_core.evaluation.measurement import CLEAN, Measurement
+from ugpnet_core.evaluation.measurement import Measurement
 from ugpnet_core.evaluation.photographs import Sample
 from ugpnet_core.evaluation.results import Figure, ImageResult
 from ugpnet_core.evaluation.summary import summarise
@@ -16,6 +16,7 @@ from ugpnet_core.evaluation.uncertainty import bootstrap_means, jackknife
 from ugpnet_core.metrics.frechet import FeatureStatistics, Normal
 from ugpnet_core.metrics.metric import Metric
 from ugpnet_core.metrics.networks import MetricNetworks, SetDistance
+from ugpnet_core.metrics.set_distances import CLEAN
 
 
 def ends(figure: Figure) -> tuple[float, float]:
@@ -101,7 +102,7 @@ def set_of_features(seed: int, images: int, shift: float) -> tuple[Measurement, 
     different; and the distance between the distributions that both are drawn from."""
     metric = Metric("frechet", "FD", "lower", 2, per_image=False)
     distance = SetDistance(metric, 4, torch.nn.Identity(), 8, lambda x, *_: x, "drawn")
-    measurement = Measurement(MetricNetworks((metric,), None, (distance,)), 0)
+    measurement = Measurement(MetricNetworks((metric,), (), (distance,)), 0)
     rng = torch.Generator().manual_seed(seed)
     for index in range(images):
         # Images differ, and so do the crops of one.

@@ -11,12 +11,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ugpnet_core import cli
+from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.conversion import convert
 from ugpnet_core.model_files.model import load_model
 from ugpnet_core.model_files.published import PREFIXES, from_published, is_published
 from ugpnet_core.networks.ugpnet import build_model
+from ugpnet_core.training.own_modules import read_own_module
 
 State = dict[str, Tensor]
 
@@ -53,12 +56,17 @@ def test_the_published_model_computes_the_published_numbers(
 
 
 def config_of(
-    nafnet: dict[str, Any], stylegan2: dict[str, Any], encoder_channels: list[int], **others: Any
+    nafnet: dict[str, Any],
+    stylegan2: dict[str, Any],
+    encoder_channels: list[int],
+    *,
+    pooled: bool = True,
+    **others: Any,
 ) -> ModelConfig:
+    """``pooled``: locally, as in the published models for deblurring."""
+    pooling = {"local_pooling": True, "train_size": 256} if pooled else {"local_pooling": False}
     return ModelConfig(
-        backbone=ComponentConfig(
-            name="nafnet", options={**nafnet, "local_pooling": True, "train_size": 256}
-        ),
+        backbone=ComponentConfig(name="nafnet", options={**nafnet, **pooling}),
         prior=ComponentConfig(name="stylegan2", options=stylegan2),
         task=TaskConfig(name="deblur"),
         encoder_channels=encoder_channels,
@@ -184,7 +192,7 @@ def test_the_church_variant_has_its_published_sizes() -> None:
         "narrow": 1.0,
         "base_size": 16,
     }
-    config = config_of(sidd, prior, [16, 32, 64, 128, 256], map2style_channels=512)
+    config = config_of(sidd, prior, [16, 32, 64, 128, 256], map2style_channels=512, pooled=False)
     with torch.device("meta"):
         state = published(config)
         assert state["fusmodule.conv.weight"].shape == (64, 128, 3, 3)
@@ -284,3 +292,85 @@ def test_what_cannot_be_read_says_why() -> None:
     misfit = {**state, "synmodule.fencoder.conv1x1.weight": torch.zeros(9, 4, 1, 1)}
     with pytest.raises(WeightsError, match="does not fit its generator"):
         from_published(misfit)
+
+
+# --- as they were published -----------------------------------------------------------------------
+
+CASES = Path(__file__).parents[1] / "cases" / "published"
+PARTS = ("rrdbnet_x8_bicubic.pth", "synmodule_40000.pth", "fusmodule_best.pth")
+
+
+def test_the_super_resolution_model_is_read_in_the_form_it_was_published_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its restoration module is an RRDBNet and nothing else, and has no name for it inside."""
+    convert([CASES / name for name in PARTS], tmp_path / "parts.safetensors")
+    for path in (tmp_path / "parts.safetensors", CASES / "rrdb_whole.pth"):
+        model = load_model(path)
+        assert (model.config.backbone.name, model.config.task.name) == ("rrdbnet", "sr8")
+        assert model(torch.rand(1, 3, 4, 4)).image.shape == (1, 3, 32, 32)
+        backbone: Any = model.restoration.backbone
+        stored = torch.load(CASES / (path.name if path.suffix == ".pth" else PARTS[0]))
+        first = stored.get("params_ema", stored)
+        key = "conv_first.weight" if "conv_first.weight" in first else "resmodule.conv_first.weight"
+        assert torch.equal(backbone.conv_first.weight, first[key])
+    for name in PARTS:
+        assert cli.main(["inspect", str(CASES / name)]) == 0
+        said = capsys.readouterr().out
+        assert "ugpnet convert" in said
+        assert said.splitlines()[-1].startswith("use: start a training from it: ugpnet train")
+
+
+def test_each_module_can_start_a_training() -> None:
+    whole = CASES / "rrdb_whole.pth"
+    model = load_model(whole)
+    for module, part in (("restoration", None), ("synthesis", PARTS[1]), ("fusion", PARTS[2])):
+        for path in (whole, *([CASES / part] if part else [])):
+            own = read_own_module(path, module)
+            assert own is not None
+            fit(getattr(model, module), own.tensors, str(path))
+    assert read_own_module(CASES / PARTS[0], "restoration") is None  # it is a backbone's
+    assert read_own_module(CASES / PARTS[1], "fusion") is None
+
+
+def test_only_the_models_for_deblurring_pool_locally() -> None:
+    for enc, pools in (([2, 2, 4, 8], False), ([1, 1, 1, 28], True)):
+        nafnet = {"width": 2, "middle_blk_num": 1, "enc_blk_nums": enc, "dec_blk_nums": [1] * 4}
+        with torch.device("meta"):
+            state = published(config_of(nafnet, SMALLER.prior.options, [2, 3, 4]))
+        assert from_published(state)[0].backbone.options["local_pooling"] is pools
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("keeps_unused", [True, False])
+def test_hinet_in_ugpnet_has_one_first_convolution(keeps_unused: bool, tmp_path: Path) -> None:
+    options = {"wf": 4, "depth": 2, "hin_position_left": 0, "hin_position_right": 1}
+    shared = {**options, "shared_conv": True}
+    config = ModelConfig(
+        backbone=ComponentConfig(name="hinet", options=shared),
+        prior=SMALLER.prior,
+        task=TaskConfig(name="denoise"),
+        encoder_channels=[2, 3, 4],
+        merging_channels=4,
+        map2style_channels=3,
+        fusion_blocks=1,
+    )
+    state = published(config)
+    first = {
+        kind: state[f"resmodule.regression.conv_01.{kind}"].clone() for kind in ("weight", "bias")
+    }
+    if keeps_unused:
+        unused = {f"resmodule.regression.conv_02.{k}": v + 1 for k, v in first.items()}
+        state |= unused
+    torch.save(state, tmp_path / "hinet.pth")
+    model = load_model(tmp_path / "hinet.pth")
+    assert model.config == config
+    # The original, whose second stage has a convolution of its own, with that of the first.
+    original: Any = build_model(
+        config.model_copy(update={"backbone": ComponentConfig(name="hinet", options=options)})
+    )
+    backbone: Any = model.restoration.backbone
+    copies = {f"conv_02.{kind}": value for kind, value in first.items()}
+    original.restoration.backbone.load_state_dict({**backbone.state_dict(), **copies})
+    x = torch.rand(1, 3, 8, 8)
+    assert torch.equal(backbone(x), original.restoration.backbone(x))

@@ -294,6 +294,26 @@ def position(image: Tensor) -> Tensor:
     return torch.stack([(mass.sum(1) * steps).sum(), (mass.sum(0) * steps).sum()])
 
 
+def test_a_batch_moves_as_one_in_the_published_training() -> None:
+    """Shifts of up to 128 pixels across and 50 down at 512 pixels; black outside."""
+    pictures, across, down = torch.rand(5, 3, 32, 32) + 0.5, [], []
+    for seed in range(80):
+        torch.manual_seed(seed)
+        movements = draw_movements(5, "published")
+        assert all(torch.equal(one, movements[0]) for one in movements)
+        moved, moved_too = move_together(pictures, pictures, movements, "published")
+        assert torch.equal(moved, moved_too)
+        if torch.equal(movements[0, :, :2], torch.eye(2)):
+            # From half sides to parts of the side.
+            across.append(abs(float(movements[0, 0, 2])) / 2)
+            down.append(abs(float(movements[0, 1, 2])) / 2)
+            if across[-1] > 3 / 32:
+                columns = moved[..., (0, -1)].flatten(0, 2).amax(0)
+                assert sorted(columns == 0) == [False, True]
+    assert 0.2 < max(across) <= 128 / 512
+    assert 0.07 < max(down) <= 50 / 512
+
+
 def test_movements_are_the_published_ones() -> None:
     centre, right = dot(31.5, 31.5), dot(31.5, 47.5)
     ratios, angles, shifts = [], [], []

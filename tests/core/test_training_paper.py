@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,18 +104,37 @@ def test_the_tasks_of_the_paper_have_its_strengths() -> None:
     assert sr8.scale == 8
 
 
+# Where the published training is another than what we do by default (docs/training.md).
+THEIRS: dict[type[Any], dict[str, Any]] = {
+    SynthesisStageConfig: {
+        "r1_every": 10,
+        "augment_as": "published",
+        "discriminator_first": True,
+    },
+    PerceptualConfig: {"resize_filter": "bicubic"},
+}
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_a_configuration_of_the_paper_states_what_are_the_defaults(name: str) -> None:
     config = read_config(FOLDER / f"{name}.yaml")
     sections = (config.restoration, config.synthesis, config.fusion)
     for section in sections:
-        stated = {key: getattr(section, key) for key in DEFAULTS[type(section)]}
-        assert stated == DEFAULTS[type(section)]
-        assert section.model_copy(update={"weights": None}) == type(section)()
-    assert config.perceptual == PerceptualConfig()
+        theirs = THEIRS.get(type(section), {})
+        expected = {**DEFAULTS[type(section)], **theirs}
+        assert {key: getattr(section, key) for key in expected} == expected
+        assert section.model_copy(update={"weights": None}) == type(section)(**theirs)
+    assert config.perceptual == PerceptualConfig(**THEIRS[PerceptualConfig])
     assert config.prior is None
     assert config.data.resolution == (256 if name == "church-256" else 512)
     assert config.data.validation_count == 1000
+
+
+def test_the_document_says_which_settings_of_the_paper_are_not_ours() -> None:
+    text = (FOLDER.parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    for names in THEIRS.values():
+        for name in names:
+            assert re.search(rf"^\| `(synthesis|perceptual)\.{name}` \|", text, re.MULTILINE), name
 
 
 # Parameters of the networks that are used, as the published weights have them.

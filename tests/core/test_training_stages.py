@@ -137,6 +137,32 @@ def test_generator_and_discriminator_take_turns_and_r1_is_lazy(
         assert changed(network, old)
 
 
+def test_the_discriminator_learns_first_where_asked_to(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    """On the images that E and G learn from after it, as in the published training."""
+    torch.manual_seed(0)
+    stage = adversarial_stage("synthesis", training_config(), r1_every=3)
+    assert isinstance(stage, SynthesisStage)
+    stage.options = stage.options.model_copy(update={"discriminator_first": True})
+    discriminator = stage.networks["discriminator"]
+    watch = Watch(discriminator)
+    seen: list[Tensor] = []
+    discriminator.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    before = copy(discriminator)
+    stage.update([batch()], 0)
+    # Real and fake for D; fake for G with D frozen.
+    assert watch.learning == [True, True, False]
+    assert torch.equal(seen[1], seen[2])
+    assert changed(discriminator, before)
+    # The other order makes other weights of G: its discriminator has not learned yet.
+    torch.manual_seed(0)
+    other = adversarial_stage("synthesis", training_config(), r1_every=3)
+    other.update([batch()], 0)
+    names = dict(other.networks["network"].named_parameters())
+    assert changed(stage.networks["network"], {k: p.detach() for k, p in names.items()})
+
+
 @pytest.mark.parametrize(
     ("name", "part", "loss"),
     [

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from ugpnet_core import cli
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.prior import (
     check_weights,
@@ -501,9 +502,59 @@ def lost(content: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     ("change", "said"),
+    [(orig, "discriminator of architecture 'orig'"), (no_deviation, "without minibatch deviation")],
+)
+def test_a_discriminator_of_another_architecture_is_left_out(
+    save: Callable[..., Path], change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    """As in the published networks for CIFAR-10."""
+    content = snapshot()
+    change(content)
+    path = save(content)
+    stored = read_prior(path)
+    assert stored is not None
+    assert stored.discriminator is None
+    assert said in stored.facts["discriminator"]
+    assert "discriminator" not in stored.options
+    prior: Any = ug.create_prior("stylegan2", weights=path)
+    z = torch.randn(1, 6)
+    image, _ = their_image(content["G_ema"], their_ws(content["G_ema"], z))
+    assert close(prior(z).image * 2 - 1, image)
+    with pytest.raises(WeightsError, match=said):
+        read_prior(save({"D": content["D"]}))
+
+
+class Network:
+    """Stands for ``dnnlib.tflib.network.Network``, whose pickles hold a program."""
+
+    __module__ = "dnnlib.tflib.network"
+
+
+def test_a_pickle_of_tensorflow_says_what_to_run_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = types.ModuleType("dnnlib.tflib.network")
+    vars(module)["Network"] = Network
+    for name in ("dnnlib", "dnnlib.tflib"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, "dnnlib.tflib.network", module)
+    path = tmp_path / "stylegan2 ffhq.pkl"
+    path.write_bytes(pickle.dumps((Network(), Network(), Network())))
+    said = rf"TensorFlow .*python legacy\.py --source='{path}' --dest='.*-pytorch\.pkl'"
+    with pytest.raises(WeightsError, match=said):
+        read_prior(path)
+    for command in (
+        ["inspect", str(path)],
+        ["convert", str(path), str(tmp_path / "o.safetensors")],
+    ):
+        assert cli.main(command) == 1
+        assert "python legacy.py" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
     [
         (conditional, "is conditional .10 classes or labels.*cond=0"),
-        (orig, "discriminator of architecture 'orig'"),
         (resnet, "generator of architecture 'resnet'"),
         (swish, "'swish'"),
         (grey, "1 colour channels"),
@@ -512,7 +563,6 @@ def lost(content: dict[str, Any]) -> None:
         (narrower, "maps 4 numbers to 6"),
         (uneven_clamp, "clamps its layers differently"),
         (alias_free, "StyleGAN3"),
-        (no_deviation, "without minibatch deviation"),
         (lost, "noise maps do not fit|incomplete"),
     ],
 )

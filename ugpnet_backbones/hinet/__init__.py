@@ -24,6 +24,10 @@ class HINetOptions(Options):
     hin_position_right: int = Field(
         default=4, ge=0, description="last level with half instance normalisation"
     )
+    shared_conv: bool = Field(
+        default=False,
+        description="both stages begin with conv_01, as in the copy of the published UGPNet",
+    )
 
 
 PRESETS = (
@@ -61,6 +65,8 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             feature_channels=64,
             size_multiple=16,
             signatures={"sam12.conv1.weight": "HINet"},
+            reader="ugpnet_backbones.hinet.checkpoints:options_of",
+            published="ugpnet_backbones.hinet.checkpoints:published",
             options=HINetOptions,
             loss="psnr",
             parameters=88_669_702,

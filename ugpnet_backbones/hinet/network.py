@@ -9,7 +9,7 @@ published checkpoints.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -25,7 +25,7 @@ class HINet(RegressionNetwork):
     """A residual backbone of two U-Nets in a row (Fig. 2); feature_channels is ``wf``.
 
     The first stage's image is supervised too in training, and guides the second stage through
-    the attention module.
+    the attention module. With ``shared_conv`` both begin with the same convolution.
     """
 
     kind: Literal["direct", "residual"] = "residual"
@@ -38,6 +38,7 @@ class HINet(RegressionNetwork):
         relu_slope: float = 0.2,
         hin_position_left: int = 0,
         hin_position_right: int = 4,
+        shared_conv: bool = False,
     ) -> None:
         super().__init__()
         widths = [wf * 2**level for level in range(depth)]
@@ -65,7 +66,7 @@ class HINet(RegressionNetwork):
 
         upper = list(reversed(widths[:-1]))
         self.conv_01 = conv3x3(in_chn, wf)
-        self.conv_02 = conv3x3(in_chn, wf)
+        self.conv_02 = None if shared_conv else conv3x3(in_chn, wf)
         self.down_path_1, self.down_path_2 = encoder(fused=False), encoder(fused=True)
         self.up_path_1 = nn.ModuleList(UpBlock(2 * width, width, relu_slope) for width in upper)
         self.up_path_2 = nn.ModuleList(UpBlock(2 * width, width, relu_slope) for width in upper)
@@ -88,7 +89,8 @@ class HINet(RegressionNetwork):
         f, encoded = _encode(self.down_path_1, self.conv_01(x), first)
         decoded = _decode(self.up_path_1, self.skip_conv_1, f, encoded)
         attended, image = self.sam12(decoded[0], x)
-        f = self.cat12(torch.cat([self.conv_02(x), attended], 1))
+        first_of_second = self.conv_01 if self.conv_02 is None else self.conv_02
+        f = self.cat12(torch.cat([first_of_second(x), attended], 1))
         f, encoded = _encode(self.down_path_2, f, list(zip(encoded, decoded[:-1], strict=True)))
         return _decode(self.up_path_2, self.skip_conv_2, f, encoded)[0], (image,)
 
@@ -96,6 +98,12 @@ class HINet(RegressionNetwork):
         """Map the feature map (N, wf, H, W) to the residual of stage 2 (N, 3, H, W)."""
         residual: Tensor = self.last(f)
         return residual
+
+    def translate_published_keys(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Leave out the second stage's own convolution where it has none: the copy in the published
+        UGPNet keeps one that it never calls."""
+        unused = () if self.conv_02 is not None else ("conv_02.weight", "conv_02.bias")
+        return {key: value for key, value in tensors.items() if key not in unused}
 
     def _initialise(self, relu_slope: float) -> None:
         """Orthogonal weights and no biases, as in the published training."""

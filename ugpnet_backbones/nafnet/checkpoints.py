@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ugpnet_core.plugins import count_numbered
 
-# The published UGPNet pools locally, over windows of 1.5 times its 256-pixel training crops.
+# The published UGPNet deblurs with pooling over windows of 1.5 times its 256-pixel training crops.
 TRAIN_SIZE = 256
 SIDD_DEPTHS = [2, 2, 4, 8]
 MOST_LEVELS = 16
@@ -36,7 +36,9 @@ def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def published(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], str]:
     """Options and task of the restoration module of a published UGPNet: the paper denoised with
-    the depths of NAFNet's SIDD model, and deblurred with those of its GoPro model."""
+    the depths of NAFNet's SIDD model, which pools globally there, and deblurred with those of its
+    GoPro model, which pools locally."""
     options = options_of(tensors)
-    task = "denoise" if options["enc_blk_nums"] == SIDD_DEPTHS else "deblur"
-    return {**options, "local_pooling": True, "train_size": TRAIN_SIZE}, task
+    if options["enc_blk_nums"] == SIDD_DEPTHS:
+        return {**options, "local_pooling": False}, "denoise"
+    return {**options, "local_pooling": True, "train_size": TRAIN_SIZE}, "deblur"

@@ -63,6 +63,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
                 "model.1.sub.0.RDB1.conv1.0.weight": "RRDBNet",
             },
             reader="ugpnet_backbones.rrdbnet.checkpoints:options_of",
+            layers_reader="ugpnet_backbones.rrdbnet.checkpoints:from_layers",
             published="ugpnet_backbones.rrdbnet.checkpoints:published",
             options=RRDBNetOptions,
             loss="l1",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from ugpnet_core.plugins import count_numbered
+
+LAYERS_OF_BLOCK = 15  # three dense blocks of five
+LAYERS_AROUND = 4  # the first, the one behind the blocks, and the last two
 
 
 def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -31,3 +34,43 @@ def published(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], str]:
     """Options and task of the restoration module of a published UGPNet."""
     options = options_of(tensors)
     return options, f"sr{options['scale']}"
+
+
+def from_layers(
+    layers: Sequence[Mapping[str, Tensor]],
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Options and state dict of a network whose layers have no names, in the order in which they
+    run; None where they are not those of an RRDBNet."""
+    if len(layers) < LAYERS_AROUND + LAYERS_OF_BLOCK or any("bias" not in one for one in layers):
+        return None
+    shapes = [tuple(layer["weight"].shape) for layer in layers]
+    features = shapes[0][0]
+    growth = shapes[1][0]
+    # The blocks end where a convolution follows that no dense block has.
+    widths = [features + growth * index for index in range(5)]
+    block = [(growth, width, 3, 3) for width in widths[:4]] + [(features, widths[4], 3, 3)]
+    blocks = 0
+    while shapes[1 + blocks * LAYERS_OF_BLOCK :][:LAYERS_OF_BLOCK] == block * 3:
+        blocks += 1
+    enlarging = len(layers) - LAYERS_AROUND - blocks * LAYERS_OF_BLOCK
+    if not blocks or enlarging not in (2, 3):
+        return None
+    names = [
+        "conv_first",
+        *(
+            f"body.{index}.rdb{dense}.conv{conv}"
+            for index in range(blocks)
+            for dense in range(1, 4)
+            for conv in range(1, 6)
+        ),
+        "conv_body",
+        *(f"conv_up{index}" for index in range(1, enlarging + 1)),
+        "conv_hr",
+        "conv_last",
+    ]
+    state = {
+        f"{name}.{kind}": value
+        for name, layer in zip(names, layers, strict=True)
+        for kind, value in layer.items()
+    }
+    return options_of(state), state

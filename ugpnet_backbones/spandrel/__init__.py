@@ -16,6 +16,9 @@ class SpandrelOptions(Options):
     checkpoint: str | None = Field(
         default=None, description="file with the weights of a network that spandrel recognises"
     )
+    key: str | None = Field(
+        default=None, description="which network of a checkpoint that holds several"
+    )
     architecture: str | None = Field(
         default=None, description="an untrained network instead: ESRGAN, PLKSR:RealPLKSR, ..."
     )
@@ -53,6 +56,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             kind="direct",
             feature_channels=None,
             options=SpandrelOptions,
+            reader="ugpnet_backbones.spandrel.architectures:options_of",
             paper="https://github.com/chaiNNer-org/spandrel",
             licence="Apache-2.0; spandrel is MIT, each network and checkpoint has its own",
         )

@@ -23,11 +23,12 @@ from ugpnet_core.plugins import (
     PluginError,
     WeightsError,
     describe_error,
+    possible_prefixes,
     recognise,
 )
 
 if TYPE_CHECKING:
-    from spandrel import ArchRegistry, ImageModelDescriptor
+    from spandrel import ArchRegistry, ImageModelDescriptor, ModelDescriptor
 
 
 def registry() -> ArchRegistry:
@@ -61,7 +62,7 @@ def recognised(tensors: Mapping[str, Tensor], source: str) -> ImageModelDescript
     from spandrel import UnsupportedModelError
 
     try:
-        found = registry().load(dict(tensors))
+        found = _loaded(tensors)
     except UnsupportedModelError as error:
         more = "; pip install spandrel_extra_arches for more architectures"
         if find_spec("spandrel_extra_arches"):
@@ -77,6 +78,46 @@ def recognised(tensors: Mapping[str, Tensor], source: str) -> ImageModelDescript
         ) from error
     check_purpose(found, source)
     return found
+
+
+def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
+    """The options that make the network of a state dict, untrained; None where spandrel does not
+    know it.
+
+    Raises:
+        WeightsError: it restores no RGB images.
+        PluginError: a model file cannot hold what it is made with.
+        DependencyError: spandrel is not installed.
+    """
+    from spandrel import UnsupportedModelError
+
+    try:
+        found = recognised(tensors, "The file")
+    except WeightsError as error:
+        if isinstance(error.__cause__, UnsupportedModelError):
+            return None
+        raise
+    name = name_of(found.model, found.architecture.id)
+    return {"architecture": name, "arguments": arguments_of(found.model)}
+
+
+def _loaded(tensors: Mapping[str, Tensor]) -> ModelDescriptor[nn.Module]:
+    """What spandrel makes of a state dict, whatever stands before the keys of the network.
+
+    Raises:
+        UnsupportedModelError: it knows none of what may be the network.
+    """
+    from spandrel import UnsupportedModelError
+
+    known = registry()
+    unknown: UnsupportedModelError | None = None
+    for prefix in possible_prefixes(tensors):
+        inner = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        try:
+            return known.load(inner)
+        except UnsupportedModelError as error:
+            unknown = unknown or error
+    raise unknown or UnsupportedModelError("no tensors")
 
 
 def check_purpose(found: object, source: str) -> None:

@@ -48,6 +48,7 @@ SIZE_HINTS = ("window_size", "pad_size", "padder_size")
 def spandrel_backbone(
     *,
     checkpoint: str | None = None,
+    key: str | None = None,
     architecture: str | None = None,
     arguments: Mapping[str, Any] | None = None,
     kind: Literal["direct", "residual"] = "direct",
@@ -79,7 +80,7 @@ def spandrel_backbone(
     with torch.device("cpu"):
         if architecture is None:
             assert checkpoint is not None
-            found = recognised(read_tensors(checkpoint), checkpoint)
+            found = recognised(read_tensors(checkpoint, key), checkpoint)
             network, name = found.model, found.architecture.id
             rules: SizeRequirements | None = found.size_requirements
         else:

@@ -19,7 +19,7 @@ class UformerOptions(Options):
         default=128,
         ge=16,
         description="side of the training crops: stages where these are no larger than a window "
-        "do not shift it; images of any size are taken",
+        "do not shift it, which no file of weights tells; images of any size are taken",
     )
     in_chans: int = Field(default=3, ge=3, le=3, description="colour channels; always RGB here")
     dd_in: int = Field(default=3, ge=3, le=3, description="colour channels; always RGB here")
@@ -66,26 +66,38 @@ class UformerOptions(Options):
     modulator: bool = Field(default=True, description="learned modulators in the decoder")
 
 
-_UNIFORM: dict[str, Any] = {"depths": [2] * 9, "modulator": False}
+# The published code makes these with modulators; the paper counts them without.
+_UNIFORM: dict[str, Any] = {"depths": [2] * 9, "modulator": True}
 
 PRESETS = (
     Preset(
         name="uformer-t",
-        description="as in the paper, tiny",
+        description="as the published code makes it, tiny",
         options={"embed_dim": 16, **_UNIFORM},
-        parameters=5_230_413,
+        parameters=5_291_853,
         feature_channels=32,
     ),
     Preset(
         name="uformer-s",
-        description="as in the paper, small",
+        description="as the published code makes it, small",
         options={"embed_dim": 32, **_UNIFORM},
-        parameters=20_628_317,
+        parameters=20_751_197,
     ),
     Preset(
         name="uformer-b",
-        description="as in the paper and as published for denoising and deblurring",
+        description="as in the paper and published for denoising, trained on crops of 128 pixels",
         options={"embed_dim": 32, "depths": [1, 2, 8, 8, 2, 8, 8, 2, 1], "modulator": True},
+        parameters=50_880_946,
+    ),
+    Preset(
+        name="uformer-b-256",
+        description="as published for deblurring, trained on crops of 256 pixels",
+        options={
+            "img_size": 256,
+            "embed_dim": 32,
+            "depths": [1, 2, 8, 8, 2, 8, 8, 2, 1],
+            "modulator": True,
+        },
         parameters=50_880_946,
     ),
 )
@@ -103,6 +115,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             feature_channels=64,
             options=UformerOptions,
             signatures={"input_proj.proj.0.weight": "Uformer"},
+            reader="ugpnet_backbones.uformer.checkpoints:options_of",
             size_multiple=16,
             loss="charbonnier",
             parameters=50_880_946,

@@ -51,6 +51,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             feature_channels=64,
             options=UNetOptions,
             signatures={"encoders.0.2.weight": "a U-Net"},
+            reader="ugpnet_backbones.unet.checkpoints:options_of",
             size_multiple=16,
             loss="l1",
             parameters=PARAMETERS,

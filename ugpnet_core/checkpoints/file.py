@@ -10,10 +10,12 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from ugpnet_core.checkpoints.ncnn import is_ncnn, read_ncnn
 from ugpnet_core.checkpoints.pickles.restricted import ForbiddenError
 from ugpnet_core.checkpoints.pickles.torch_format import read_archive, read_stream
 from ugpnet_core.errors import WeightsError
 
+NCNN = "ncnn"
 MAXIMUM_HEADER = 100_000_000  # what the safetensors library accepts
 # How files begin that are none of ours.
 OTHERS = {
@@ -36,7 +38,8 @@ class Checkpoint:
     :class:`~ugpnet_core.checkpoints.pickles.stored_tensor.StoredTensor` or, from safetensors,
     ordinary ones.
 
-    ``container`` is "safetensors", "PyTorch archive" or "pickle"; only safetensors have metadata.
+    ``container`` is "safetensors", "PyTorch archive", "pickle" or "ncnn"; only safetensors have
+    metadata. The content of the last is a tuple of layers without names.
     """
 
     path: Path
@@ -53,6 +56,8 @@ def read_checkpoint_file(path: str | PathLike[str]) -> Checkpoint:
         WeightsError: it is missing, damaged, no weights file, or holds Python objects.
     """
     path = Path(path)
+    if path.suffix == ".bin" and path.with_suffix(".param").is_file():
+        path = path.with_suffix(".param")  # the weights of the layers that are described there
     try:
         if not path.is_file():
             raise WeightsError(f"There is no weights file {path}; check the path.")
@@ -64,6 +69,8 @@ def read_checkpoint_file(path: str | PathLike[str]) -> Checkpoint:
             if begin[8:9] == b"{" and header <= min(size, MAXIMUM_HEADER):
                 tensors, metadata = _read_safetensors(path)
                 return Checkpoint(path, "safetensors", tensors, metadata, size)
+            if is_ncnn(begin):
+                return Checkpoint(path, NCNN, tuple(read_ncnn(path)), {}, size)
             if begin[:4] == b"PK\x03\x04" or begin[:1] == b"\x80":
                 view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
                 if begin[:1] == b"\x80":

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 from ugpnet_core.plugins.discovery import registry
 
+Kind = Literal["backbone", "prior", "other"]
+CLASSIFIER = "an image classifier"
 # Keys that only one architecture has, of those that no plugin brings. What shares a key with one of
 # a plugin comes first.
 _FIRST: Mapping[str, str] = {
@@ -44,23 +47,23 @@ _OTHERS: Mapping[str, str] = {
             "classifier.2.weight",
             "last_linear.weight",
         ),
-        "an image classifier",
+        CLASSIFIER,
     ),
 }
 
 
 def signatures() -> dict[str, str]:
     """What each key that only one architecture has tells, the more telling ones first."""
-    plugins = registry()
+    own = {**_of_plugins("prior"), **_of_plugins("backbone")}
+    return {**_FIRST, **own, **_OTHERS}
+
+
+def _of_plugins(kind: Kind) -> dict[str, str]:
+    group = registry().priors if kind == "prior" else registry().backbones
     return {
-        **_FIRST,
-        **{
-            key: f"{words} ({kind} {one.entry.name!r})"
-            for kind, group in (("prior", plugins.priors), ("backbone", plugins.backbones))
-            for one in group.values()
-            for key, words in one.entry.signatures.items()
-        },
-        **_OTHERS,
+        key: f"{words} ({kind} {one.entry.name!r})"
+        for one in group.values()
+        for key, words in one.entry.signatures.items()
     }
 
 
@@ -85,14 +88,35 @@ def known_prefix(keys: Iterable[str]) -> str | None:
     return next((p for p in prefixes(keys) if any(p + key in keys for key in known)), None)
 
 
-def recognise(keys: Iterable[str]) -> str:
-    """Say in words which architecture the keys of a state dict look like, whatever prefix they
-    share."""
+def network_prefixes(
+    keys: Iterable[str], kinds: Sequence[Kind] = ("backbone", "prior", "other")
+) -> list[str]:
+    """Where networks of known architectures begin in a state dict: behind the prefix that all keys
+    share, or else behind those of single modules. Restoring networks come before priors, and these
+    before others; what is found of the first such kind is all that counts."""
     keys = set(keys)
-    prefix = known_prefix(keys)
-    if prefix is None:
+    if (shared := known_prefix(keys)) is not None:
+        return [shared]
+    others = {key: words for key, words in _OTHERS.items() if words != CLASSIFIER}
+    for kind in kinds:
+        known = others if kind == "other" else _of_plugins(kind)
+        # Each key once: what is behind it must be a whole name.
+        found = {
+            key.removesuffix(end): None for key in keys for end in known if key.endswith(f".{end}")
+        }
+        if found:
+            return sorted(found)
+    return []
+
+
+def recognise(keys: Iterable[str]) -> str:
+    """Say in words which architecture the keys of a state dict look like, whatever stands before
+    them."""
+    keys = set(keys)
+    found = network_prefixes(keys)
+    if not found:
         return "no architecture known here"
-    return next(words for key, words in signatures().items() if prefix + key in keys)
+    return next(words for key, words in signatures().items() if found[0] + key in keys)
 
 
 def count_numbered(keys: Iterable[str], pattern: str) -> int:

@@ -17,45 +17,50 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ugpnet_core.atomic import write_beside
-from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.backbones import options_in_words
+from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.locating import (
+    averaged,
+    find_state_dict,
+    inside_wrappers,
+    is_tensor,
+    network_prefix,
+    possible_prefixes,
+    printable,
+    quoted,
+    under,
+)
 from ugpnet_core.checkpoints.pickles.restricted import Inert
 from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
-from ugpnet_core.checkpoints.recognition import known_prefix, prefixes, recognise
+from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.errors import WeightsError
 
-# Where published checkpoints keep the state dict, the averaged one first.
-WRAPPERS = (
-    "params_ema",
-    "params-ema",
-    "g_ema",
-    "state_dict_ema",
-    "model_ema",
-    "params",
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "d",
-    "net",
-    "net_g",
-    "module",
-)
 # Tied weights share memory; a small file whose tensors share all of theirs is no checkpoint.
 SHARING = 8
 # Prefixes of a network that was wrapped for several devices, or compiled.
 PREFIXES = ("module.", "_orig_mod.")
+# Buffers that may be missing: the constructor computes them.
+COMPUTED = "num_batches_tracked"
 # Functions that make tensors.
 REBUILT = ("torch._utils._rebuild", "torch._tensor._rebuild")
 
 
-def read_tensors(path: str | PathLike[str]) -> dict[str, Tensor]:
+def read_tensors(path: str | PathLike[str], key: str | None = None) -> dict[str, Tensor]:
     """Read a state dict from a file in any of the formats that
     :mod:`ugpnet_core.checkpoints.file` knows, unwrapped, without executing anything in it, and
-    without the prefix of a known architecture.
+    without the prefix of a known architecture and the modules beside it.
+
+    Args:
+        key: which network of a file that holds several: the name of its dictionary, or of its
+            module in a larger state dict.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds Python objects or no tensors.
+        WeightsError: the file is missing, damaged, or holds Python objects or no tensors; or
+            several networks, or nothing under ``key``; or values that are no finite numbers.
     """
-    return without_prefix(unwrap(read_checkpoint_file(path)))
+    tensors = without_prefix(unwrap(read_checkpoint_file(path), key), str(path))
+    check_finite(tensors, str(path))
+    return tensors
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -70,55 +75,45 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return file.content, file.metadata
 
 
-def unwrap(file: Checkpoint) -> dict[str, Tensor]:
+def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
     """Find the state dict inside a published checkpoint, read it and strip ``module.`` prefixes.
 
+    Args:
+        key: as for :func:`read_tensors`.
+
     Raises:
-        WeightsError: there is none, or its tensors together are far larger than the file.
+        WeightsError: there is none, or several; or its tensors together are far larger than the
+            file.
     """
-    content = inside_wrappers(file.content)
-    tensors = load_tensors(content, file) if isinstance(content, Mapping) else {}
+    if file.container == NCNN:
+        raise WeightsError(
+            f"{file.path} is a network of ncnn, whose layers have no names; make a checkpoint of "
+            f"it: ugpnet convert {file.path} NEW.safetensors"
+        )
+    content = find_state_dict(file.content, key, str(file.path))
+    tensors = load_tensors(content or {}, file)
     if tensors:
         return tensors
-    beside = content.values() if isinstance(content, Mapping) else ()
-    found = next((each for each in (content, *beside) if isinstance(each, Inert)), None)
+    outer = inside_wrappers(file.content)
+    beside = outer.values() if isinstance(outer, Mapping) else ()
+    found = next((each for each in (outer, *beside) if isinstance(each, Inert)), None)
     if found is not None:
         raise WeightsError(
             f"{file.path} holds Python objects, which are never loaded; ask for a file with "
-            f"tensors only (found: {_printable(found.name)})."
-        )
-    several = [
-        key
-        for key, value in (content.items() if isinstance(content, Mapping) else ())
-        if isinstance(value, Mapping) and any(map(is_tensor, value.values()))
-    ]
-    if several:
-        raise WeightsError(
-            f"{file.path} holds no state dict but several, under {_quoted(several)}; save the one "
-            "you mean as a file of its own."
+            f"tensors only (found: {printable(found.name)})."
         )
     raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
 
 
-def without_prefix(state: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A state dict, read or still in a file, without the prefix (``model.`` of Lightning,
-    ``module.net_g.``) that all its tensors share before the keys of a known architecture."""
-    keys = [key for key, value in state.items() if isinstance(key, str) and is_tensor(value)]
-    prefix = known_prefix(keys) or ""
-    return {
-        key.removeprefix(prefix) if isinstance(key, str) else key: value
-        for key, value in state.items()
-    }
+def without_prefix(state: Mapping[Any, Any], source: str) -> dict[Any, Any]:
+    """A state dict, read or still in a file, without what stands before the keys of a known
+    architecture (``model.`` of Lightning, ``module.net_g.``), and without the modules beside it:
+    losses, metrics, other networks.
 
-
-def inside_wrappers(content: Any) -> Any:
-    """What the dictionaries hold that published training code saves around a state dict."""
-    while isinstance(content, Mapping):
-        wrapper = next((key for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if wrapper is None:
-            break
-        content = content[wrapper]
-    return content
+    Raises:
+        WeightsError: it holds several networks that could be meant.
+    """
+    return under(state, network_prefix(state, source))
 
 
 def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
@@ -133,8 +128,8 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
     for key, value in content.items():
         if isinstance(value, Inert) and value.name.startswith(REBUILT):
             raise WeightsError(
-                f"{_printable(key)!r} in {file.path} is a tensor that cannot be read "
-                f"({_printable(value.name)}); ask for a file with plain tensors."
+                f"{printable(key)!r} in {file.path} is a tensor that cannot be read "
+                f"({printable(value.name)}); ask for a file with plain tensors."
             )
     found = {key: value for key, value in content.items() if is_tensor(value)}
     if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
@@ -148,43 +143,49 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
     return tensors
 
 
-def _printable(name: str) -> str:
-    return (name if name.isprintable() else ascii(name))[:80]
-
-
-def _quoted(keys: Iterable[Any]) -> str:
-    """A few keys for a message."""
-    words = sorted(repr(_printable(key)) for key in keys if isinstance(key, str))
-    return ", ".join(words[:5]) + (f" and {len(words) - 5} more" if len(words) > 5 else "")
-
-
 def _shared_prefix(keys: Iterable[str]) -> str | None:
     return next((p for p in PREFIXES if all(key.startswith(p) for key in keys)), None)
 
 
-def is_tensor(value: object) -> bool:
-    """Whether this is a tensor, read or still in a file."""
-    return isinstance(value, Tensor | StoredTensor)
-
-
-def load_weights(network: nn.Module, path: str | PathLike[str]) -> None:
-    """Read a file into a network; every key and shape must fit, but for a prefix that all keys of
-    the file share (``model.``, ``net_g.``, ``module.model.``).
+def load_weights(network: nn.Module, path: str | PathLike[str], key: str | None = None) -> None:
+    """Read a file into a network; every key and shape must fit, but for a prefix before the keys of
+    the network (``model.``, ``net_g.``, ``module.model.``) and for what else the file holds.
 
     A network whose published checkpoints have other layouts as well renames their keys in
     ``translate_published_keys`` (see :class:`ugpnet_core.protocols.Backbone`).
 
+    Args:
+        key: as for :func:`read_tensors`.
+
     Raises:
         WeightsError: as :func:`read_tensors`, or as :func:`fit`.
     """
-    tensors = unwrap(read_checkpoint_file(path))
-    translate = getattr(network, "translate_published_keys", dict)
-    readings = [
-        translate({key.removeprefix(prefix): value for key, value in tensors.items()})
-        for prefix in prefixes(tensors)
-    ]
+    tensors = unwrap(read_checkpoint_file(path), key)
+    fit(network, reading_for(network, tensors), str(path))
+
+
+def reading_for(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What of a state dict is the network's, in its own keys as far as it knows how to rename
+    them; where nothing fits, what comes nearest, and where several parts do, all of it.
+    """
     own = network.state_dict().keys()
-    fit(network, min(readings, key=lambda reading: len(own ^ reading.keys())), str(path))
+    translate = getattr(network, "translate_published_keys", dict)
+    anchor = max(own, key=len, default=None)
+    readings = {
+        prefix: translate(under(tensors, prefix)) for prefix in possible_prefixes(tensors, anchor)
+    }
+    differing = {prefix: len(_differing(own, reading)) for prefix, reading in readings.items()}
+    fitting = averaged(prefix for prefix, count in differing.items() if not count)
+    if len(fitting) > 1:
+        return dict(tensors)
+    return readings[fitting[0] if fitting else min(differing, key=differing.__getitem__)]
+
+
+def _differing(own: Iterable[str], reading: Mapping[str, Tensor]) -> set[str]:
+    """The keys that only one of the two has, but for counters that the constructor computes."""
+    own = set(own)
+    optional = {key for key in own if key.endswith(COMPUTED)}
+    return (own - optional) ^ (reading.keys() - optional)
 
 
 def fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -218,12 +219,13 @@ def check_finite(tensors: Mapping[str, Tensor], source: str) -> None:
 def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Compare keys and shapes as :func:`fit` does, and change nothing."""
     own = network.state_dict()
-    optional = {key for key in own if key.endswith("num_batches_tracked")}
+    optional = {key for key in own if key.endswith(COMPUTED)}
     missing = sorted(own.keys() - tensors.keys() - optional)
     unexpected = sorted(tensors.keys() - own.keys())
     shapes = sorted(k for k in own.keys() & tensors.keys() if own[k].shape != tensors[k].shape)
     if not (missing or unexpected or shapes):
         return
+    choose = ""
     if shapes and not (missing or unexpected):
         key = shapes[0]
         problem = (
@@ -236,10 +238,11 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
         problem += f" (for instance {' and '.join(examples)})"
         begins = {key.partition(".")[0] for key in unexpected}
         if 1 < len(begins) < 5 and not begins & {key.partition(".")[0] for key in own}:
-            problem += f", all of them under {_quoted(begins)}"
+            problem += f", all of them under {quoted(begins)}"
+            choose = "; say with key= (--key) which of them you mean"
     raise WeightsError(
         f"{source} does not fit {type(network).__name__}: {problem}; it looks like "
-        f"{recognise(tensors)}."
+        f"{recognise(tensors)}{options_in_words(tensors)}{choose}."
     )
 
 

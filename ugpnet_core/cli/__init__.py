@@ -19,10 +19,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ugpnet_core.cli.console import flush_quietly, report_error
+from ugpnet_core.cli.console import flush_quietly, keep_letters, report_error
 
 COMMANDS = {
     "restore": "ugpnet_core.cli.restore:restore",
+    "ui": "ugpnet_core.cli.ui:ui",
     "demo": "ugpnet_core.cli.demo:demo",
     "degrade": "ugpnet_core.cli.degrade:degrade",
     "kernels": "ugpnet_core.cli.kernels:kernels",
@@ -36,6 +37,7 @@ COMMANDS = {
     "show": "ugpnet_core.cli.show:show",
     "inspect": "ugpnet_core.cli.inspect:inspect",
     "convert": "ugpnet_core.cli.convert:convert",
+    "export": "ugpnet_core.cli.export:export",
     "shards": "ugpnet_core.cli.shards:shards",
     "train": "ugpnet_core.cli.train:train",
     "evaluate": "ugpnet_core.cli.evaluate:evaluate",
@@ -43,6 +45,7 @@ COMMANDS = {
     "ablate": "ugpnet_core.cli.ablate:ablate",
     "sample": "ugpnet_core.cli.sample:sample",
     "invert": "ugpnet_core.cli.invert:invert",
+    "doctor": "ugpnet_core.cli.doctor:doctor",
     "config-schema": "ugpnet_core.cli.train:config_schema",
 }
 
@@ -55,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: default: those of the process.
     """
+    keep_letters()
     words = list(sys.argv[1:] if arguments is None else arguments)
     end = words.index("--") if "--" in words else len(words)
     debug, offline = "--debug" in words[:end], "--offline" in words[:end]

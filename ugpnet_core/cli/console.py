@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 from ugpnet_core.errors import ConfigError, UGPNetError, UnknownNameError
@@ -24,6 +25,17 @@ def output() -> Console:
     return Console(markup=False, highlight=False, emoji=False)
 
 
+def keep_letters() -> None:
+    """Write UTF-8 where Python would write ASCII because the locale (C, POSIX) names no encoding:
+    terminals understand it, and names keep their letters. ``PYTHONIOENCODING`` is obeyed."""
+    if os.environ.get("PYTHONIOENCODING"):
+        return
+    for stream in (sys.stdout, sys.stderr):
+        name = (getattr(stream, "encoding", None) or "").lower()
+        if name in {"ascii", "us-ascii", "ansi_x3.4-1968"} and isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
+
+
 def report_error(error: Exception) -> int:
     """Print an error as one line on stderr and return the exit status that belongs to it."""
     if isinstance(error, UGPNetError):
@@ -35,7 +47,12 @@ def report_error(error: Exception) -> int:
 
 
 def plain(text: str) -> str:
-    """One line without control characters: what a plugin says may not steer the terminal."""
+    """One line without control characters: what a plugin says may not steer the terminal. Bytes of
+    a file name that are no text are shown as such, ``\\xe4``."""
+    try:
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half of a pair, which no file name has
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     words = "".join(letter if letter.isprintable() else " " for letter in text).split()
     # A console that is not UTF-8 gets escapes instead of an error.
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

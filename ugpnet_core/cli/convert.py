@@ -19,12 +19,20 @@ def convert(
         str | None,
         typer.Option(help="What a published UGPNet was trained for (see list-tasks)."),
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which network of a file that holds several: generator, net_g, model.net, ...",
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, kept in the file.")] = "",
 ) -> None:
-    """Turn published checkpoints into a prior file or a model file.
+    """Turn published checkpoints into a prior file, a model file or a backbone's checkpoint.
 
     Takes StyleGAN2 in the layouts of BasicSR, rosinality and NVIDIA (generator and discriminator
-    may be two files), and the paper's own models (one file, or restoration, synthesis and fusion).
+    may be two files), the paper's own models (one file, or restoration, synthesis and fusion), and
+    backbones in ncnn's format (.param, with the .bin beside it).
     Nothing in the files is executed.
 
     Example: ugpnet convert ffhq.pkl ffhq.safetensors
@@ -34,7 +42,7 @@ def convert(
     from ugpnet_core.model_files.conversion import convert as convert_files
 
     *inputs, out = files
-    made = convert_files(inputs, out, task=task, licence=licence)
+    made = convert_files(inputs, out, task=task, key=key, licence=licence)
     console = output()
     console.print(plain(f"{made.kind} from {made.layout} layout: {made.path}"), soft_wrap=True)
     console.print(plain(f"{made.summary}"), soft_wrap=True)

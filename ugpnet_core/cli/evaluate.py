@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ugpnet_core.cli.console import output
+from ugpnet_core.metrics.metric import ALL_METRICS, USUAL_METRICS
 
 Model = Annotated[str, typer.Option("-m", "--model", help="Name of a model, or a model file.")]
 Data = Annotated[Path, typer.Option("--data", help="Folder of photographs, read recursively.")]
@@ -49,6 +50,17 @@ Inception = Annotated[
         "UGPNET_INCEPTION, else one in torch's cache; without, the FID is not computed.",
     ),
 ]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        help=f"Figures, separated by commas, of {', '.join(ALL_METRICS)}. Default: "
+        f"{','.join(USUAL_METRICS)}.",
+    ),
+]
+Faces = Annotated[
+    str, typer.Option("--faces", help="What measures identity and landmarks: dlib, or a plugin's.")
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Baselines = Annotated[
     bool, typer.Option("--baselines", help="Also OpenCV's non-local means, at its best.")
@@ -67,6 +79,8 @@ def evaluate(
     report: Report = None,
     perceptual_weights: Perceptual = None,
     inception: Inception = None,
+    metrics: Metrics = None,
+    faces: Faces = "dlib",
     device: Device = "auto",
     baselines: Baselines = False,
 ) -> None:
@@ -98,7 +112,8 @@ def evaluate(
     if degraded is not None and task is not None:
         raise ConfigError("--degraded images have been degraded already; leave out --task.")
     where = choose_device(device)
-    networks = find_networks(perceptual_weights, inception, where)
+    chosen = USUAL_METRICS if metrics is None else [key.strip() for key in metrics.split(",")]
+    networks = find_networks(perceptual_weights, inception, where, chosen, faces)
     files = None if degraded is not None else find_photographs(data, count)
     network = load_model(model)
     if degraded is not None:

@@ -17,6 +17,13 @@ _APART = ("use", "problem")
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="A model, prior or checkpoint file of any kind.")],
+    key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which network of a file that holds several: generator, net_g, model.net, ...",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Say what a weights file is and what it can be used for, without running anything from it.
@@ -25,7 +32,7 @@ def inspect(
     """
     from ugpnet_core.model_files.inspection import inspect as inspect_file
 
-    facts = inspect_file(file)
+    facts = inspect_file(file, key)
     if as_json:
         print(json.dumps(facts, indent=2))
     else:

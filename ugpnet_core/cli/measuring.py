@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from ugpnet_core.cli.console import plain
+from ugpnet_core.metrics.metric import USUAL_METRICS
 
 if TYPE_CHECKING:
     import torch
@@ -24,12 +25,17 @@ if TYPE_CHECKING:
 
 
 def find_networks(
-    perceptual_weights: Path | None, inception: str | None, device: torch.device
+    perceptual_weights: Path | None,
+    inception: str | None,
+    device: torch.device,
+    metrics: Sequence[str] = USUAL_METRICS,
+    faces: str = "dlib",
 ) -> MetricNetworks:
     """Load the networks of those figures whose weights are given or found on this machine.
 
     Raises:
         WeightsError: weights that were given do not fit.
+        ConfigError: there is no such figure.
     """
     from ugpnet_core.losses.perceptual import optional_perceptual
     from ugpnet_core.metrics.inception import optional_inception
@@ -43,6 +49,8 @@ def find_networks(
         inception=path,
         inception_missing=inception_missing,
         device=device,
+        chosen=metrics,
+        faces=faces,
     )
 
 
@@ -108,12 +116,15 @@ def _in_terminal(table: Table) -> rich.table.Table:
 
 
 def print_problems(evaluation: Evaluation) -> None:
-    """Print what was left out on stderr.
+    """Print what was left out, and what was found in methods, on stderr.
 
     Raises:
         typer.Exit: with status 1, where there was something.
     """
     errors = _errors()
+    for each in evaluation.findings:
+        where = f" ({plain(each.file)})" if each.file else ""
+        errors.print(f"{plain(each.method)} {plain(each.reason)}{where}", soft_wrap=True)
     for each in evaluation.problems:
         what = f"{each.method} on {each.file}" if each.method and each.file else ""
         what = what or each.method or each.file

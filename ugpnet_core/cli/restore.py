@@ -25,6 +25,7 @@ from ugpnet_core.cli.files import (
 from ugpnet_core.cli.pipe import piped
 from ugpnet_core.cli.stopping import stoppable
 from ugpnet_core.cli.telling import RESTORING
+from ugpnet_core.errors import ConfigError
 
 
 class FacesChoice(str, Enum):
@@ -40,6 +41,14 @@ class PrecisionChoice(str, Enum):
     auto = "auto"
     float32 = "float32"
     bfloat16 = "bfloat16"
+
+
+class EngineChoice(str, Enum):
+    """What computes."""
+
+    torch = "torch"
+    onnx = "onnx"
+    ray = "ray"
 
 
 class BackgroundChoice(str, Enum):
@@ -112,6 +121,17 @@ def restore(
         ),
     ] = False,
     as_json: AsJson = False,
+    engine: Annotated[
+        EngineChoice,
+        typer.Option(
+            help="onnx: onnxruntime, with -m FILE.onnx or a model that is exported first; ray: the "
+            "machines of a cluster (docs/scale.md)."
+        ),
+    ] = EngineChoice.torch,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of --engine ray (default: for each GPU, or every two cores)."),
+    ] = None,
 ) -> None:
     """Restore photographs, of any size and content, with a trained model.
 
@@ -131,6 +151,36 @@ def restore(
 
     ugpnet restore scans -o restored --watch
     """
+    if engine is EngineChoice.ray:
+        from ugpnet_core.cli.cluster import restore_on_cluster
+        from ugpnet_core.engines.worker import Settings
+
+        if (
+            save_all
+            or check
+            or watch
+            or as_json
+            or strip_metadata
+            or suffix
+            or ext
+            or quality != 95
+        ):
+            raise ConfigError(
+                "--engine ray knows no --save-all, --check, --watch, --json, --strip-metadata, "
+                "--suffix, --ext and --quality."
+            )
+        restore_on_cluster(
+            named_inputs(inputs, more_inputs),
+            out,
+            model,
+            Settings(_tile(tile), fidelity, faces.value, background.value, precision.value),
+            device=device,
+            workers=workers,
+            recursive=recursive,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+        )
+        return
     with (
         stoppable(),
         piped(
@@ -138,6 +188,7 @@ def restore(
         ) as pipe,
     ):
         from ugpnet_core.devices import keep_memory
+        from ugpnet_core.engines.choice import choose_engine
         from ugpnet_core.inference.batch import further_results, restore_files
         from ugpnet_core.inference.outputs import Naming
         from ugpnet_core.inference.restorer import Restorer
@@ -146,12 +197,19 @@ def restore(
         choices = Choices(recursive, skip_existing, overwrite, as_json)
         batch = (WatchedBatch if watch else Batch)(RESTORING, pipe, naming, choices)
         keep_memory()
-        restorer = Restorer(
+        chosen = choose_engine(
+            "onnx" if engine is EngineChoice.onnx else "torch",
             model,
             device=device,
+            faces=faces.value,
+            say=lambda text: typer.echo(f"note: {text}", err=True),
+        )
+        restorer = Restorer(
+            chosen.model,
+            device=chosen.device,
             tile=_tile(tile),
             fidelity=fidelity,
-            faces=faces.value,
+            faces=chosen.faces,
             background=background.value,
             precision=precision.value,
         )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
-import torch
 from torch import Tensor
 
-from ugpnet_core.errors import ConfigError, ImageError, UGPNetError
-from ugpnet_core.evaluation.measurement import CLEAN, Measurement, restored_levels
+from ugpnet_core.errors import ConfigError, ImageError
+from ugpnet_core.evaluation.measurement import Measurement
 from ugpnet_core.evaluation.methods import Batch, Method, Runner
 from ugpnet_core.evaluation.photographs import Sample, TestSet
-from ugpnet_core.evaluation.results import Cost, Evaluation, Figure, MethodResult, Problem
+from ugpnet_core.evaluation.restoring import Restoring
+from ugpnet_core.evaluation.results import Cost, Evaluation, Figure, MethodResult
+from ugpnet_core.evaluation.store import Store
 from ugpnet_core.evaluation.summary import summarise
+from ugpnet_core.evaluation.trouble import Trouble, names_of
+from ugpnet_core.metrics.metric import Metric
 from ugpnet_core.metrics.networks import MetricNetworks, metric_networks
-from ugpnet_core.plugins.discovery import describe_error
-
-logger = logging.getLogger(__name__)
+from ugpnet_core.metrics.set_distances import CLEAN
 
 Keep = Callable[[Sample, Mapping[str, Tensor]], None]
 """Called for each photograph with all its images by name ("clean", then the methods in their
@@ -41,6 +41,8 @@ def measure_methods(
     keep: Keep | None = None,
     cost: MeasureCost | None = None,
     progress: Progress | None = None,
+    store: Store | None = None,
+    look: bool = False,
 ) -> Evaluation:
     """Restore photographs with each method, and measure what came out.
 
@@ -52,6 +54,10 @@ def measure_methods(
         networks: which figures are computed; default: PSNR and SSIM.
         keep: sees every image.
         cost: measures what each method costs, on the first photograph; default: not measured.
+        store: what is found there is not computed again, and what is computed is kept there, for
+            runners that have an identity.
+        look: first find out whether a method's figures can be trusted, which runs it six times on
+            one photograph.
 
     Raises:
         ConfigError: two methods have one name.
@@ -59,7 +65,7 @@ def measure_methods(
     """
     methods = [method for runner in runners for method in runner.methods]
     _check_names(methods)
-    seen = _Problems()
+    seen = Trouble()
 
     def samples(stage: str) -> Iterator[Sample]:
         total = len(test_set.files)
@@ -74,22 +80,26 @@ def measure_methods(
     tuned = []
     for runner in runners:
         try:
-            tuned.append(runner.tuned(partial(samples, f"settings of {_names(runner)}")))
+            tuned.append(runner.tuned(partial(samples, f"settings of {names_of(runner)}"), store))
         except Exception as error:  # that method's trouble only
             seen.method(runner, "", error)
-    measurement = Measurement(networks or metric_networks(), test_set.seed)
+    regression = next((each.name for each in methods if each.kind == "regression"), None)
+    measurement = Measurement(networks or metric_networks(), test_set.seed, store, regression)
+    restore = Restoring(test_set.seed, seen, store)
     costs: dict[str, Cost] = {}
-    for batch in _batches(samples(test_set.title), batch_size):
-        if cost and not costs:
-            costs = _costs(tuned, cost, batch.samples[0], progress)
-        restored = [_run(runner, batch, seen) for runner in tuned]
+    for number, batch in enumerate(_batches(samples(test_set.title), batch_size)):
+        if number == 0:
+            for runner in tuned if look else ():
+                restore.look_at(runner, batch.samples[0])
+            costs = _costs(tuned, cost, batch.samples[0], progress) if cost else {}
+        restored = [restore(runner, batch) for runner in tuned]
         for index, sample in enumerate(batch.samples):
             images: dict[str, Tensor] = {}
             for by_name in restored:
-                images |= restored_levels(by_name[index], 0)
+                images |= by_name[index]
             measurement(sample, images)
             if keep:
-                keep(sample, {CLEAN: sample.clean, **images})
+                keep(sample, {CLEAN: sample.clean, **images} if sample.has_truth else images)
     if not measurement.images:
         reason = f" ({seen.problems[0].reason})" if seen.problems else ""
         raise ImageError(f"There is no image in {test_set.root} that can be evaluated{reason}.")
@@ -113,73 +123,14 @@ def measure_methods(
             _result(method, summary.figures[method.name], costs.get(method.name), seen)
             for method in methods
         ),
-        metrics=measurement.networks.metrics,
+        metrics=_shown(measurement, regression),
         images=tuple(measurement.images),
         protocol=protocol,
         problems=tuple(seen.problems),
         differences=summary.differences,
         tuned={name: value for runner in tuned for name, value in runner.settings().items()},
+        findings=tuple(seen.findings),
     )
-
-
-class _Problems:
-    """What went wrong, each once, in the order in which it showed."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def file(self, name: str, reason: str) -> None:
-        self._note(Problem(name, reason))
-
-    def method(self, runner: Runner, file: str, error: Exception) -> None:
-        reason = str(error) if isinstance(error, UGPNetError) else describe_error(error)
-        logger.debug("%s failed on %s", _names(runner), file, exc_info=error)
-        for method in runner.methods:
-            self._note(Problem(file, reason, method.name))
-
-    def first_of(self, method: str) -> str:
-        return next((each.reason for each in self.problems if each.method == method), "")
-
-    def _note(self, problem: Problem) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-
-def _run(runner: Runner, batch: Batch, seen: _Problems) -> list[Mapping[str, Tensor]]:
-    """What a runner makes of each sample, (1, 3, r, r) by method; nothing where it fails."""
-    side = batch.resolution
-    # A batch that fails is tried again one by one: the others must not pay for one image.
-    with suppress(Exception), torch.inference_mode():
-        images = _checked(runner, runner(batch), len(batch.samples), side)
-        return [
-            {name: some[index : index + 1] for name, some in images.items()}
-            for index in range(len(batch.samples))
-        ]
-    restored: list[Mapping[str, Tensor]] = []
-    for sample in batch.samples:
-        try:
-            with torch.inference_mode():
-                restored.append(_checked(runner, runner(Batch.of([sample])), 1, side))
-        except Exception as error:  # whatever a network raises is that method's trouble only
-            seen.method(runner, sample.name, error)
-            restored.append({})
-    return restored
-
-
-def _checked(
-    runner: Runner, images: Mapping[str, Tensor], count: int, side: int
-) -> Mapping[str, Tensor]:
-    """Images by method, if they are what was asked for."""
-    for method in runner.methods:
-        shape = tuple(images[method.name].shape)
-        if shape != (count, 3, side, side):
-            raise ConfigError(
-                f"{method.name} made images {shape} of photographs {(count, 3, side, side)}; use a "
-                "network of the task's scale."
-            )
-        if not images[method.name].isfinite().all():
-            raise ConfigError(f"{method.name} made pixels that are not finite; check its weights.")
-    return {method.name: images[method.name].float() for method in runner.methods}
 
 
 def _batches(samples: Iterator[Sample], size: int) -> Iterator[Batch]:
@@ -200,7 +151,7 @@ def _batches(samples: Iterator[Sample], size: int) -> Iterator[Batch]:
 def _costs(
     runners: Sequence[Runner], cost: MeasureCost, sample: Sample, progress: Progress | None
 ) -> dict[str, Cost]:
-    pairs = [(runner, method) for runner in runners for method in runner.methods]
+    pairs = [(runner, method) for runner in runners if runner.is_timed for method in runner.methods]
     # One network blended by several fidelities costs the same.
     known: dict[tuple[Runner, str], Cost] = {}
     costs = {}
@@ -215,14 +166,33 @@ def _costs(
 
 
 def _result(
-    method: Method, figures: Mapping[str, Figure], cost: Cost | None, seen: _Problems
+    method: Method, figures: Mapping[str, Figure], cost: Cost | None, seen: Trouble
 ) -> MethodResult:
     failed = "" if figures else seen.first_of(method.name)
     return MethodResult(method.name, method.kind, method.shown_group, figures, cost, failed)
 
 
-def _names(runner: Runner) -> str:
-    return ", ".join(method.name for method in runner.methods)
+def _shown(measurement: Measurement, regression: str | None) -> tuple[Metric, ...]:
+    """The columns; one that no image has a figure for says why."""
+    networks = measurement.networks
+    known = {key for each in measurement.images for mine in each.figures.values() for key in mine}
+    reasons = {
+        each.metric.key: "it needs "
+        + ", ".join(
+            {"clean": "photographs", "regression": "a row of x_reg", "task": "a known task"}[need]
+            for need in sorted(each.needs)
+        )
+        if each.needs - {"clean"} or not measurement.has_truth
+        else f"no photograph has what it needs ({each.words})"
+        for each in networks.image_metrics
+        if each.metric.key not in known
+    }
+    if not measurement.has_truth:
+        reasons |= {each.metric.key: "it needs photographs" for each in networks.distances}
+    return tuple(
+        replace(each, missing=f"{reasons[each.key]}.") if each.key in reasons else each
+        for each in networks.metrics
+    )
 
 
 def _check_names(methods: Sequence[Method]) -> None:

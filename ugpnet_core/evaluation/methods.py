@@ -20,6 +20,7 @@ from ugpnet_core.inference.tiling import run_tiled
 from ugpnet_core.metrics.complexity import count_parameters
 
 if TYPE_CHECKING:
+    from ugpnet_core.evaluation.store import Store
     from ugpnet_core.networks.ugpnet import UGPNet
 
 DEGRADED, REGRESSION, SYNTHESIS, RESTORED = "degraded", "x_reg", "x_syn", "x_hat"
@@ -80,6 +81,16 @@ class Batch(NamedTuple):
         degraded = torch.stack([sample.degraded for sample in samples])
         return cls(samples, degraded, samples[0].clean.shape[-1])
 
+    def only(self, index: int) -> Batch:
+        """A batch of one of the samples, with an image that nobody else has."""
+        return self._replace(
+            samples=[self.samples[index]], degraded=self.degraded[index : index + 1].clone()
+        )
+
+    def fresh(self) -> Batch:
+        """The same with images that nobody else has, and may so be changed."""
+        return self._replace(degraded=self.degraded.clone())
+
     @property
     def scale(self) -> int:
         """How many times smaller the degraded images are."""
@@ -87,16 +98,32 @@ class Batch(NamedTuple):
 
 
 class Runner(ABC):
-    """Runs methods. Subclasses set ``methods`` and write ``__call__``."""
+    """Runs methods. Subclasses set ``methods`` and write ``__call__``.
+
+    Attributes:
+        methods: the rows that it makes.
+        identity: stands for everything that decides its results: settings, weights, device. Where
+            it is empty, that is not known, and no result is kept for a later run.
+        is_foreign: whether it runs code that may do anything, and so is looked at first
+            (:mod:`ugpnet_core.evaluation.findings`).
+        is_timed: whether it has a cost that can be measured.
+    """
 
     methods: tuple[Method, ...]
+    identity: str = ""
+    is_foreign: bool = False
+    is_timed: bool = True
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Restore a batch: by the name of the method, images (N, 3, r, r) in about [0, 1]."""
 
-    def tuned(self, samples: Samples) -> Runner:
-        """The runner with settings that are the best for a set; itself where it has none."""
+    def tuned(self, samples: Samples, store: Store | None = None) -> Runner:
+        """The runner with settings that are the best for a set; itself where it has none.
+
+        Args:
+            store: what is known there of settings is not tried again.
+        """
         return self
 
     def alone(self, name: str) -> Callable[[Batch], object]:
@@ -130,11 +157,16 @@ class Degraded(Runner):
 class Function(Runner):
     """One method that is a function, or a network without anything around it.
 
+    It may draw random numbers from the generators of torch, numpy and random: these are seeded for
+    each image.
+
     Args:
         restore: (N, 3, r / scale, r / scale) on ``device`` to (N, 3, r, r).
         words: how it is run, for the protocol.
         network: what the function runs, to count its multiply-accumulates.
     """
+
+    is_foreign = True
 
     def __init__(
         self,
@@ -190,6 +222,8 @@ class UGPNetRunner(Runner):
     Images of another size than the model's go through overlapping tiles, as ``ugpnet restore``
     does it.
     """
+
+    is_foreign = True
 
     def __init__(
         self,

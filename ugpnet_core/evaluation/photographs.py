@@ -7,6 +7,7 @@ files, the batch, or what else is measured.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, cast, runtime_checkable
@@ -18,8 +19,8 @@ from ugpnet_core.config import TaskConfig
 from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.errors import ConfigError, ImageError
 from ugpnet_core.factory import create_task_at
-from ugpnet_core.image import center_square, list_images, read_image, resize
-from ugpnet_core.image.pairs import match_pairs
+from ugpnet_core.image import center_square, image_size, list_images, read_image, resize
+from ugpnet_core.image.pairs import listed, match_pairs
 from ugpnet_core.metrics.pixel import quantised
 from ugpnet_core.plugins import TaskEntry, find, validate_options
 from ugpnet_core.protocols import Task
@@ -37,12 +38,18 @@ class Sample(NamedTuple):
         clean: x_gt, (3, r, r) in [0, 1].
         degraded: x, (3, r / scale, r / scale).
         kernel: of sum 1, (K, K), where the task blurs with one and says with which.
+        degrade: the task with what it drew for this photograph; None for files that were degraded
+            elsewhere.
+        has_truth: whether ``clean`` is the photograph; else nobody knows it, and the degraded image
+            stands there.
     """
 
     name: str
     clean: Tensor
     degraded: Tensor
     kernel: Tensor | None = None
+    degrade: Callable[[Tensor], Tensor] | None = None
+    has_truth: bool = True
 
 
 @runtime_checkable
@@ -62,7 +69,8 @@ class TestSet:
         root: the folder that names and seeds are relative to.
         resolution: r; every photograph is cropped to its centred square and resized.
         task: the degradation; None: ``degraded`` has the files.
-        degraded: by photograph, the degraded file that belongs to it.
+        degraded: by photograph, the degraded file that belongs to it. None as well: the files are
+            degraded themselves, and nobody knows what they were.
         scale: how many times smaller a degraded image is.
         seed: with a file's name, it fixes the file's degradation.
     """
@@ -80,7 +88,9 @@ class TestSet:
     @property
     def title(self) -> str:
         """The task's name, or "pairs"."""
-        return self.task.name if self.task else "pairs"
+        if self.task is not None:
+            return self.task.name
+        return "real" if self.degraded is None else "pairs"
 
     def name_of(self, file: Path) -> str:
         """The file's name below the folder, with "/"."""
@@ -101,6 +111,11 @@ class TestSet:
     def _sample(self, file: Path, task: Task | None) -> Sample:
         name = self.name_of(file)
         clean = quantised(center_square(read_image(file).pixels, self.resolution))
+        if task is None and self.degraded is None:
+            side = self.degraded_side
+            degraded = quantised(center_square(read_image(file).pixels, side))
+            # Nobody knows the photograph: what stands there gives sizes, and is never compared.
+            return Sample(name, enlarged(degraded, self.resolution), degraded, has_truth=False)
         if task is None:
             assert self.degraded is not None
             pixels = read_image(self.degraded[file]).pixels
@@ -109,7 +124,11 @@ class TestSet:
         if isinstance(task, KnownKernel):
             kernel = task.drawn_kernel(rng_for(self.seed, name))
         clean, degraded = pair(task, clean, rng_for(self.seed, name))
-        return Sample(name, quantised(clean), quantised(degraded), kernel)
+
+        def again(image: Tensor) -> Tensor:
+            return pair(task, image, rng_for(self.seed, name))[1]
+
+        return Sample(name, quantised(clean), quantised(degraded), kernel, again)
 
     @property
     def degraded_side(self) -> int:
@@ -123,10 +142,17 @@ class TestSet:
             "photographs": f"RGB, largest centred square, antialiased bicubic to {side}x{side}, "
             "8 bits",
         }
-        if self.task is None:
+        if self.task is None and self.degraded is None:
+            words["photographs"] = (
+                "degraded as they are, RGB, largest centred square, antialiased bicubic to "
+                f"{small}x{small}, 8 bits; without ground truth"
+            )
+            words["task"] = "not known"
+        elif self.task is None:
             words["task"] = (
-                "pairs: degraded files as they are, their largest centred square, antialiased "
-                f"bicubic to {small}x{small} where they are not of that size"
+                f"pairs: degraded files of {small}x{small} as they are; those as large as their "
+                f"photographs cropped to their largest centred square, antialiased bicubic to "
+                f"{small}x{small}"
             )
         else:
             words["task"] = f"{task_words(self.task, side)}, seed {self.seed} and file name"
@@ -158,12 +184,52 @@ def paired_set(
         scale: how many times smaller the degraded images are.
         count: only the first ones.
 
+    A degraded image has the size of its photograph divided by ``scale``, and is cropped and
+    resized as that is; or it has the size that the set asks for, and is taken as it is.
+
     Raises:
-        ImageError: a folder has no image, or an image has no partner.
+        ImageError: a folder has no image, an image has no partner, or a degraded image another
+            size; the message lists the first ten.
     """
     pairs = match_pairs(clean, degraded)[:count]
+    side = -(-resolution // scale)
+    wrong = []
+    for each in pairs:
+        with suppress(ImageError):  # one that cannot be read is left out and named later
+            size, whole = image_size(each.degraded), image_size(each.clean)
+            if size != (side, side) and not _is_smaller(size, whole, scale):
+                wrong.append(
+                    f"{each.degraded} is {size[0]}x{size[1]} and its photograph "
+                    f"{whole[0]}x{whole[1]}"
+                )
+    if wrong:
+        times = f"{scale} times smaller than their photographs" if scale > 1 else "of that size"
+        raise ImageError(
+            f"Degraded images have to be {times}, or {side}x{side}: {listed(wrong)}; replace or "
+            "remove them."
+        )
     partners = {pair.clean: pair.degraded for pair in pairs}
     return TestSet(list(partners), clean, resolution, degraded=partners, scale=scale)
+
+
+def real_set(folder: Path, resolution: int, *, scale: int = 1, count: int | None = None) -> TestSet:
+    """Photographs that are degraded, and of which nobody knows what they were.
+
+    Args:
+        scale: how many times larger they are to become.
+
+    Raises:
+        ImageError: there is none.
+    """
+    files = find_photographs(folder, count)
+    return TestSet(files, folder if folder.is_dir() else folder.parent, resolution, scale=scale)
+
+
+def _is_smaller(size: tuple[int, int], whole: tuple[int, int], scale: int) -> bool:
+    """Whether an image has a photograph's size divided by ``scale``, rounded either way."""
+    return all(
+        side in (full // scale, -(-full // scale)) for side, full in zip(size, whole, strict=True)
+    )
 
 
 def find_photographs(folder: Path, count: int | None = None) -> list[Path]:

@@ -116,6 +116,8 @@ class Evaluation:
         images: photographs, in the order of the files.
         protocol: how it was measured, in words, by subject.
         problems: what was left out, and why.
+        findings: what is wrong with methods that have figures, for instance that they are others
+            at every run.
         differences: paired, to the regression.
         tuned: settings of classical methods that were the best for this set, by method.
     """
@@ -129,6 +131,7 @@ class Evaluation:
     problems: tuple[Problem, ...] = ()
     differences: tuple[Difference, ...] = ()
     tuned: Mapping[str, float] = field(default_factory=dict)
+    findings: tuple[Problem, ...] = ()
 
     def method(self, name: str) -> MethodResult:
         """The row of a method; KeyError where there is none."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ugpnet_core.evaluation.measurement import CLEAN, Measurement
+from ugpnet_core.evaluation.measurement import Measurement
 from ugpnet_core.evaluation.results import Difference, Figure
 from ugpnet_core.evaluation.uncertainty import GROUPS, RESAMPLES, bootstrap_means, jackknife
-from ugpnet_core.metrics.frechet import Array, FeatureStatistics
+from ugpnet_core.metrics.frechet import Array
 
 # With fewer vectors than this times their length, covariances say little.
 ENOUGH = 4
@@ -60,11 +60,11 @@ def summarise(
     differences = _mean_differences(measurement, references, per_image)
     for distance in measurement.networks.distances:
         key = distance.metric.key
-        whole, without = _distances(measurement.statistics[key], progress)
+        whole, without = distance.compare(measurement.statistics[key], progress)
         for name in methods:
             if name in whole:
                 values = [each[name] for each in without if name in each]
-                figures[name][key] = _figure(whole[name], values, len(without), lowest=0.0)
+                figures[name][key] = _figure(whole[name], values, len(without), distance.lowest)
         for name, reference in references:
             if name in whole and reference in whole:
                 values = [
@@ -110,63 +110,29 @@ def _table(measurement: Measurement, cells: Sequence[tuple[str, str]]) -> Array:
     return np.array(rows, dtype=np.float64)
 
 
-def _distances(
-    parts: Mapping[str, Sequence[FeatureStatistics]],
-    progress: Callable[[int, int], None] | None,
-) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """The sets' distances to the photographs by method; and once more for each group of images,
-    with that group left out of all sets."""
-    whole = {name: FeatureStatistics.joined(mine) for name, mine in parts.items()}
-    groups = len(parts[CLEAN])
-    left_out = []
-    for group in range(groups if groups > 1 else 0):
-        if progress:
-            progress(group, groups)
-        rest = {name: _without(whole[name], mine, group) for name, mine in parts.items()}
-        left_out.append(_to_clean(rest))
-    if progress:
-        progress(groups, groups)
-    return _to_clean(whole), left_out
-
-
-def _without(
-    whole: FeatureStatistics, parts: Sequence[FeatureStatistics], group: int
-) -> FeatureStatistics:
-    if group >= len(parts):  # a method that failed on the last images has fewer groups
-        return whole
-    if not whole.is_small:
-        return whole.without(parts[group])
-    others = [*parts[:group], *parts[group + 1 :]]
-    return FeatureStatistics.joined(others or [FeatureStatistics(whole.channels)])
-
-
-def _to_clean(sets: Mapping[str, FeatureStatistics]) -> dict[str, float]:
-    """The distance of each set to the photographs'; a set of one vector has none."""
-    clean = sets[CLEAN]
-    if clean.count < 2:
-        return {}
-    normal = None if clean.is_small else clean.normal()
-    return {
-        name: clean.distance(mine, normal)
-        for name, mine in sets.items()
-        if name != CLEAN and mine.count > 1
-    }
-
-
 def _protocol(measurement: Measurement) -> dict[str, str]:
     words = dict(measurement.networks.words)
     count = len(measurement.images)
     for distance in measurement.networks.distances:
         vectors = count * distance.vectors_per_image
         words[distance.metric.title] = (
-            f"Fréchet distance to the photographs, {distance.words} (seed {measurement.seed})"
+            f"{distance.kind} to the photographs, {distance.words} (seed {measurement.seed}); "
         )
+        if distance.is_biased:
+            words[distance.metric.title] += (
+                f"biased: few images make it larger ({count} here), so compare sets of one size "
+                "only"
+            )
+        else:
+            words[distance.metric.title] += (
+                f"unbiased: few images ({count} here) do not make it larger, and spread it widely"
+            )
         if vectors < ENOUGH * distance.channels:
             words[distance.metric.title] += f"; few vectors ({vectors}), compare with care"
     intervals = f"95 %; means: percentile bootstrap over images, {RESAMPLES} resamples"
     if measurement.networks.distances:
         intervals += (
-            "; Fréchet distances: jackknife that leaves out one of "
+            "; distances of sets: jackknife that leaves out one of "
             f"{min(GROUPS, count)} groups of images, Student's t"
         )
     words["intervals"] = intervals

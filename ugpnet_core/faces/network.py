@@ -100,7 +100,7 @@ class ConvBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
-        return torch.relu(self.norm(self.conv(features)))
+        return torch.relu_(self.norm(self.conv(features)))
 
     def fold(self) -> None:
         """Let the convolution do what the trained normalisation does."""

@@ -10,6 +10,7 @@ from ugpnet_core.image.files import (
     check_writable,
     decode_image,
     from_levels,
+    image_size,
     read_image,
     write_image,
 )
@@ -19,7 +20,7 @@ from ugpnet_core.image.listing import list_images
 from ugpnet_core.image.luma import luma
 from ugpnet_core.image.metadata import Metadata
 from ugpnet_core.image.pairs import MatchedPair, match_pairs
-from ugpnet_core.image.sizes import center_square, pad_reflect, pad_to_multiple, resize
+from ugpnet_core.image.sizes import center_square, mirrored, pad_reflect, pad_to_multiple, resize
 
 __all__ = [
     "EXTENSIONS",
@@ -31,10 +32,12 @@ __all__ = [
     "decode_image",
     "from_levels",
     "holds_frames",
+    "image_size",
     "list_images",
     "luma",
     "match_pairs",
     "memory_needed",
+    "mirrored",
     "pad_reflect",
     "pad_to_multiple",
     "read_frames",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,9 +54,8 @@ class ImageFile:
     """An image as it was read, upright, with what is needed to write another one like it.
 
     Attributes:
-        pixels: float32 RGB (3, H, W) in [0, 1]; grey images have three equal channels.
-        alpha: float32 (1, H, W) in [0, 1], or None where the file has no transparency.
-        bit_depth: bits per channel that the file needs, 8 or 16.
+        levels: (H, W, 3), RGB, or (H, W, 4), RGB and alpha; uint8 or uint16, or float32 in [0, 1]
+            of what was never a file. Grey images have three equal channels.
         icc_profile: the RGB colour profile of the file, or that for grey where it is grey, or None.
         exif: the EXIF block, its orientation applied and its thumbnail erased, or None.
         path: the file.
@@ -66,16 +65,34 @@ class ImageFile:
         notices: what its owner may want to know: sentences that do not name the file.
     """
 
-    pixels: Tensor
+    levels: Array
     path: Path
-    alpha: Tensor | None = None
-    bit_depth: Literal[8, 16] = 8
     icc_profile: bytes | None = None
     exif: bytes | None = None
     grey: bool = False
     metadata: Metadata = field(default_factory=Metadata)
     frames: int = 1
     notices: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.levels.shape[0], self.levels.shape[1]
+
+    @property
+    def pixels(self) -> Tensor:
+        """Float32 RGB (3, H, W) in [0, 1], made anew each time."""
+        return from_levels(self.levels[..., :3])
+
+    @property
+    def alpha(self) -> Tensor | None:
+        """Float32 (1, H, W) in [0, 1], or None where the file has no transparency."""
+        return from_levels(self.levels[..., 3:]) if self.levels.shape[2] == 4 else None
+
+    @property
+    def bit_depth(self) -> Literal[8, 16]:
+        """Bits per channel that the file needs."""
+        return 8 if self.levels.dtype == np.uint8 else 16
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageFile:
@@ -112,9 +129,19 @@ def decode_all(data: bytes, path: Path) -> Iterator[ImageFile]:
         yield _image_file(decoded, path)
 
 
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width of an image as :func:`read_image` gives it.
+
+    Raises:
+        ImageError: the file is missing, no image, or damaged.
+    """
+    height, width = read_image(path).pixels.shape[-2:]
+    return height, width
+
+
 def write_image(
     path: str | os.PathLike[str],
-    pixels: Tensor,
+    pixels: Tensor | Array,
     *,
     alpha: Tensor | None = None,
     bit_depth: Literal[8, 16] = 8,
@@ -133,7 +160,8 @@ def write_image(
 
     Args:
         path: where to, ending in one of :data:`EXTENSIONS`.
-        pixels: float RGB (3, H, W), clamped to [0, 1] and rounded.
+        pixels: float RGB (3, H, W), clamped to [0, 1] and rounded; or levels (H, W, 3), uint8 or
+            uint16, which take less memory.
         alpha: (1, H, W) in [0, 1], or None.
         bit_depth: bits per channel, where the format has a choice.
         icc_profile: profile to embed; values are not converted. One for grey is left out where
@@ -197,18 +225,24 @@ def format_of(path: Path) -> str:
 
 
 def to_levels(
-    pixels: Tensor,
+    pixels: Tensor | Array,
     kind: str,
     path: Path,
     *,
     alpha: Tensor | None = None,
     bit_depth: Literal[8, 16] = 8,
 ) -> Array:
-    """A float image as an array (H, W, 3 or 4) of what a format can hold, uint8 or uint16.
+    """An image as an array (H, W, 3 or 4) of what a format can hold, uint8 or uint16.
 
     Raises:
-        ImageError: the tensor is no image, or holds values that are no finite numbers.
+        ImageError: it is no image, or holds values that are no finite numbers.
     """
+    dtype = np.dtype(np.uint16 if bit_depth == 16 and kind in _WITH_16_BITS else np.uint8)
+    if isinstance(pixels, np.ndarray):
+        laid = alpha is not None and kind not in _WITH_ALPHA
+        if pixels.dtype == dtype and pixels.shape[2] == 3 and not laid:
+            return pixels if alpha is None else np.dstack([pixels, _rounded(alpha, dtype)])
+        pixels = from_levels(pixels)
     if pixels.dim() != 3 or pixels.shape[0] != 3:
         raise ImageError(f"{path}: an image is (3, H, W), not {tuple(pixels.shape)}.")
     planes = pixels.detach().cpu().float()
@@ -223,9 +257,7 @@ def to_levels(
             planes = torch.cat([planes, opacity])
         else:
             planes = planes.clamp(0, 1) * opacity + (1 - opacity)
-    deep = bit_depth == 16 and kind in _WITH_16_BITS
-    levels = planes.clamp(0, 1).mul_(65535 if deep else 255).round_()
-    return levels.permute(1, 2, 0).numpy().astype(np.uint16 if deep else np.uint8, order="C")
+    return _rounded(planes, dtype)
 
 
 def as_written(
@@ -245,10 +277,10 @@ def as_written(
 
 
 def from_levels(array: Array) -> Tensor:
-    """An array (H, W, C) of uint8 or uint16, colours in the order RGB, as float32 (C, H, W) in
-    [0, 1]."""
-    planes = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
-    return torch.from_numpy(planes).div_(float(np.iinfo(array.dtype).max))
+    """An array (H, W, C) of uint8, uint16 or float32, colours in the order RGB, as float32
+    (C, H, W) in [0, 1]."""
+    planes = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32))
+    return planes.div_(float(np.iinfo(array.dtype).max)) if array.dtype.kind == "u" else planes
 
 
 @contextmanager
@@ -272,13 +304,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise ImageError(f"{path} cannot be written: {error.strerror or error}.") from error
 
 
+def _rounded(planes: Tensor, dtype: np.dtype[Any]) -> Array:
+    """(C, H, W) in [0, 1] as levels (H, W, C)."""
+    levels = planes.detach().cpu().float().clamp(0, 1).mul_(float(np.iinfo(dtype).max)).round_()
+    return levels.permute(1, 2, 0).numpy().astype(dtype, order="C")
+
+
 def _image_file(decoded: Decoded, path: Path) -> ImageFile:
-    tensor = from_levels(decoded.array)
+    array = decoded.array
     return ImageFile(
-        pixels=tensor[:3],
+        # Pillow's cannot be written to, and results take the place of what they were made from.
+        levels=array if array.flags.writeable else array.copy(),
         path=path,
-        alpha=tensor[3:] if tensor.shape[0] == 4 else None,
-        bit_depth=16 if decoded.array.dtype == np.uint16 else 8,
         icc_profile=decoded.icc_profile,
         exif=decoded.exif,
         grey=decoded.grey,

@@ -81,9 +81,7 @@ def write_frames(
     if kind == "TIFF":
         from ugpnet_core.image.tiff_writing import encode_pages
 
-        with as_write_errors(path, kind):
-            data = encode_pages(prepared)
-        write_bytes(path, data)
+        write_bytes(path, encode_pages(prepared))  # what making a page raises is raised as it is
         return
     pictures = list(prepared)
     if len({array.shape[:2] for array, _ in pictures}) != 1:
@@ -99,7 +97,7 @@ def write_frames(
 def _prepared(path: Path, kind: str, frame: ImageFile, strip: bool) -> tuple[Array, Description]:
     pages = kind == "TIFF"
     array = to_levels(
-        frame.pixels,
+        frame.levels[..., :3],
         kind,
         path,
         alpha=frame.alpha,

@@ -34,7 +34,7 @@ def missing(pixels: npt.NDArray[np.uint8]) -> float:
         lost += len(band) * columns
         if columns < flat.shape[1]:
             break
-    return lost / flat.size
+    return lost / int(flat.size)
 
 
 def with_segments(data: bytes, metadata: Metadata) -> bytes:

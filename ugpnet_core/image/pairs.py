@@ -39,7 +39,7 @@ def match_pairs(clean: Path, degraded: Path) -> list[MatchedPair]:
     if alone:
         raise ImageError(
             f"{_counted(len(alone))} without a partner of the same name in the other folder: "
-            f"{_listed(alone)}; add the partners or remove these."
+            f"{listed(alone)}; add the partners or remove these."
         )
     return [MatchedPair(name, ours[name], theirs[name]) for name in sorted(ours)]
 
@@ -58,7 +58,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
         found[name] = path
     if twice:
         raise ImageError(
-            f"The extension alone tells apart {_listed(twice)}, so that a partner could belong to "
+            f"The extension alone tells apart {listed(twice)}, so that a partner could belong to "
             "either; rename or remove one of each."
         )
     if not found:
@@ -70,6 +70,7 @@ def _counted(count: int) -> str:
     return "1 image is" if count == 1 else f"{count} images are"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first ten names, and how many more there are, for an error."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more

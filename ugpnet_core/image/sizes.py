@@ -30,9 +30,9 @@ def pad_reflect(
     if not height or not width:
         raise SizeError(f"An image of {height}x{width} pixels cannot be padded.")
     if top or bottom:
-        x = x.index_select(-2, _mirrored(height, top, bottom, edge).to(x.device))
+        x = x.index_select(-2, mirrored(height, top, bottom, edge).to(x.device))
     if left or right:
-        x = x.index_select(-1, _mirrored(width, left, right, edge).to(x.device))
+        x = x.index_select(-1, mirrored(width, left, right, edge).to(x.device))
     return x
 
 
@@ -64,8 +64,9 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     return resized if x.dim() == 4 else resized[0]
 
 
-def _mirrored(size: int, before: int, after: int, edge: bool) -> Tensor:
-    """Indices -before .. size + after - 1, folded into 0 .. size - 1."""
+def mirrored(size: int, before: int, after: int, edge: bool = False) -> Tensor:
+    """Indices -before .. size + after - 1, folded into 0 .. size - 1, as :func:`pad_reflect` does
+    along one side."""
     index = torch.arange(-before, size + after)
     if size == 1:
         return torch.zeros_like(index)

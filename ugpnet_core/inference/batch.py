@@ -9,17 +9,24 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from torch import Tensor
+
 from ugpnet_core.errors import UGPNetError
+from ugpnet_core.faces.face import Face
 from ugpnet_core.image import ImageFile, read_image
 from ugpnet_core.image.files import QUALITY
 from ugpnet_core.image.frames import holds_frames, read_frames
 from ugpnet_core.inference.check import checked
 from ugpnet_core.inference.outputs import CHECK, REGRESSION, SYNTHESIS, Job
 from ugpnet_core.inference.restored import Restored
-from ugpnet_core.inference.writing import Writing, enlarged
+from ugpnet_core.inference.rows import Array
+from ugpnet_core.inference.writing import Writing, with_alpha
 
 if TYPE_CHECKING:
     from ugpnet_core.inference.restorer import Restorer
+
+Notices = tuple[str, ...]
+Faces = tuple[Face, ...]
 
 # What every further file would run into, too.
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -92,27 +99,36 @@ class _Restoring:
         lost = self.write.lost(job.target, photo, self.restorer.scale)
         if holds_frames(job.target, photo):
             return self._all_frames(job, lost)
+        image, notices, faces = self._restored(job, photo)
+        self.write(job.target, image, photo)  # last: it marks the job as done
+        return Work((*photo.notices, *lost, *notices), len(faces) if self.looks else None)
+
+    def _restored(self, job: Job, photo: ImageFile) -> tuple[Tensor | Array, Notices, Faces]:
+        """What becomes of one picture; what is asked for beside it is written. Without that it is
+        made in little memory."""
+        if not self.save_all and not self.check:
+            made = self.restorer.restore_levels(photo.levels[..., :3])
+            return made.levels, made.notices, made.faces
         output = self.restorer(photo.pixels)
-        notices = (*photo.notices, *lost, *output.notices, *self._further(job, photo, output))
-        self.write(job.target, output.image, photo)  # last: it marks the job as done
-        return Work(notices, self._faces(output))
+        notices = (*output.notices, *self._further(job, photo, output))
+        return output.image, notices, output.faces[0]
 
     def _all_frames(self, job: Job, lost: tuple[str, ...]) -> Work:
         notices = dict.fromkeys(lost)
-        faces = []
+        faces = 0
 
         def restored() -> Iterator[ImageFile]:
+            nonlocal faces
             for number, photo in enumerate(read_frames(job.source)):
-                output = self.restorer(photo.pixels)
-                notices.update(dict.fromkeys((*photo.notices, *output.notices)))
-                if number == 0:
-                    notices.update(dict.fromkeys(self._further(job, photo, output)))
-                faces.append(self._faces(output) or 0)
-                alpha = enlarged(photo.alpha, output.image)
-                yield replace(photo, pixels=output.image, alpha=alpha)
+                if number == 0 and (self.save_all or self.check):
+                    self._restored(job, photo)
+                made = self.restorer.restore_levels(photo.levels[..., :3])
+                notices.update(dict.fromkeys((*photo.notices, *made.notices)))
+                faces += len(made.faces)
+                yield replace(photo, levels=with_alpha(made.levels, photo))
 
         self.write.frames(job.target, restored())
-        return Work(tuple(notices), sum(faces) if self.looks else None)
+        return Work(tuple(notices), faces if self.looks else None)
 
     def _further(self, job: Job, photo: ImageFile, output: Restored) -> tuple[str, ...]:
         """Write what is asked for beside the result, and return what there is to say of it."""
@@ -124,9 +140,6 @@ class _Restoring:
         found = checked(self.restorer, photo.pixels, output.image)
         self.write(job.beside(CHECK), found.heat_map)
         return (found.sentence(),)
-
-    def _faces(self, output: Restored) -> int | None:
-        return len(output.faces[0]) if self.looks else None
 
 
 def further_results(save_all: bool, check: bool) -> tuple[str, ...]:

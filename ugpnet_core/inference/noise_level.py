@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ugpnet_core.inference.rows import Rows, TensorRows, bands
+
 # Of the blocks, this share with the least variation is believed to be free of texture.
 SMOOTHEST = 0.2
 # And before that, this share with the fewest pixels at black or white.
@@ -15,7 +17,7 @@ BLOCK = 8
 _MEDIAN = 0.6745
 
 
-def noise_level(image: Tensor) -> float:
+def noise_level(image: Tensor | Rows) -> float:
     """Estimate the standard deviation of the noise of an image, white being 1.
 
     The diagonal Haar coefficients (a - b - c + d) / 2 of independent noise have its standard
@@ -30,26 +32,43 @@ def noise_level(image: Tensor) -> float:
     Returns:
         a number from 0 on; 0 for images under 4 pixels.
     """
-    height, width = (side // 2 * 2 for side in image.shape[-2:])
-    if min(height, width) < 4:
+    source = TensorRows(image) if isinstance(image, Tensor) else image
+    size = source.height // 2, source.width // 2
+    if min(size) < 2:
         return 0.0
-    x = image[:, :height, :width]
-    diagonal = (x[:, ::2, ::2] - x[:, 1::2, ::2] - x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 2
-    rows, columns = (min(BLOCK, side) for side in diagonal.shape[-2:])
-
-    def blocks(values: Tensor) -> Tensor:
-        return F.unfold(values.unsqueeze(1), (rows, columns), stride=(rows, columns))
-
-    # (3, pixels, blocks) -> the median of each block of each channel
-    medians = blocks(diagonal.abs()).median(dim=1).values.mean(0)
-    ends = ((x <= 0) | (x >= 1)).float()
-    clipped = blocks(F.avg_pool2d(ends, 2)).mean((0, 1))
-    open_ = clipped <= clipped.quantile(LEAST_CLIPPED)
-    some = medians[open_ & (medians > 1e-4)]
+    block = min(BLOCK, size[0]), min(BLOCK, size[1])
+    across = size[1] // block[1]
+    # Made before all else: small results between large maps leave holes that no map fits into.
+    medians, clipped = torch.empty(2, size[0] // block[0] * across)
+    begin = 0
+    for top, bottom in bands(source.height):
+        if (bottom - top) // 2 >= block[0]:
+            found = _blocks(source.band(top, bottom), block)
+            end = begin + len(found[0])
+            medians[begin:end], clipped[begin:end] = found
+            begin = end
+    # torch.quantile takes no more than 16 million numbers.
+    limit = clipped.kthvalue(max(1, round(LEAST_CLIPPED * len(clipped)))).values
+    some = medians[(clipped <= limit) & (medians > 1e-4)]
     if not len(some):
         return 0.0
     chosen = some.sort().values[: max(1, round(SMOOTHEST * len(some)))].mean()
     return float(chosen) / (_MEDIAN * _CHOICE)
+
+
+def _blocks(band: Tensor, block: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """For each block of (3, H, W): the median magnitude of its diagonal coefficients, and its share
+    of pixels that are black or white."""
+    height, width = (side // 2 * 2 for side in band.shape[-2:])
+    x = band[:, :height, :width]
+    diagonal = (x[:, ::2, ::2] - x[:, 1::2, ::2] - x[:, ::2, 1::2] + x[:, 1::2, 1::2]) / 2
+    ends = ((x <= 0) | (x >= 1)).float()
+
+    def unfolded(values: Tensor) -> Tensor:  # (3, pixels, blocks)
+        return F.unfold(values.unsqueeze(1), block, stride=block)
+
+    medians = unfolded(diagonal.abs()).median(dim=1).values.mean(0)
+    return medians, unfolded(F.avg_pool2d(ends, 2)).mean((0, 1))
 
 
 def _choice() -> float:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 from torch import Tensor
 
 from ugpnet_core.faces.face import Face
@@ -25,4 +29,34 @@ class Restored:
     regression: Tensor
     synthesis: Tensor
     faces: tuple[tuple[Face, ...], ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def array(self, dtype: npt.DTypeLike = np.uint8) -> npt.NDArray[Any]:
+        """x_hat as an array (H, W, 3), or (N, H, W, 3) of a batch, RGB.
+
+        Args:
+            dtype: uint8 or uint16, rounded; or a type of floats, in [0, 1].
+        """
+        planes = self.image.movedim(-3, -1).contiguous()
+        kind = np.dtype(dtype)
+        if np.issubdtype(kind, np.floating):
+            return planes.numpy().astype(kind)
+        return planes.mul(float(np.iinfo(kind).max)).round().numpy().astype(kind)
+
+    def pil(self) -> Image.Image:
+        """x_hat of one image as Pillow's, RGB of 8 bits."""
+        return Image.fromarray(self.array())
+
+
+@dataclass(frozen=True)
+class RestoredLevels:
+    """A restored image as levels, and what there is to say about it.
+
+    Attributes:
+        levels: x_hat, RGB (H, W, 3), uint8 or uint16.
+        faces, notices: see :class:`Restored`.
+    """
+
+    levels: npt.NDArray[Any]
+    faces: tuple[Face, ...] = ()
     notices: tuple[str, ...] = ()

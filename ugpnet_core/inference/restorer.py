@@ -7,29 +7,54 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ugpnet_core.devices import Precision, choose_device, choose_precision
+from ugpnet_core.devices import Precision, choose_device, choose_precision, give_back_memory
 from ugpnet_core.errors import ConfigError, ImageError, SizeError, UGPNetError
 from ugpnet_core.faces.alignment import scaled
 from ugpnet_core.faces.face import Face, FaceFinder
 from ugpnet_core.factory import create_task_at
-from ugpnet_core.image import read_image, resize
 from ugpnet_core.inference import whole
-from ugpnet_core.inference.colours import follow
+from ugpnet_core.inference.calling import Calling
+from ugpnet_core.inference.layers import (
+    Additions,
+    FaceAdditions,
+    Layers,
+    Regression,
+    TileAdditions,
+    is_grey,
+    mean_distance,
+)
+from ugpnet_core.inference.memory import bytes_per_pixel, fitting, halving
 from ugpnet_core.inference.noise_level import noise_level
-from ugpnet_core.inference.restored import Restored
-from ugpnet_core.inference.scope import Scope, relied_on, scope_of
+from ugpnet_core.inference.restored import Restored, RestoredLevels
+from ugpnet_core.inference.rows import (
+    Array,
+    EnlargedRows,
+    LevelRows,
+    Rows,
+    TensorRows,
+    banded,
+    reduced,
+    to_levels,
+)
+from ugpnet_core.inference.scope import Scope, scope_of, share_relied_on
 from ugpnet_core.inference.tiling import OnTile
 from ugpnet_core.model_files.model import domain_of, load_model
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import TaskEntry, find
 
-SMALLEST_TILE = 64
+SMALLEST_TILE = 64 + 2 * whole.OVERLAP
+# Of the model's resolution, in the network together.
+TILES_AT_ONCE = 4
+# Faces are sought in a photograph that is halved until it is no larger. The finder that comes with
+# the toolkit reduces photographs itself, to about half of this.
+LOOKED_AT = 3840
 
 
-class Restorer:
+class Restorer(Calling):
     """Restores photographs of any size and content with a trained model, and never makes them worse
     where that can be known.
 
@@ -96,23 +121,21 @@ class Restorer:
         self.on_tile: OnTile | None = None
 
     @torch.inference_mode()
-    def __call__(self, image: str | PathLike[str] | Tensor) -> Restored:
-        """Restore an image.
+    def restore_tensor(self, x: Tensor) -> Restored:
+        """Restore a tensor; a Restorer itself is called with images of every kind.
 
         Args:
-            image: a file, or RGB float (3, H, W) or (N, 3, H, W) in [0, 1].
+            x: RGB float (3, H, W) or (N, 3, H, W) in [0, 1].
 
         Returns:
             x_hat (blended with x_reg by ``fidelity``), x_reg and x_syn: float32 CPU tensors in
-            [0, 1] with as many dimensions as the input (three for a file), sides times the
-            model's scale.
+            [0, 1] with as many dimensions as the input, sides times the model's scale.
 
         Raises:
-            ImageError: the file cannot be read, the tensor does not hold floats, or the model
-                makes values of it that are no numbers.
+            ImageError: the tensor does not hold floats, or the model makes values of it that are
+                no numbers.
             SizeError: the tensor is no image or batch of images.
         """
-        x = image if isinstance(image, Tensor) else read_image(image).pixels
         if not x.is_floating_point():
             raise ImageError(f"Images are float tensors in [0, 1], not {x.dtype}; divide by white.")
         if x.dim() not in {3, 4} or x.shape[-3] != 3:
@@ -120,10 +143,10 @@ class Restorer:
         if not x.numel():
             raise SizeError(f"There are no pixels in an image of shape {tuple(x.shape)}.")
         batch = x.detach().to("cpu", torch.float32).clamp(0, 1)
-        every = [self._restore(one[None]) for one in (batch if batch.dim() == 4 else batch[None])]
+        every = [self._restored(one) for one in (batch if batch.dim() == 4 else batch[None])]
 
         def joined(images: Sequence[Tensor]) -> Tensor:
-            return torch.cat(list(images)) if x.dim() == 4 else images[0][0]
+            return torch.stack(list(images)) if x.dim() == 4 else images[0]
 
         return Restored(
             image=joined([one.image for one in every]),
@@ -133,50 +156,119 @@ class Restorer:
             notices=tuple(notice for one in every for notice in one.notices),
         )
 
-    def _restore(self, x: Tensor) -> Restored:
-        """Restore x (1, 3, H, W)."""
-        faces: Sequence[Face] = ()
-        notices: list[str] = []
+    @torch.inference_mode()
+    def restore_levels(self, levels: Array) -> RestoredLevels:
+        """Restore an image that is kept as levels, in as little memory as there may be: about 16
+        bytes per pixel of the result, where floats of x_hat, x_reg and x_syn take 36 alone.
+
+        Args:
+            levels: RGB (H, W, 3), uint8 or uint16.
+
+        Returns:
+            x_hat (blended with x_reg by ``fidelity``), sides times the model's scale, of the same
+            type. Where the scale is 1 and ``levels`` can be written to, it takes their place.
+
+        Raises:
+            ImageError: the model makes values that are no numbers.
+        """
+        source = LevelRows(levels)
+        layers, faces, notices = self._layers(source, exact=False, synthesis=False)
+        height, width = layers.came.height, layers.came.width
+        reused = self.scale == 1 and levels.flags.writeable
+        made = levels if reused else np.empty((height, width, 3), levels.dtype)
+        for top, (image, _, _) in layers.bands():
+            to_levels(image, made[top : top + image.shape[-2]])
+        return RestoredLevels(made, faces, notices)
+
+    def _restored(self, x: Tensor) -> Restored:
+        """Restore x (3, H, W)."""
+        layers, faces, notices = self._layers(TensorRows(x), exact=True, synthesis=True)
+        every = zip(*(parts for _, parts in layers.bands()), strict=True)
+        image, regression, synthesis = (torch.cat(parts, -2) for parts in every)
+        return Restored(image, regression, synthesis, (faces,), notices)
+
+    def _layers(
+        self, source: Rows, *, exact: bool, synthesis: bool
+    ) -> tuple[Layers, tuple[Face, ...], tuple[str, ...]]:
+        """Everything that the restored photograph is made of, its faces (in pixels of the source),
+        and what there is to say about it."""
+        noise = noise_level(source)
+        came: Rows = source if self.scale == 1 else EnlargedRows(source, self.scale)
+        faces: tuple[Face, ...] = ()
+        additions: Additions
         if self.domain == "faces":
-            regression = whole.regressed(
-                self.model, x, self.device, self.tile, self.dtype, self.on_tile
-            )
+            regression = self._regress(source, came, noise, exact)
             if self.faces == "auto":
                 # Where the noise is gone they are found best.
-                found = self.find_faces(regression[0].clamp(0, 1))
-                faces = scaled(found, 1 / self.scale)
-            parts = whole.by_faces(self.model, x, regression, faces, self.device, self.dtype)
+                faces = self._faces_of(regression)
+            pasted = whole.by_faces(self.model, source, faces, self.device, self.dtype)
+            additions = FaceAdditions(pasted)
         else:
-            parts = whole.by_tiles(self.model, x, self.device, self.tile, self.dtype, self.on_tile)
-        regression, addition, synthesis, mask = parts
-        if not all(bool(part.isfinite().all()) for part in parts):
-            raise ImageError(
-                "The model makes values that are no finite numbers of this image; use another "
-                "model, or tell who made it."
-            )
-        noise = noise_level(x[0])
-        came = resize(x, [side * self.scale for side in x.shape[-2:]])
-        if not self.moves_colours:
-            regression = follow(regression, came, noise)
+            regression, additions = self._by_tiles(source, came, noise, exact, synthesis)
+        layers = Layers(came, regression, additions, prior=1 - self.fidelity, grey=is_grey(source))
+        layers.keep = self.background == "keep"
         if self.scope is not None:
-            addition = self.scope.prior_share(noise) * addition
+            layers.prior *= self.scope.prior_share(noise)
+        notices: list[str] = []
         trust = self._trust(noise, notices)
         if trust < 1:
-            share = relied_on(came, regression, noise)
-            regression = torch.lerp(came, regression, trust + (1 - trust) * share)
-            addition = trust * addition
-        if torch.equal(x[:, :1].expand_as(x), x):
-            regression, addition, synthesis = map(_grey, (regression, addition, synthesis))
-        image = regression + (1 - self.fidelity) * addition
-        if self.background == "keep":
-            image = torch.lerp(came, image, mask)
-        return Restored(
-            image=image.clamp(0, 1),
-            regression=regression.clamp(0, 1),
-            synthesis=(regression + synthesis).clamp(0, 1),
-            faces=(tuple(faces),),
-            notices=tuple(notices),
-        )
+            share = share_relied_on(mean_distance(came, regression), noise)
+            layers.reliance = trust + (1 - trust) * share
+            layers.prior *= trust
+        return layers, faces, tuple(notices)
+
+    def _faces_of(self, regression: Regression) -> tuple[Face, ...]:
+        """The faces of a photograph, in its pixels."""
+        give_back_memory()
+        small, factor = reduced(regression, LOOKED_AT)
+        give_back_memory()
+        faces = tuple(scaled(self.find_faces(small), factor / self.scale))
+        give_back_memory()
+        return faces
+
+    def _regress(self, source: Rows, came: Rows, noise: float, exact: bool) -> Regression:
+        """x_reg of a whole photograph."""
+
+        def run(tile: int) -> Regression:
+            kept = Regression(came, noise, follows=not self.moves_colours, exact=exact)
+            rows = whole.regressed_rows(
+                self.model, source, self.device, tile, self.dtype, self.on_tile
+            )
+            for begin, images in rows:
+                for top, (image,) in banded(begin, images):
+                    kept.write(top, image)
+            return kept
+
+        fixed = getattr(self.model.restoration.backbone, "fixed_size", None)
+        if fixed is not None:
+            return run(fixed)
+        tile = fitting(self.tile, self._bytes_per_pixel, self.device, SMALLEST_TILE)
+        return halving(run, tile, SMALLEST_TILE)
+
+    def _by_tiles(
+        self, source: Rows, came: Rows, noise: float, exact: bool, synthesis: bool
+    ) -> tuple[Regression, TileAdditions]:
+        """The whole model everywhere; ``synthesis`` keeps x_syn."""
+
+        def run(batch: int) -> tuple[Regression, TileAdditions]:
+            kept = Regression(came, noise, follows=not self.moves_colours, exact=exact)
+            size = came.height, came.width
+            sigma = self.resolution / whole.SLOW
+            added = TileAdditions(size, sigma, exact=exact, synthesis=synthesis)
+            rows = whole.by_tiles(
+                self.model, source, self.device, self.tile, self.dtype, batch, self.on_tile
+            )
+            for begin, images in rows:
+                for top, (image, regression, own) in banded(begin, images):
+                    kept.write(top, regression)
+                    added.write(top, image - regression, own - regression)
+            return kept, added
+
+        return halving(run, TILES_AT_ONCE, 1)
+
+    @functools.cached_property
+    def _bytes_per_pixel(self) -> float:
+        return bytes_per_pixel(self.model.restoration)
 
     def find_faces(self, image: Tensor) -> Sequence[Face]:
         """Find faces in RGB (3, H, W) in [0, 1]."""
@@ -215,10 +307,9 @@ class Restorer:
 
     def _checked_tile(self, tile: int | Literal["auto"]) -> int:
         if self.domain == "faces":
-            if tile != "auto" and tile < SMALLEST_TILE + 2 * whole.OVERLAP:
+            if tile != "auto" and tile < SMALLEST_TILE:
                 raise ConfigError(
-                    f"tile is {tile}; give at least {SMALLEST_TILE + 2 * whole.OVERLAP} pixels, "
-                    "or 'auto'."
+                    f"tile is {tile}; give at least {SMALLEST_TILE} pixels, or 'auto'."
                 )
             return whole.TILE if tile == "auto" else tile
         spacing = self.resolution * 3 // 4 if tile == "auto" else tile
@@ -227,8 +318,5 @@ class Restorer:
                 f"This model's tiles have {self.resolution} pixels a side; give a tile from "
                 f"{self.scale} to {self.resolution}, or 'auto', not {tile}."
             )
-        return spacing // self.scale
-
-
-def _grey(image: Tensor) -> Tensor:
-    return image.mean(1, keepdim=True).expand_as(image)
+        # Tiles that do not overlap show: at their borders a network knows least.
+        return min(spacing, self.resolution * 3 // 4) // self.scale

@@ -75,8 +75,12 @@ def relied_on(x: Tensor, regression: Tensor, noise: float) -> float:
         x, regression: (N, 3, H, W) of one size.
         noise: standard deviation of the noise of x.
     """
+    return share_relied_on(float((x - regression).square().mean()), noise)
+
+
+def share_relied_on(distance: float, noise: float) -> float:
+    """:func:`relied_on` where the mean of (x - x_reg)^2 is known."""
     variance = noise**2
-    distance = float((x - regression).square().mean())
     error = max(distance - variance, 0.0)
     return 1.0 if error == 0 else variance / (variance + error)
 

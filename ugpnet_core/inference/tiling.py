@@ -2,7 +2,8 @@
 
 Neighbouring tiles overlap and are blended with raised-cosine windows that add up to one at every
 pixel, so what a flat image gives does not depend on where its tiles fall. Tiles go through the
-network a few at a time and are added up on the CPU: memory grows by the outputs only.
+network row by row, and rows of pixels are handed on as soon as no further tile reaches them: memory
+holds one row of tiles, however large the image is.
 """
 
 from __future__ import annotations
@@ -10,19 +11,42 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from ugpnet_core.devices import give_back_memory
 from ugpnet_core.errors import SizeError
-from ugpnet_core.image import pad_reflect
+from ugpnet_core.inference.rows import MirroredRows, Rows, TensorRows
 
 Network = Callable[[Tensor], tuple[Tensor, ...]]
 OnTile = Callable[[int, int], None]
 """Is told how many tiles of an image are done, and how many there are."""
 
 T = TypeVar("T")
+
+
+class Tiling(NamedTuple):
+    """How an image is cut into tiles.
+
+    Attributes:
+        height, width: of a tile, input pixels.
+        scale: how many times larger an output is than its input.
+        stride: largest distance between neighbouring tiles, input pixels, at most the smaller side
+            of a tile; None is three quarters of that, so that a quarter overlaps.
+        batch_size: tiles that are in the network at once.
+        margin: pixels that are mirrored around the image, their outermost repeated.
+        multiple: the sides with their margins are made multiples of this.
+    """
+
+    height: int
+    width: int
+    scale: int = 1
+    stride: int | None = None
+    batch_size: int = 4
+    margin: int = 0
+    multiple: int = 1
 
 
 def run_tiled(
@@ -34,7 +58,6 @@ def run_tiled(
     stride: int | None = None,
     batch_size: int = 4,
     device: torch.device | str = "cpu",
-    on_tile: OnTile | None = None,
 ) -> tuple[Tensor, ...]:
     """Apply a network that takes tiles of one size to images of any size.
 
@@ -44,12 +67,8 @@ def run_tiled(
         network: (n, 3, *tile) to any number of outputs whose sides are ``scale`` times as long.
         images: (N, 3, H, W), float32.
         tile: side of the tiles, input pixels; or their height and width.
-        scale: how many times larger an output is than its input.
-        stride: largest distance between neighbouring tiles, input pixels, at most the smaller
-            side of a tile (default: three quarters of that, so that a quarter overlaps).
-        batch_size: tiles that are in the network at once.
+        scale, stride, batch_size: see :class:`Tiling`.
         device: where the network is.
-        on_tile: is called after every few tiles.
 
     Returns:
         One (N, 3, H * scale, W * scale) float32 CPU tensor for each output.
@@ -57,40 +76,69 @@ def run_tiled(
     Raises:
         SizeError: an image without pixels, or a stride that is not in 1 .. tile.
     """
-    rows_high, columns_wide = (tile, tile) if isinstance(tile, int) else tile
-    least = min(rows_high, columns_wide)
-    step = max(1, least * 3 // 4) if stride is None else stride
-    if not 1 <= step <= least:
-        raise SizeError(f"Tiles of {least} pixels need a stride from 1 to {least}, not {step}.")
-    count, _, height, width = images.shape
+    high, wide = (tile, tile) if isinstance(tile, int) else tile
+    tiling = Tiling(high, wide, scale, stride, batch_size)
     if not images.numel():
         raise SizeError(f"There are no pixels in images of shape {tuple(images.shape)}.")
-    top, bottom = _margins(height, rows_high)
-    left, right = _margins(width, columns_wide)
-    padded = pad_reflect(images, left, right, top, bottom)
-    rows = _placed(padded.shape[-2], rows_high, step, scale)
-    columns = _placed(padded.shape[-1], columns_wide, step, scale)
-    sums: tuple[Tensor, ...] = ()
-    done = 0
-    for batch in _batches(itertools.product(range(count), rows, columns), batch_size):
-        inputs = [
-            padded[i, :, y : y + rows_high, x : x + columns_wide] for i, (y, _), (x, _) in batch
-        ]
-        outputs = network(torch.stack(inputs).to(device))
-        if not sums:
-            size = [side * scale for side in padded.shape[-2:]]
-            sums = tuple(torch.zeros(count, 3, *size) for _ in outputs)
-        for total, output in zip(sums, outputs, strict=True):
-            restored = output.detach().to("cpu", torch.float32)
-            for (i, (y, down), (x, across)), one in zip(batch, restored, strict=True):
-                there = total[i, :, y * scale :, x * scale :]
-                there = there[:, : rows_high * scale, : columns_wide * scale]
-                there += one * down[:, None] * across[None, :]
-        done += len(batch)
-        if on_tile is not None:
-            on_tile(done, count * len(rows) * len(columns))
-    y, x = top * scale, left * scale
-    return tuple(total[..., y : y + height * scale, x : x + width * scale] for total in sums)
+    if images.shape[-2] <= high and images.shape[-1] <= wide:
+        return _run_whole(network, images, tiling, device)
+    found = []
+    for image in images:
+        found.append(joined(tiled_rows(network, TensorRows(image), tiling, device)))
+    return tuple(torch.stack(outputs) for outputs in zip(*found, strict=True))
+
+
+def tiled_rows(
+    network: Network,
+    source: Rows,
+    tiling: Tiling,
+    device: torch.device | str = "cpu",
+    on_tile: OnTile | None = None,
+) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+    """Apply a network to an image in tiles, and hand on its outputs by rows, from the first on.
+
+    Args:
+        network: (n, 3, *tile) to any number of outputs whose sides are ``scale`` times as long.
+        source: the image.
+        device: where the network is.
+        on_tile: is called after every few tiles.
+
+    Yields:
+        The number of the first row (of the outputs), and (3, n, W * scale) of each output, which
+        are good until the next are asked for.
+
+    Raises:
+        SizeError: a stride that is not in 1 .. tile.
+    """
+    step, scale = _step(tiling), tiling.scale
+    top, bottom = _around(source.height, tiling.height, tiling)
+    left, right = _around(source.width, tiling.width, tiling)
+    padded = MirroredRows(source, left, right, top, bottom, edge=tiling.margin > 0)
+    rows = _placed(padded.height, tiling.height, step, scale)
+    columns = _placed(padded.width, tiling.width, step, scale)
+    ends = [begin for begin, _ in rows[1:]] + [padded.height]
+    wanted = slice(left * scale, (left + source.width) * scale)
+    sums: list[Tensor] = []
+    done = top * scale
+    for number, ((begin, down), end) in enumerate(zip(rows, ends, strict=True)):
+        for count in _add_row(network, padded, begin, down, columns, sums, tiling, device):
+            if on_tile is not None:
+                on_tile(number * len(columns) + count, len(rows) * len(columns))
+        last = min(end, top + source.height) * scale
+        if last > done:
+            first, behind = done - begin * scale, last - begin * scale
+            yield done - top * scale, tuple(total[:, first:behind, wanted] for total in sums)
+            done = last
+        for total in sums:
+            _move_up(total, (end - begin) * scale)
+        if len(rows) > 1:
+            give_back_memory()
+
+
+def joined(rows: Iterator[tuple[int, tuple[Tensor, ...]]]) -> list[Tensor]:
+    """All rows of :func:`tiled_rows` together: (3, H, W) of each output."""
+    parts = [[output.clone() for output in outputs] for _, outputs in rows]
+    return [torch.cat(output, -2) for output in zip(*parts, strict=True)]
 
 
 def positions(size: int, tile: int, stride: int) -> list[int]:
@@ -98,6 +146,67 @@ def positions(size: int, tile: int, stride: int) -> list[int]:
     the first at 0 and the last flush with the end."""
     steps = math.ceil((size - tile) / stride)
     return [round(i * (size - tile) / steps) for i in range(steps + 1)] if steps > 0 else [0]
+
+
+def _run_whole(
+    network: Network, images: Tensor, tiling: Tiling, device: torch.device | str
+) -> tuple[Tensor, ...]:
+    """Images that fit into one tile each: many at once."""
+    _step(tiling)
+    top, bottom = _around(images.shape[-2], tiling.height, tiling)
+    left, right = _around(images.shape[-1], tiling.width, tiling)
+    y, x = top * tiling.scale, left * tiling.scale
+    height, width = (side * tiling.scale for side in images.shape[-2:])
+    found = []
+    for batch in images.split(tiling.batch_size):
+        padded = [
+            MirroredRows(TensorRows(image), left, right, top, bottom).band(0, tiling.height)
+            for image in batch
+        ]
+        outputs = network(torch.stack(padded).to(device))
+        found.append([output.detach().to("cpu", torch.float32) for output in outputs])
+    joined = [torch.cat(parts) for parts in zip(*found, strict=True)]
+    return tuple(whole[..., y : y + height, x : x + width] for whole in joined)
+
+
+def _add_row(
+    network: Network,
+    padded: Rows,
+    begin: int,
+    down: Tensor,
+    columns: list[tuple[int, Tensor]],
+    sums: list[Tensor],
+    tiling: Tiling,
+    device: torch.device | str,
+) -> Iterator[int]:
+    """Add one row of tiles to the sums, (3, tile, W) for each output, which are made if there are
+    none; tells how many are done after every few."""
+    scale = tiling.scale
+    band = padded.band(begin, begin + tiling.height)
+    done = 0
+    for batch in _batches(columns, tiling.batch_size):
+        inputs = [band[:, :, x : x + tiling.width] for x, _ in batch]
+        outputs = network(torch.stack(inputs).to(device))
+        if not sums:
+            size = (tiling.height * scale, padded.width * scale)
+            sums += [torch.zeros(3, *size) for _ in outputs]
+        for total, output in zip(sums, outputs, strict=True):
+            restored = output.detach().to("cpu", torch.float32)
+            for (x, across), one in zip(batch, restored, strict=True):
+                there = total[:, :, x * scale : (x + tiling.width) * scale]
+                there += one * down[:, None] * across[None, :]
+        done += len(batch)
+        yield done
+
+
+def _move_up(total: Tensor, rows: int) -> None:
+    """Forget the first rows of (3, H, W), and let zeros follow the others."""
+    left = total.shape[-2] - rows
+    # No larger steps than that, so that nothing is overwritten before it was read.
+    for first in range(0, left, rows):
+        last = min(first + rows, left)
+        total[:, first:last] = total[:, first + rows : last + rows]
+    total[:, max(left, 0) :] = 0
 
 
 def _placed(size: int, tile: int, stride: int, scale: int) -> list[tuple[int, Tensor]]:
@@ -114,9 +223,20 @@ def _placed(size: int, tile: int, stride: int, scale: int) -> list[tuple[int, Te
     ]
 
 
-def _margins(size: int, tile: int) -> tuple[int, int]:
-    missing = max(0, tile - size)
-    return missing // 2, missing - missing // 2
+def _step(tiling: Tiling) -> int:
+    least = min(tiling.height, tiling.width)
+    step = max(1, least * 3 // 4) if tiling.stride is None else tiling.stride
+    if not 1 <= step <= least:
+        raise SizeError(f"Tiles of {least} pixels need a stride from 1 to {least}, not {step}.")
+    return step
+
+
+def _around(size: int, tile: int, tiling: Tiling) -> tuple[int, int]:
+    """Pixels to mirror before and after one side: the margin, up to a multiple, up to a tile."""
+    before = after = tiling.margin
+    after += -(size + before + after) % tiling.multiple
+    missing = max(0, tile - (size + before + after))
+    return before + missing // 2, after + missing - missing // 2
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -11,18 +11,21 @@ By tiles: a prior without a domain sees the photograph in tiles of its resolutio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ugpnet_core.devices import computing_in
-from ugpnet_core.faces.alignment import align, paste, scaled
+from ugpnet_core.faces.alignment import Pasted, align, reached, scaled
 from ugpnet_core.faces.face import Face
-from ugpnet_core.image import luma, pad_reflect
+from ugpnet_core.image import luma
 from ugpnet_core.inference.colours import fast
-from ugpnet_core.inference.tiling import OnTile, run_tiled
+from ugpnet_core.inference.rows import Rows, TensorRows
+from ugpnet_core.inference.tiling import OnTile, Tiling, joined, tiled_rows
 from ugpnet_core.networks.ugpnet import UGPNet
 
 # Pixels that are mirrored around an image, so that its border is as good as its inside.
@@ -38,41 +41,28 @@ FACES_AT_ONCE = 4
 SLOW = 8
 
 
-class Parts(NamedTuple):
-    """For one photograph, (1, 3, sH, sW) each but the mask.
-
-    Attributes:
-        regression: x_reg.
-        addition: x_hat - x_reg, without its slow colours.
-        synthesis: x_syn - x_reg.
-        mask: (1, 1, sH, sW), where the whole model was.
-    """
-
-    regression: Tensor
-    addition: Tensor
-    synthesis: Tensor
-    mask: Tensor
-
-
 def by_faces(
     model: UGPNet,
-    x: Tensor,
-    regression: Tensor,
+    source: Rows,
     faces: Sequence[Face],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-) -> Parts:
-    """Take the faces of x (1, 3, H, W) through the whole model.
+) -> Pasted:
+    """Take the faces of a photograph through the whole model.
 
     Args:
-        regression: x_reg of the whole photograph, from :func:`regressed`.
-        faces: in pixels of x.
+        faces: in pixels of the source.
         dtype: what the model computes in.
+
+    Returns:
+        for the restored photograph, seven channels: x_hat - x_reg without its slow colours,
+        x_syn - x_reg, and the mask, where the whole model was.
     """
     size = model.resolution // model.scale
-    added = []
+    added: list[Tensor] = []
     for begin in range(0, len(faces), FACES_AT_ONCE):
-        cut = align(x[0], faces[begin : begin + FACES_AT_ONCE], size)
+        some = faces[begin : begin + FACES_AT_ONCE]
+        cut = torch.stack([_cut(source, face, size) for face in some])
         with computing_in(dtype, device):
             output = model(cut.to(device).contiguous(memory_format=torch.channels_last))
         image, own, synthesis = (one.float().cpu() for one in output)
@@ -81,12 +71,8 @@ def by_faces(
         addition = luma(fast(image - own, model.resolution / SLOW)).expand_as(own)
         added += list(torch.cat([addition, synthesis - own], 1))
     weighted = [one * sureness(face) for one, face in zip(added, faces, strict=True)]
-    places = scaled(faces, model.scale)
-    pasted = paste(regression[0].repeat(2, 1, 1), weighted, places) if faces else None
-    if pasted is None:
-        nothing = torch.zeros_like(regression)
-        return Parts(regression, nothing, nothing, nothing[:, :1])
-    return Parts(regression, pasted[None, :3], pasted[None, 3:6], pasted[None, 6:])
+    large = source.height * model.scale, source.width * model.scale
+    return Pasted(weighted, scaled(faces, model.scale), 6, large)
 
 
 def sureness(face: Face) -> float:
@@ -100,38 +86,54 @@ def sureness(face: Face) -> float:
 
 def by_tiles(
     model: UGPNet,
-    x: Tensor,
+    source: Rows,
     device: torch.device,
     stride: int,
     dtype: torch.dtype = torch.float32,
+    batch_size: int = 4,
     on_tile: OnTile | None = None,
-) -> Parts:
-    """Restore x (1, 3, H, W) in tiles of the model's resolution, ``stride`` input pixels apart."""
+) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+    """Rows of x_hat, x_reg and x_syn of a photograph that is restored in tiles of the model's
+    resolution, ``stride`` input pixels apart; see :func:`tiled_rows`."""
     size = model.resolution // model.scale
-    margin = min(MARGIN, size // 4)
 
     def run(tiles: Tensor) -> tuple[Tensor, ...]:
         with computing_in(dtype, device):
             output: tuple[Tensor, ...] = model(tiles.contiguous(memory_format=torch.channels_last))
         return output
 
-    image, regression, synthesis = _with_margin(
-        lambda padded: run_tiled(
-            run,
-            padded,
-            tile=size,
-            scale=model.scale,
-            stride=stride,
-            device=device,
-            on_tile=on_tile,
-        ),
-        x,
-        margin,
-        model.scale,
+    tiling = Tiling(size, size, model.scale, stride, batch_size, margin=min(MARGIN, size // 4))
+    return tiled_rows(run, source, tiling, device, on_tile)
+
+
+def regressed_rows(
+    model: UGPNet,
+    source: Rows,
+    device: torch.device,
+    tile: int = TILE,
+    dtype: torch.dtype = torch.float32,
+    on_tile: OnTile | None = None,
+) -> Iterator[tuple[int, tuple[Tensor, ...]]]:
+    """Rows of x_reg of a whole photograph; see :func:`tiled_rows`.
+
+    Args:
+        tile: pixels of a side that the restoration module sees at once.
+        dtype: what it computes in.
+    """
+    restoration = model.restoration
+
+    def run(tiles: Tensor) -> tuple[Tensor, ...]:
+        with computing_in(dtype, device):
+            return (restoration(tiles.contiguous(memory_format=torch.channels_last)).image,)
+
+    fixed = getattr(restoration.backbone, "fixed_size", None)
+    height, width = (fixed, fixed) if fixed is not None else _sides(source, tile)
+    least = min(height, width)
+    step = max(least // 2, least - OVERLAP) if fixed is None else fixed * 3 // 4
+    tiling = Tiling(
+        height, width, model.scale, step, batch_size=1, margin=MARGIN, multiple=MULTIPLE
     )
-    addition = fast(image - regression, model.resolution / SLOW)
-    everywhere = torch.ones_like(regression[:, :1])
-    return Parts(regression, addition, synthesis - regression, everywhere)
+    return tiled_rows(run, source, tiling, device, on_tile)
 
 
 def regressed(
@@ -140,60 +142,36 @@ def regressed(
     device: torch.device,
     tile: int = TILE,
     dtype: torch.dtype = torch.float32,
-    on_tile: OnTile | None = None,
 ) -> Tensor:
-    """x_reg (1, 3, sH, sW) of a whole photograph x (1, 3, H, W).
+    """x_reg (1, 3, sH, sW) of a whole photograph x (1, 3, H, W); see :func:`regressed_rows`."""
+    rows = regressed_rows(model, TensorRows(x[0]), device, tile, dtype)
+    return joined(rows)[0][None]
 
-    Args:
-        tile: pixels of a side that the restoration module sees at once.
-        dtype: what it computes in.
-        on_tile: see :func:`run_tiled`.
-    """
-    restoration = model.restoration
-    fixed = getattr(restoration.backbone, "fixed_size", None)
-    height, width = (side + 2 * MARGIN for side in x.shape[-2:])
-    # As large as can be, and square only where a network insists.
+
+def _sides(source: Rows, tile: int) -> tuple[int, int]:
+    """Height and width of tiles: as few as can be, and no larger than they have to be for that."""
     tile = max(MULTIPLE, tile // MULTIPLE * MULTIPLE)
-    height, width = (min(-(-side // MULTIPLE) * MULTIPLE, tile) for side in (height, width))
-    sides = (fixed, fixed) if fixed is not None else (height, width)
-    step = max(min(sides) // 2, min(sides) - OVERLAP)
-    if fixed is not None:
-        step = fixed * 3 // 4
 
-    def run(tiles: Tensor) -> tuple[Tensor, ...]:
-        with computing_in(dtype, device):
-            return (restoration(tiles.contiguous(memory_format=torch.channels_last)).image,)
+    def side(size: int) -> int:
+        size = -(-(size + 2 * MARGIN) // MULTIPLE) * MULTIPLE
+        overlap = min(OVERLAP, tile // 2)
+        count = max(1, math.ceil((size - overlap) / (tile - overlap)))
+        return -(-math.ceil((size + (count - 1) * overlap) / count) // MULTIPLE) * MULTIPLE
 
-    (image,) = _with_margin(
-        lambda padded: run_tiled(
-            run,
-            padded,
-            tile=sides,
-            scale=model.scale,
-            stride=step,
-            batch_size=1,
-            device=device,
-            on_tile=on_tile,
-        ),
-        x,
-        MARGIN,
-        model.scale,
-        MULTIPLE,
-    )
-    return image
+    return side(source.height), side(source.width)
 
 
-def _with_margin(
-    network: Callable[[Tensor], tuple[Tensor, ...]],
-    x: Tensor,
-    margin: int,
-    scale: int,
-    multiple: int = 1,
-) -> tuple[Tensor, ...]:
-    """What a network makes of x (1, 3, H, W), mirrored around it by a margin of input pixels, and
-    at the right and the bottom on to a multiple."""
-    below, right = (margin + -(side + 2 * margin) % multiple for side in x.shape[-2:])
-    padded = pad_reflect(x, margin, right, margin, below, edge=True)
-    height, width = (side * scale for side in x.shape[-2:])
-    begin = margin * scale
-    return tuple(one[..., begin : begin + height, begin : begin + width] for one in network(padded))
+def _cut(source: Rows, face: Face, size: int) -> Tensor:
+    """The square of a face, (3, size, size), upright; of one that is much larger, means of pixels
+    are taken first, a few rows at a time."""
+    top, bottom, left, right = reached(face, source.height, source.width)
+    if top >= bottom or left >= right:
+        top, bottom, left, right = 0, source.height, 0, source.width
+    pool = 2 ** max(0, int(math.log2(face.side / size)) - 1)
+    step = pool * max(1, 128 // pool)
+    parts = []
+    for first in range(top, bottom, step):
+        rows = source.band(first, min(first + step, bottom))[:, :, left:right]
+        parts.append(F.avg_pool2d(rows, pool, ceil_mode=True, count_include_pad=False))
+    near = replace(face, x=(face.x - left) / pool, y=(face.y - top) / pool, side=face.side / pool)
+    return align(torch.cat(parts, -2), [near], size)[0]

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image import ImageFile, resize, write_image
 from ugpnet_core.image.files import QUALITY, check_writable
 from ugpnet_core.image.frames import write_frames
+from ugpnet_core.inference.rows import Array, to_levels
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class Writing:
     quality: int = QUALITY
     strip: bool = False
 
-    def __call__(self, path: Path, pixels: Tensor, photo: ImageFile | None = None) -> None:
-        """Write pixels, with everything else as in the file that they were made from.
+    def __call__(self, path: Path, pixels: Tensor | Array, photo: ImageFile | None = None) -> None:
+        """Write pixels, (3, H, W) in [0, 1] or levels (H, W, 3), with everything else as in the
+        file that they were made from.
 
         Raises:
             ImageError: something stands there and must not be replaced, or the disk refuses.
@@ -55,7 +58,7 @@ class Writing:
         Raises:
             ImageError: it cannot hold its pixels.
         """
-        height, width = (side * scale for side in photo.pixels.shape[-2:])
+        height, width = (side * scale for side in photo.size)
         if self.strip:
             return check_writable(path, width, height)
         return check_writable(
@@ -75,7 +78,7 @@ class Writing:
             "another -o."
         )
 
-    def _write_like(self, path: Path, pixels: Tensor, photo: ImageFile) -> None:
+    def _write_like(self, path: Path, pixels: Tensor | Array, photo: ImageFile) -> None:
         write_image(
             path,
             pixels,
@@ -90,6 +93,18 @@ class Writing:
         )
 
 
-def enlarged(alpha: Tensor | None, pixels: Tensor) -> Tensor | None:
-    """Alpha (1, H, W) at the sides of pixels (3, sH, sW)."""
-    return None if alpha is None else resize(alpha, pixels.shape[-2:])
+def enlarged(alpha: Tensor | None, pixels: Tensor | Array) -> Tensor | None:
+    """Alpha (1, H, W) at the sides of pixels (3, sH, sW) or levels (sH, sW, 3)."""
+    if alpha is None:
+        return None
+    return resize(alpha, pixels.shape[-2:] if isinstance(pixels, Tensor) else pixels.shape[:2])
+
+
+def with_alpha(levels: Array, photo: ImageFile) -> Array:
+    """Levels (sH, sW, 3) of a restored picture with its alpha beside them, if it has one."""
+    alpha = enlarged(photo.alpha, levels)
+    if alpha is None:
+        return levels
+    opaque = np.empty((*levels.shape[:2], 1), levels.dtype)
+    to_levels(alpha.clamp(0, 1), opaque)
+    return np.concatenate([levels, opaque], 2)

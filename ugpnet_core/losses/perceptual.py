@@ -59,6 +59,9 @@ LPIPS_TRUNKS: dict[str, TrunkName] = {"vgg": "vgg16", "squeeze": "squeeze", "ale
 CONTEXTUAL_TAP = {"vgg": 17, "squeeze": 4}
 
 
+Filter = Literal["antialiased", "bicubic"]
+
+
 class Trunk(nn.Module):
     """The convolutions of a classifier, up to the last of the wanted layers.
 
@@ -105,13 +108,21 @@ class LPIPS(nn.Module):
     Args:
         trunk: with the taps of LPIPS.
         weights: one (1, C, 1, 1) for each tap.
-        resize: the shorter side that images are resized to first (antialiased); None: as they are.
+        resize: the shorter side that images are resized to first; None: as they are.
+        resize_filter: how, see :func:`resized`.
     """
 
-    def __init__(self, trunk: Trunk, weights: list[Tensor], resize: int | None) -> None:
+    def __init__(
+        self,
+        trunk: Trunk,
+        weights: list[Tensor],
+        resize: int | None,
+        resize_filter: Filter = "antialiased",
+    ) -> None:
         super().__init__()
         self.trunk = trunk
         self.resize = resize
+        self.resize_filter: Filter = resize_filter
         self.weights = nn.ParameterList(
             nn.Parameter(weight, requires_grad=False) for weight in weights
         )
@@ -124,9 +135,9 @@ class LPIPS(nn.Module):
         Returns:
             The mean over the batch, or with reduction "none" one distance per image (N,).
         """
-        x_features = self.trunk(resized(x, self.resize))
+        x_features = self.trunk(resized(x, self.resize, self.resize_filter))
         with torch.no_grad():
-            target_features = self.trunk(resized(target, self.resize))
+            target_features = self.trunk(resized(target, self.resize, self.resize_filter))
         distance = torch.zeros(len(x), device=x.device)
         with torch.autocast(x.device.type, enabled=False):
             for f, g, weight in zip(x_features, target_features, self.weights, strict=True):
@@ -170,7 +181,7 @@ def build_lpips(config: PerceptualConfig) -> LPIPS:
     """
     name = LPIPS_TRUNKS[config.network]
     trunk = _trunk(config, name, LPIPS_TAPS[config.network])
-    return LPIPS(trunk, read_lpips_weights(config.network), config.resize)
+    return LPIPS(trunk, read_lpips_weights(config.network), config.resize, config.resize_filter)
 
 
 def build_contextual_features(config: PerceptualConfig) -> ContextualFeatures:
@@ -194,19 +205,25 @@ def build_frechet_features(config: PerceptualConfig) -> FrechetFeatures:
     return FrechetFeatures(_trunk(config, name, LPIPS_TAPS[config.network][-1:]))
 
 
-def resized(image: Tensor, side: int | None) -> Tensor:
+def resized(image: Tensor, side: int | None, resize_filter: Filter = "antialiased") -> Tensor:
     """Resize (N, C, H, W) so that its shorter side is ``side``; box filter where that divides.
 
     The box filter is much faster than antialiased bilinear and does the same for halvings.
+
+    Args:
+        resize_filter: "bicubic" is interpolation between the nearest 4x4 pixels, whatever lies
+            between those that are asked for, as in the published training of UGPNet.
     """
     height, width = image.shape[-2:]
     shorter = min(height, width)
     if side is None or shorter == side:
         return image
+    size = (max(round(height * side / shorter), 1), max(round(width * side / shorter), 1))
+    if resize_filter == "bicubic":
+        return F.interpolate(image.float(), size=size, mode="bicubic", align_corners=False)
     factor = shorter // side
     if shorter % side == 0 and height % factor == 0 and width % factor == 0:
         return F.avg_pool2d(image, factor)
-    size = (max(round(height * side / shorter), 1), max(round(width * side / shorter), 1))
     return F.interpolate(
         image.float(), size=size, mode="bilinear", align_corners=False, antialias=True
     )

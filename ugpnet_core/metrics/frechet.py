@@ -88,10 +88,14 @@ class FeatureStatistics:
 
     As long as there are fewer vectors than channels, the vectors themselves are kept, which takes
     less memory, and gives distances faster.
+
+    Args:
+        keep_vectors: keep them however many there are.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, keep_vectors: bool = False) -> None:
         self.channels = channels
+        self.keep_vectors = keep_vectors
         self.count = 0
         self._sum = np.zeros(channels)
         self._rows: list[Array] = []
@@ -106,7 +110,7 @@ class FeatureStatistics:
             self.count += len(values)
             self._sum = self._sum + values.sum(axis=0)
         self._rows.extend(batches)
-        if self.count > self.channels:
+        if self.count > self.channels and not self.keep_vectors:
             self._products = self._second_moment()
             self._rows = []
 
@@ -118,6 +122,10 @@ class FeatureStatistics:
         rows = np.concatenate(self._rows)
         moment: Array = known + rows.T @ rows
         return moment
+
+    def vectors(self) -> Array:
+        """The vectors (count, channels) themselves, where they were kept."""
+        return np.concatenate(self._rows) if self._rows else np.zeros((0, self.channels))
 
     def mean(self) -> Array:
         """The mean (channels,) of everything taken in."""

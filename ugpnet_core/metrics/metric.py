@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ class Metric:
     """A column of a table.
 
     Attributes:
-        key: for programs: psnr, ssim, lpips, fid or frechet.
+        key: for programs, see :data:`ALL_METRICS`.
         title: for people, with the unit: "PSNR (dB)", "LPIPS-VGG", "FD-SqueezeNet".
         better: which direction is better.
         digits: decimals to show.
@@ -27,3 +28,28 @@ class Metric:
     digits: int
     per_image: bool = True
     missing: str = ""
+
+
+ALL_METRICS: Mapping[str, Metric] = {
+    each.key: each
+    for each in (
+        Metric("psnr", "PSNR (dB)", "higher", 2),
+        Metric("ssim", "SSIM", "higher", 4),
+        Metric("ms-ssim", "MS-SSIM", "higher", 4),
+        Metric("lpips", "LPIPS", "lower", 4),
+        Metric("dists", "DISTS", "lower", 4),
+        Metric("fid", "FID", "lower", 2, per_image=False),
+        Metric("kid", "KID", "lower", 5, per_image=False),
+        Metric("frechet", "FD", "lower", 1, per_image=False),
+        Metric("indrmse", "IndRMSE", "lower", 2),
+        Metric("consistency", "Consistency (dB)", "higher", 2),
+        Metric("niqe", "NIQE", "lower", 2),
+        Metric("brisque", "BRISQUE", "lower", 2),
+        Metric("identity", "Identity (degrees)", "lower", 1),
+        Metric("landmarks", "Landmarks (pixels)", "lower", 2),
+    )
+}
+"""Every figure by its key."""
+
+USUAL_METRICS = ("psnr", "ssim", "lpips", "fid", "frechet")
+"""What is computed where nothing else is asked for."""

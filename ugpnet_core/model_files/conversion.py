@@ -1,18 +1,33 @@
-"""Turn published checkpoints into prior files and model files (``ugpnet convert``)."""
+"""Turn published checkpoints into prior files, model files and backbones' checkpoints (``ugpnet
+convert``)."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+import torch
+from torch import nn
+
+from ugpnet_core.checkpoints.backbones import from_layers
+from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.recognition import recognise
-from ugpnet_core.checkpoints.state_dict import fit, unwrap
+from ugpnet_core.checkpoints.state_dict import (
+    check_finite,
+    check_fit,
+    fit,
+    unwrap,
+    write_safetensors,
+)
 from ugpnet_core.errors import ConfigError, WeightsError
+from ugpnet_core.factory import create_backbone
 from ugpnet_core.model_files.model import is_model_file, save_model
 from ugpnet_core.model_files.prior import (
+    at_key,
     check_weights,
     is_prior_file,
     licence_of,
@@ -24,11 +39,12 @@ from ugpnet_core.model_files.published import from_published, gather
 from ugpnet_core.networks.ugpnet import build_model
 
 SUFFIX = ".safetensors"
+BACKBONE_FORMAT = "ugpnet-backbone-1"
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What was made, and of what: ``kind`` is "prior file" or "model file"."""
+    """What was made, and of what: ``kind`` is "prior file", "model file" or "backbone file"."""
 
     path: Path
     kind: str
@@ -41,10 +57,11 @@ def convert(
     out: str | os.PathLike[str],
     *,
     task: str | None = None,
+    key: str | None = None,
     licence: str = "",
 ) -> Converted:
-    """Read the files together and write what they are: a prior file or a model file, whole or not
-    at all.
+    """Read the files together and write what they are: a prior file, a model file, or a
+    backbone's checkpoint of a network of ncnn; whole or not at all.
 
     Args:
         inputs: a published prior (generator and discriminator may be two files), or the parts of
@@ -52,6 +69,8 @@ def convert(
         out: a new ``.safetensors`` file; one that exists is replaced, unless it is an input.
         task: what a published UGPNet was trained for; default: what the paper trained such a
             backbone for.
+        key: which network of a file that holds several, see
+            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`.
         licence: of the weights, kept in the file.
 
     Raises:
@@ -63,10 +82,15 @@ def convert(
     target = Path(out)
     paths = [Path(path) for path in inputs]
     _check_target(paths, target)
-    files = [read_checkpoint_file(path) for path in paths]
+    # The two files of a network of ncnn are read as one.
+    if all(path.suffix in (".param", ".bin") for path in paths):
+        paths = list({path.with_suffix(""): path for path in paths}.values())
+    files = [at_key(read_checkpoint_file(path), key) for path in paths]
     try:
-        return _convert_model(files, target, task, licence) or _convert_prior(
-            files, target, task, licence
+        return (
+            _convert_layers(files, target, licence)
+            or _convert_model(files, target, task, licence)
+            or _convert_prior(files, target, task, licence)
         )
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -85,6 +109,35 @@ def _check_target(paths: Sequence[Path], target: Path) -> None:
             path.exists() and target.exists() and os.path.samefile(path, target)
         ):
             raise ConfigError(f"{target} is also an input, which is never overwritten; rename OUT.")
+
+
+def _convert_layers(files: Sequence[Checkpoint], target: Path, licence: str) -> Converted | None:
+    if not any(file.container == NCNN for file in files):
+        return None
+    if len(files) > 1:
+        raise WeightsError("A network of ncnn is converted by itself; give its .param alone.")
+    (file,) = files
+    found = from_layers(file.content)
+    if found is None:
+        raise WeightsError(
+            f"{file.path} is a network of no backbone that is installed and reads ncnn; use its "
+            "checkpoint in PyTorch's format."
+        )
+    name, options, state = found
+    with torch.device("meta"):
+        network = cast(nn.Module, create_backbone(name, **options))
+    check_fit(network, state, str(file.path))
+    check_finite(state, str(file.path))
+    metadata = {
+        "format": BACKBONE_FORMAT,
+        "backbone": name,
+        "options": json.dumps(options),
+        "licence": licence,
+    }
+    write_safetensors(state, metadata, target)
+    count = sum(value.numel() for value in state.values())
+    summary = f"{name}, {_millions(count)} parameters, for restoration.weights of a training"
+    return Converted(target, "backbone file", NCNN, summary)
 
 
 def _convert_model(

@@ -4,44 +4,87 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
-from ugpnet_core.checkpoints.recognition import recognise
-from ugpnet_core.checkpoints.state_dict import check_fit, unwrap, without_prefix
+from ugpnet_core.checkpoints.backbones import (
+    from_layers,
+)
+from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.ncnn import count_of
 from ugpnet_core.errors import UGPNetError, WeightsError
-from ugpnet_core.model_files.backbones import backbone_options
+from ugpnet_core.model_files import uses
+from ugpnet_core.model_files.backbone_facts import backbone_facts
 from ugpnet_core.model_files.model import card_of, is_model_file
-from ugpnet_core.model_files.prior import check_weights, is_prior_file, recognise_prior
-from ugpnet_core.model_files.published import from_published, gather, parts_of
-from ugpnet_core.model_files.published.parts import PARTS, WORDS
+from ugpnet_core.model_files.prior import at_key, check_weights, is_prior_file, recognise_prior
+from ugpnet_core.model_files.published import from_published, gather, module_in, parts_of
+from ugpnet_core.model_files.published.parts import MODULES, PARTS, WORDS
+from ugpnet_core.model_files.stage_results import read_stage_result
 from ugpnet_core.networks.ugpnet import build_model
 
 Facts = dict[str, Any]
 
 
-def inspect(path: str | os.PathLike[str]) -> Facts:
+def inspect(path: str | os.PathLike[str], key: str | None = None) -> Facts:
     """Describe a file by facts that JSON can hold, in the order of reading.
 
     Always there: ``file``, ``bytes``, ``container`` (safetensors, PyTorch archive or pickle),
     ``kind``, ``layout``, ``use`` (what it can be used for, each with the command). ``problem`` is
     there where the file is recognised and cannot be used.
 
+    Args:
+        key: which network of a file that holds several, see
+            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`.
+
     Raises:
-        WeightsError: the file is missing, damaged, no weights file or not to be trusted.
+        WeightsError: the file is missing, damaged, no weights file or not to be trusted; or it
+            holds several networks, and the message names them.
     """
-    file = read_checkpoint_file(path)
+    file = at_key(read_checkpoint_file(path), key)
     facts: Facts = {"file": str(file.path), "bytes": file.size, "container": file.container}
     if is_model_file(file):
         return facts | _model(file)
     if not is_prior_file(file) and parts_of(file):
         return facts | _published(file)
-    return facts | (_prior(file) or _backbone(file))
+    if file.container == NCNN:
+        return facts | _layers(file)
+    return facts | (_stage(file) or _prior(file, key) or backbone_facts(file, key))
+
+
+def _layers(file: Checkpoint) -> Facts:
+    """A network of ncnn."""
+    facts: Facts = {"kind": "weights", "layout": NCNN, "numbers": count_of(file.content), "use": []}
+    found = from_layers(file.content)
+    if found is None:
+        return facts
+    name, options, _ = found
+    command = uses.words("ugpnet", "convert", file.path, f"{name}.safetensors")
+    return facts | {
+        "kind": "backbone",
+        "backbone": {"name": name, "options": options},
+        "use": [f"as a checkpoint to start trainings from: {command}"],
+    }
+
+
+def _stage(file: Checkpoint) -> Facts | None:
+    result = read_stage_result(file)
+    if result is None or result.stage == "prior":  # that is read as a prior
+        return None
+    settings = result.config.model_dump(exclude_unset=True)
+    given = [uses.setting(f"model.{name}", value) for name, value in settings.items()]
+    return {
+        "kind": "result of a stage",
+        "layout": "ugpnet",
+        "stage": result.stage,
+        "numbers": _numbers(file.content),
+        "record": _short(result.record),
+        "use": [
+            "start a training from it: "
+            + uses.training(*given, f"{result.stage}.weights={file.path}")
+        ],
+    }
 
 
 def _model(file: Checkpoint) -> Facts:
@@ -58,10 +101,7 @@ def _model(file: Checkpoint) -> Facts:
         "plugins": dict(card.plugins),
         "record": _short(card.record),
         "licence": card.licence,
-        "use": [
-            f"restore photographs: ugpnet restore photos/ -o restored/ -m {file.path}",
-            f"measure it: ugpnet evaluate -m {file.path} --data photos/",
-        ],
+        "use": uses.model_uses(file.path),
     }
     try:
         with torch.device("meta"):
@@ -83,14 +123,13 @@ def _published(file: Checkpoint) -> Facts:
     }
     missing = [part for part in PARTS if not any(key.startswith(f"{part}.") for key in found)]
     if missing:
-        there = [WORDS[part] for part in PARTS if part not in missing]
-        others = " ".join(part.removesuffix("module").upper() + ".pth" for part in missing)
+        there = [part for part in PARTS if part not in missing]
         return facts | {
             "kind": "part of a published UGPNet",
-            "parts": there,
+            "parts": [WORDS[part] for part in there],
             "use": [
-                f"with the other parts, as a model: ugpnet convert {file.path} {others} "
-                "model.safetensors"
+                f"with the other parts, as a model: {uses.together(file.path, missing)}",
+                *(start for part in there for start in _start(file, MODULES[part])),
             ],
         }
     try:
@@ -106,13 +145,27 @@ def _published(file: Checkpoint) -> Facts:
         "resolution": model.resolution,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "use": [
-            f"restore photographs: ugpnet restore photos/ -o restored/ -m {file.path}",
-            f"as a model file: ugpnet convert {file.path} model.safetensors",
+            *uses.model_uses(file.path),
+            f"as a model file: {uses.words('ugpnet', 'convert', file.path, 'model.safetensors')}",
         ],
     }
 
 
-def _prior(file: Checkpoint) -> Facts | None:
+def _start(file: Checkpoint, module: str) -> list[str]:
+    """The command that trains on from one module of a published UGPNet, where that is whole."""
+    try:
+        found = module_in(file, module)
+    except UGPNetError:
+        return []
+    if found is None:
+        return []
+    settings = found[0].model_dump(exclude_unset=True)
+    given = [uses.setting(f"model.{name}", value) for name, value in settings.items()]
+    command = uses.training(*given, f"{module}.weights={file.path}")
+    return [f"start a training from it: {command}"]
+
+
+def _prior(file: Checkpoint, key: str | None) -> Facts | None:
     try:
         found = recognise_prior([file])
     except WeightsError as error:
@@ -135,7 +188,7 @@ def _prior(file: Checkpoint) -> Facts | None:
         "licence": file.metadata.get("licence", ""),
     }
     if not weights.generator:
-        command = f"ugpnet convert GENERATOR {file.path} prior.safetensors"
+        command = uses.words("ugpnet", "convert", "GENERATOR", file.path, "prior.safetensors")
         return facts | {"use": [f"with its generator, as a prior: {command}"]}
     try:
         counts = check_weights(name, weights, str(file.path))
@@ -145,59 +198,7 @@ def _prior(file: Checkpoint) -> Facts | None:
         facts["parameters"] = counts[0]
         if counts[1] is not None:
             facts["discriminator_parameters"] = counts[1]
-    uses = [f"train with it: ugpnet train CONFIG.yaml synthesis.weights={file.path}"]
-    if not own:
-        uses.insert(0, f"as a prior file: ugpnet convert {file.path} prior.safetensors")
-    return facts | {"use": uses}
-
-
-def _backbone(file: Checkpoint) -> Facts:
-    tensors = without_prefix(unwrap(file))
-    words = recognise(tensors)
-    name = re.search(r"\(backbone '([\w-]+)'\)", words)
-    facts: Facts = {
-        "kind": "backbone" if name else "weights",
-        "layout": words.partition(" (")[0] if name else words,
-        "numbers": sum(value.numel() for value in tensors.values()),
-        "tensors": len(tensors),
-        "types": sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()}),
-        "use": [],
-    }
-    if name is None:
-        return facts
-    facts["backbone"] = {"name": name[1]}
-    known = _options(tensors)
-    if known is not None:
-        facts |= {
-            "backbone": {"name": known[0], "options": known[1]},
-            **_parameters(*known, tensors, file),
-        }
-    facts["use"] = [
-        "start a training from it: ugpnet train CONFIG.yaml "
-        f"model.backbone.name={name[1]} restoration.weights={file.path}"
-    ]
-    return facts
-
-
-def _options(tensors: Mapping[str, Tensor]) -> tuple[str, Facts] | None:
-    try:
-        return backbone_options(tensors)
-    except (KeyError, IndexError, ValueError):
-        return None
-
-
-def _parameters(
-    name: str, options: Facts, tensors: Mapping[str, Tensor], file: Checkpoint
-) -> Facts:
-    from ugpnet_core.factory import create_backbone
-
-    try:
-        with torch.device("meta"):
-            network: Any = create_backbone(name, **options)
-        check_fit(network, tensors, str(file.path))
-    except UGPNetError as error:
-        return {"problem": str(error)}
-    return {"parameters": sum(parameter.numel() for parameter in network.parameters())}
+    return facts | {"use": uses.prior_uses(file.path, key, name, facts["resolution"], own)}
 
 
 def _numbers(content: Mapping[str, Any]) -> int:

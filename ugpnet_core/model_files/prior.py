@@ -21,11 +21,12 @@ from torch import Tensor, nn
 
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
+from ugpnet_core.checkpoints.locating import find_state_dict, state_dicts, under
+from ugpnet_core.checkpoints.recognition import network_prefixes
 from ugpnet_core.checkpoints.state_dict import (
     check_fit,
     fit,
     load_weights,
-    without_prefix,
     write_safetensors,
 )
 from ugpnet_core.errors import ConfigError, PluginError, UGPNetError, WeightsError
@@ -57,11 +58,15 @@ def write_prior(
     write_safetensors(tensors, metadata, path)
 
 
-def read_prior(path: str | PathLike[str], name: str | None = None) -> PriorWeights | None:
+def read_prior(
+    path: str | PathLike[str], name: str | None = None, key: str | None = None
+) -> PriorWeights | None:
     """Read the weights of a prior from a prior file or from a checkpoint that its reader knows.
 
     Args:
         name: the prior that they are for; only its reader is asked.
+        key: which generator of a file that holds several, see
+            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`.
 
     Returns:
         None where no reader recognises the file.
@@ -71,7 +76,7 @@ def read_prior(path: str | PathLike[str], name: str | None = None) -> PriorWeigh
             cannot be read.
         PluginError: a reader failed.
     """
-    found = recognise_prior([read_checkpoint_file(path)], name)
+    found = recognise_prior([at_key(read_checkpoint_file(path), key)], name)
     if found is None:
         return None
     owner, weights = found
@@ -96,7 +101,7 @@ def recognise_prior(
             networks.get("network", {}),
             networks.get("discriminator"),
         )
-    files = [replace(file, content=_without_prefixes(file.content)) for file in files]
+    files = [replace(file, content=_bare(file.content)) for file in files]
     for installed in registry().priors.values():
         entry = installed.entry
         if entry.reader is None or name not in (None, entry.name):
@@ -116,12 +121,39 @@ def recognise_prior(
     return None
 
 
-def _without_prefixes(content: Any) -> Any:
-    """A file's content, where state dicts lie bare: itself, and what it holds under a name."""
+def at_key(file: Checkpoint, key: str | None) -> Checkpoint:
+    """A file as if it held nothing but what is under a key; as it is without one.
+
+    Raises:
+        WeightsError: nothing is there.
+    """
+    if key is None:
+        return file
+    return replace(file, content=find_state_dict(file.content, key, str(file.path)))
+
+
+def _bare(content: Any) -> Any:
+    """A file's content as readers know it: dictionaries of tensors in the keys of a network, each
+    under the name of its dictionary or of its module in a larger one."""
     if not isinstance(content, Mapping):
         return content
-    inner = {k: without_prefix(v) if isinstance(v, Mapping) else v for k, v in content.items()}
-    return without_prefix(inner)
+    bare: dict[str, Any] = {k: v for k, v in content.items() if not isinstance(v, Mapping)}
+    for place, state in state_dicts(content):
+        parts = _networks_in(state)
+        if place == "":
+            bare = {**parts.pop("", {}), **parts}
+        for part, inner in parts.items():
+            bare.setdefault(part or place.rpartition(".")[2], inner)
+    return bare
+
+
+def _networks_in(state: Mapping[Any, Any]) -> dict[str, Mapping[Any, Any]]:
+    """The networks of priors in a state dict by the names of their modules; without a name where it
+    is one network, or none that is known."""
+    found = network_prefixes((key for key in state if isinstance(key, str)), ("prior",))
+    if len(found) < 2:
+        return {"": under(state, found[0] if found else "")}
+    return {prefix.rstrip("."): under(state, prefix) for prefix in found}
 
 
 def is_prior_file(file: Checkpoint) -> bool:

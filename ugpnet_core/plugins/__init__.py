@@ -64,10 +64,11 @@ from ugpnet_core.plugins.lookup import (
 
 if TYPE_CHECKING:
     from ugpnet_core.checkpoints.file import Checkpoint
+    from ugpnet_core.checkpoints.locating import is_tensor, possible_prefixes
     from ugpnet_core.checkpoints.pickles.restricted import Inert
     from ugpnet_core.checkpoints.pickles.torch_format import PERSISTENT_OBJECT
     from ugpnet_core.checkpoints.recognition import count_numbered, recognise
-    from ugpnet_core.checkpoints.state_dict import is_tensor, load_tensors, read_tensors
+    from ugpnet_core.checkpoints.state_dict import load_tensors, read_tensors
     from ugpnet_core.model_files.prior_weights import PriorWeights
     from ugpnet_core.networks.blocks import (
         ChannelLayerNorm,
@@ -92,10 +93,11 @@ if TYPE_CHECKING:
 # Where the names are that are loaded when they are first used.
 _HOMES = {
     "checkpoints.file": ("Checkpoint",),
+    "checkpoints.locating": ("is_tensor", "possible_prefixes"),
     "checkpoints.pickles.restricted": ("Inert",),
     "checkpoints.pickles.torch_format": ("PERSISTENT_OBJECT",),
     "checkpoints.recognition": ("count_numbered", "recognise"),
-    "checkpoints.state_dict": ("is_tensor", "load_tensors", "read_tensors"),
+    "checkpoints.state_dict": ("load_tensors", "read_tensors"),
     "model_files.prior_weights": ("PriorWeights",),
     "networks.blocks": ("ChannelLayerNorm", "ConvBlock", "TwoConvolutions", "conv3x3"),
     "networks.regression": ("RegressionNetwork", "check_images", "cropped"),
@@ -196,6 +198,7 @@ __all__ = [
     "list_tasks",
     "load_tensors",
     "plain_call",
+    "possible_prefixes",
     "read_tensors",
     "recognise",
     "registry",

@@ -58,9 +58,12 @@ class BackboneEntry:
 
     ``signatures`` tells its checkpoints: keys of its state dict that no other architecture has,
     each with what such a file is called ("NAFNet"). ``reader`` ("package.module:callable") makes
-    the options of the tensors of such a file, in whole or as far as they say them; ``published``
-    makes options and task of those of the restoration module of a UGPNet that was published with
-    this backbone.
+    the options of the tensors of such a file, in whole or as far as they say them. A backbone
+    without signatures may have a reader, too, which is asked about what no other tells and returns
+    None for what it does not know. ``layers_reader`` makes options and a state dict of a list of
+    layers without names (dictionaries of tensors, in the order in which they run), as ncnn has
+    them, or None where they are of another network. ``published`` makes options and task of those
+    of the restoration module of a UGPNet that was published with this backbone.
 
     ``small`` are options that make a small form of the same network, of itself and of its presets,
     which most checks take.
@@ -87,6 +90,7 @@ class BackboneEntry:
     exports_onnx: bool | None = None
     signatures: Mapping[str, str] = field(default_factory=dict)
     reader: str | None = None
+    layers_reader: str | None = None
     published: str | None = None
     small: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""

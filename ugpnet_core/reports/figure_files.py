@@ -63,9 +63,7 @@ class Sheet:
 
 
 def _clean_last(images: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    return {name: image for name, image in images.items() if name != "clean"} | {
-        "clean": images["clean"]
-    }
+    return dict(sorted(images.items(), key=lambda item: item[0] == "clean"))
 
 
 def _chosen(names: Sequence[str], config: FiguresConfig) -> Sequence[str]:

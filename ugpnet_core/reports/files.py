@@ -108,6 +108,10 @@ def as_record(evaluation: Evaluation) -> dict[str, Any]:
             {"file": each.file, "reason": each.reason, "method": each.method}
             for each in evaluation.problems
         ],
+        "findings": [
+            {"file": each.file, "finding": each.reason, "method": each.method}
+            for each in evaluation.findings
+        ],
     }
 
 

@@ -63,11 +63,12 @@ def _shown(cell: Cell, signed: bool) -> str:
 
 
 def _missing(evaluation: Evaluation) -> str:
-    """What is missing from a table, and why."""
+    """What is missing from a table, and why, and what is wrong with methods."""
     lines = [
         f"{each.title} not computed: {each.missing}" for each in evaluation.metrics if each.missing
     ]
     lines += [f"{each.name} failed: {each.failed}" for each in evaluation.methods if each.failed]
+    lines += [f"{each.method} {each.reason}" for each in evaluation.findings]
     return "\n".join(f"- {_in_markdown(line)}" for line in lines)
 
 

@@ -19,8 +19,10 @@ from ugpnet_core.evaluation.photographs import (
     degraded_set,
     find_photographs,
     paired_set,
+    real_set,
 )
 from ugpnet_core.evaluation.results import Comparison, Evaluation, OutOfDomain
+from ugpnet_core.evaluation.store import Store
 from ugpnet_core.metrics.networks import MetricNetworks
 from ugpnet_core.studies.compared_methods import runners_for
 from ugpnet_core.studies.settings import CompareConfig, CompareTable
@@ -51,6 +53,7 @@ def compare(
     device: torch.device | None = None,
     keep: Sequence[KeepOf] = (),
     progress: Progress | None = None,
+    store: Store | None = None,
 ) -> Comparison:
     """Measure methods on tasks and sets of photographs, one after the other.
 
@@ -59,6 +62,7 @@ def compare(
     Args:
         networks: which figures are computed; default: PSNR and SSIM.
         keep: for each table, what sees every image, in the order of the rows.
+        store: what is there is not computed again, and what is computed is kept there.
 
     Raises:
         ImageError: photographs of a task are missing, or none can be used.
@@ -69,7 +73,7 @@ def compare(
     # All of them before anything long starts, since one may refuse its photographs.
     observers = [[each(one.table.title, one.test_set) for each in keep] for one in planned]
     evaluations = tuple(
-        _evaluation(config, one, networks, where, seen_by, progress)
+        _evaluation(config, one, networks, where, seen_by, progress, store)
         for one, seen_by in zip(planned, observers, strict=True)
     )
     settings = {"device": str(where)}
@@ -91,6 +95,10 @@ def plan(config: CompareConfig, table: CompareTable) -> PlannedTable:
         test_set = paired_set(
             pairs.clean, pairs.degraded, data.resolution, scale=pairs.scale, count=data.count
         )
+        test_set = replace(test_set, seed=data.seed)
+    elif task.real is not None:
+        real = task.real
+        test_set = real_set(real.degraded, data.resolution, scale=real.scale, count=data.count)
         test_set = replace(test_set, seed=data.seed)
     else:
         assert task.task is not None
@@ -116,6 +124,7 @@ def _evaluation(
     device: torch.device,
     observers: Sequence[Keep],
     progress: Progress | None,
+    store: Store | None,
 ) -> Evaluation:
     title = planned.table.title
 
@@ -134,6 +143,8 @@ def _evaluation(
         if config.cost is None
         else partial(measure_cost, device=device, repeats=config.cost.repeats),
         progress=_named(title, progress),
+        store=store,
+        look=True,
     )
     methods = sorted(evaluation.methods, key=lambda method: planned.names.index(method.name))
     return replace(evaluation, title=title, methods=tuple(methods))

@@ -14,6 +14,7 @@ from ugpnet_core.errors import ConfigError
 from ugpnet_core.evaluation.measure import Keep, Progress
 from ugpnet_core.evaluation.photographs import Sample, TestSet
 from ugpnet_core.evaluation.results import Comparison
+from ugpnet_core.evaluation.store import Store
 from ugpnet_core.metrics.networks import MetricNetworks
 from ugpnet_core.reports.curve import check_curve, plot_curves
 from ugpnet_core.reports.figure_files import Sheet, figures_of
@@ -22,6 +23,8 @@ from ugpnet_core.reports.html import HtmlReport
 from ugpnet_core.reports.table_files import write_comparison
 from ugpnet_core.studies.compare import KeepOf, compare
 from ugpnet_core.studies.settings import CompareConfig
+
+UNFINISHED = "unfinished.sqlite"
 
 
 def compare_into_folder(
@@ -35,6 +38,9 @@ def compare_into_folder(
     """Compare, and write the output folder: table.md, table.tex, table.csv, per-image.csv,
     results.json, and figures/TASK/PHOTOGRAPH.png; figures/TASK/curve.png and .svg where methods
     have several fidelities, and figures/TASK.png where there are several sets of photographs.
+
+    A comparison that was stopped, or in which something failed, leaves unfinished.sqlite there,
+    and begins where that ends.
 
     Args:
         report: a folder for an HTML report as well.
@@ -50,27 +56,43 @@ def compare_into_folder(
     keep: list[KeepOf] = [] if figures is None else [figures.of]
     with ExitStack() as stack:
         page = (
-            stack.enter_context(HtmlReport(report, config.name, _inputs(config)))
+            stack.enter_context(HtmlReport(report, config.name, input_folders(config)))
             if report
             else None
         )
         if page is not None:
             keep.append(lambda title, test_set: page.pictures(title))
-        comparison = compare(config, networks=networks, device=device, keep=keep, progress=progress)
+        store = Store(config.output / UNFINISHED)
+        try:
+            comparison = compare(
+                config,
+                networks=networks,
+                device=device,
+                keep=keep,
+                progress=progress,
+                store=store,
+            )
+        finally:
+            store.close()
         if page is not None:
             page.finish(comparison)
     write_comparison(comparison, config.output)
     if figures is not None:
         figures.finish(comparison)
+    # Where something has failed, the command is given again once that is mended.
+    if not any(each.problems for each in comparison.evaluations):
+        store.delete()
     return comparison
 
 
-def _inputs(config: CompareConfig) -> list[Path]:
+def input_folders(config: CompareConfig) -> list[Path]:
     """The folders that nothing may be written into."""
     pairs = [task.pairs for task in config.tasks if task.pairs is not None]
     return [
         *(folder for folders in config.data.sets.values() for folder in folders),
         *(folder for each in pairs for folder in (each.clean, each.degraded)),
+        *(task.real.degraded for task in config.tasks if task.real is not None),
+        *(method.results for method in config.methods if method.results is not None),
     ]
 
 

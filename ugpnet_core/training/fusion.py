@@ -77,7 +77,13 @@ class FusionStage(SingleLossStage):
         return frozenset(name for name, weight in weights.items() if weight > 0)
 
     @classmethod
-    def load_pretrained(cls, model: UGPNet, path: Path, prior: PriorWeights | None = None) -> str:
+    def load_pretrained(
+        cls,
+        model: UGPNet,
+        path: Path,
+        prior: PriorWeights | None = None,
+        key: str | None = None,
+    ) -> str:
         """From a model file or a finished fusion stage whose network has the same meaning."""
         own = read_own_module(path, cls.name)
         if own is None:

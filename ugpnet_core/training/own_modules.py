@@ -1,4 +1,5 @@
-"""One module of a UGPNet out of a file of ``ugpnet train``: a model, or a stage's result."""
+"""One module of a UGPNet out of a file of ``ugpnet train``, a model or a stage's result, or of a
+published UGPNet."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from ugpnet_core.checkpoints.state_dict import unwrap
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.model import card_of, is_model_file
+from ugpnet_core.model_files.published import module_in
 from ugpnet_core.model_files.stage_results import read_stage_result
 
 
@@ -38,10 +40,10 @@ class OwnModule:
 
 
 def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
-    """Read a module from a model file or from the result of its stage.
+    """Read a module from a model file, from the result of its stage, or from a published UGPNet.
 
     Returns:
-        None where the file is neither: a checkpoint from elsewhere, for instance.
+        None where the file is none of these: a checkpoint from elsewhere, for instance.
 
     Raises:
         WeightsError: the file is missing or damaged, or it holds other modules only.
@@ -57,7 +59,8 @@ def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
     elif is_model_file(file):
         config, tensors = card_of(file).config, _inner(unwrap(file), f"{module}.")
     else:
-        return None
+        published = module_in(file, module)
+        return None if published is None else OwnModule(Path(path), published[1], published[0])
     if not tensors:
         raise WeightsError(
             f"{path} holds no {module} module; give a model file, or the {module}.safetensors of "

@@ -39,7 +39,7 @@ def read_pretrained_prior(config: TrainConfig) -> tuple[TrainConfig, PriorWeight
         synthesis = config.synthesis.model_copy(update={"weights": find_weights(installed)})
         config = config.model_copy(update={"synthesis": synthesis})
     path = config.synthesis.weights
-    stored = _stored_prior(path, prior.name) if path is not None else None
+    stored = _stored_prior(path, prior.name, config.synthesis.key) if path is not None else None
     if path is None or stored is None:
         return config, None
     check_weights(prior.name, stored, str(path))
@@ -49,10 +49,10 @@ def read_pretrained_prior(config: TrainConfig) -> tuple[TrainConfig, PriorWeight
     return config.model_copy(update={"model": model}), stored
 
 
-def _stored_prior(path: Path, name: str) -> PriorWeights | None:
+def _stored_prior(path: Path, name: str, key: str | None) -> PriorWeights | None:
     own = read_own_module(path, SynthesisStage.name)
     if own is None:
-        return read_prior(path, name)
+        return read_prior(path, name, key)
     prior = own.config.prior
     if prior.name != name:
         raise WeightsError(
@@ -83,7 +83,7 @@ def load_pretrained(
         path, name = stage.weights_in(config), stage.name
         if path is None:
             continue
-        what = stage.load_pretrained(model, path, prior)
+        what = stage.load_pretrained(model, path, prior, stage.key_in(config))
         if stage.settings_in(config).iterations == 0 and what != WHOLE:
             raise ConfigError(
                 f"{name}.iterations is 0 and {path} gives a {what} only; train the {name} module, "

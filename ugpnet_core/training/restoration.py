@@ -58,7 +58,13 @@ class RestorationStage(SingleLossStage):
         return model.restoration
 
     @classmethod
-    def load_pretrained(cls, model: UGPNet, path: Path, prior: PriorWeights | None = None) -> str:
+    def load_pretrained(
+        cls,
+        model: UGPNet,
+        path: Path,
+        prior: PriorWeights | None = None,
+        key: str | None = None,
+    ) -> str:
         """As a whole from a model file or a finished restoration stage of a model with the same
         adapter; where that does not fit, the backbone inside; or the backbone from a checkpoint of
         such a network.
@@ -69,7 +75,7 @@ class RestorationStage(SingleLossStage):
         backbone = cast(nn.Module, model.restoration.backbone)
         own = read_own_module(path, cls.name)
         if own is None:
-            load_weights(backbone, path)
+            load_weights(backbone, path, key)
             return WHOLE if isinstance(model.restoration, DirectAdapter) else "backbone"
         # The kinds of adapters have the same weights and do not mean the same by them.
         if own.config.adapter == model.config.adapter:

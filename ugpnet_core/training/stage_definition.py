@@ -103,11 +103,24 @@ class StageDefinition(ABC):
         return settings.weights if isinstance(settings, StartedStageConfig) else None
 
     @classmethod
-    def load_pretrained(cls, model: UGPNet, path: Path, prior: PriorWeights | None = None) -> str:
+    def key_in(cls, config: TrainConfig) -> str | None:
+        """Which network of that file, where the settings say it."""
+        settings = cls.settings_in(config)
+        return settings.key if isinstance(settings, StartedStageConfig) else None
+
+    @classmethod
+    def load_pretrained(
+        cls,
+        model: UGPNet,
+        path: Path,
+        prior: PriorWeights | None = None,
+        key: str | None = None,
+    ) -> str:
         """Put the weights that it starts from into its part of the model.
 
         Args:
             prior: what the file holds, where it is one of a prior.
+            key: which network of a file that holds several.
 
         Returns:
             what was taken: :data:`WHOLE`, or the name of a part.

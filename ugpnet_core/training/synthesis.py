@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
@@ -38,6 +38,9 @@ from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.stage import Losses, Stage
 from ugpnet_core.training.stage_definition import WHOLE, States
 from ugpnet_core.training.task_files import task_files
+
+# What E and G made, and x_gt.
+Made = tuple[Tensor, Tensor]
 
 
 class SynthesisStage(Stage):
@@ -106,7 +109,19 @@ class SynthesisStage(Stage):
         if PriorStage.is_planned(config):
             prior, _, _ = read_result(result_path(config.output, PriorStage.name))
             discriminator = prior["discriminator"]
+        elif discriminator is None:
+            cls._say_untrained(context)
         return cls(context, config.synthesis, lpips, discriminator, others)
+
+    @classmethod
+    def _say_untrained(cls, context: TrainingContext) -> None:
+        """That D begins with nothing beside a G that does not."""
+        settings, weights = context.config.synthesis, cls.weights_in(context.config)
+        if weights is not None and settings.adversarial_weight > 0:
+            context.say(
+                f"The discriminator starts untrained: {weights} holds a generator without one that "
+                "can be read."
+            )
 
     @classmethod
     def module_in(cls, model: UGPNet) -> nn.Module:
@@ -135,7 +150,13 @@ class SynthesisStage(Stage):
         return frozenset({"lpips"} if settings.iterations and settings.perceptual_weight else ())
 
     @classmethod
-    def load_pretrained(cls, model: UGPNet, path: Path, prior: PriorWeights | None = None) -> str:
+    def load_pretrained(
+        cls,
+        model: UGPNet,
+        path: Path,
+        prior: PriorWeights | None = None,
+        key: str | None = None,
+    ) -> str:
         """Encoder, map2style and generator from a model file or a finished synthesis stage, or the
         generator from any other file of a prior.
 
@@ -150,7 +171,7 @@ class SynthesisStage(Stage):
         if prior is not None:
             fit(generator, prior.generator, str(path))
         else:
-            load_weights(generator, path)
+            load_weights(generator, path, key)
         return PriorStage.name
 
     @classmethod
@@ -179,19 +200,40 @@ class SynthesisStage(Stage):
         return MixedPairs([self.degraded_by(one.task) for one in self.restorations])
 
     def update(self, batches: Sequence[Pair], step: int) -> Losses:
-        """One step of E and G, then one of D on what they made."""
+        """One step of E and G and one of D on what they made, in the order of the settings."""
         moved = self._moved(batches)
         self.part(step)
         discriminator = self.discriminator if step >= self.options.adversarial_from else None
         self.synthesis.train()
+        values: Losses = {}
+        made: Iterable[Made] = ((self.synthesis(one).image, clean) for one, clean in moved)
+        if discriminator is not None and self.options.discriminator_first:
+            # Both learn from the same images, which are made once.
+            made = list(made)
+            apart = [(fake.detach(), clean) for fake, clean in made]
+            _add(values, self._update_discriminator(discriminator, apart, step), 1)
+            self._update_synthesis(discriminator, made, len(batches), values)
+            return values
+        apart = self._update_synthesis(discriminator, made, len(batches), values)
+        if discriminator is not None:
+            _add(values, self._update_discriminator(discriminator, apart, step), 1)
+        return values
+
+    def _update_synthesis(
+        self,
+        discriminator: nn.Module | None,
+        made: Iterable[Made],
+        count: int,
+        values: Losses,
+    ) -> list[Made]:
+        """One step of E and G on what they made of ``count`` batches; the same without gradients.
+        Losses are added to ``values``."""
         if discriminator is not None:
             discriminator.requires_grad_(False)
         optimizer, _ = self.optimizers["network"]
         optimizer.zero_grad(set_to_none=True)
-        values: Losses = {}
-        made: list[tuple[Tensor, Tensor]] = []
-        for regression, clean in moved:
-            fake = self.synthesis(regression).image
+        apart: list[Made] = []
+        for fake, clean in made:
             terms = {"l1": (self.options.pixel_weight, l1_loss(fake, clean))}
             if self.lpips is not None and self.options.perceptual_weight > 0:
                 terms["perceptual"] = (self.options.perceptual_weight, self.lpips(fake, clean))
@@ -199,18 +241,16 @@ class SynthesisStage(Stage):
                 loss = generator_loss(discriminator(fake))
                 terms["adversarial"] = (self.options.adversarial_weight, loss)
             total = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
-            self.context.accelerator.backward(total / len(batches))
-            _add(values, {name: loss for name, (_, loss) in terms.items()}, len(batches))
-            made.append((fake.detach(), clean))
+            self.context.accelerator.backward(total / count)
+            _add(values, {name: loss for name, (_, loss) in terms.items()}, count)
+            apart.append((fake.detach(), clean))
         optimizer_step(
             self.context.accelerator, self.synthesis, optimizer, self.settings.clip_gradient
         )
-        if discriminator is not None:
-            _add(values, self._update_discriminator(discriminator, made, step), 1)
-        return values
+        return apart
 
     def _update_discriminator(
-        self, discriminator: nn.Module, made: Sequence[tuple[Tensor, Tensor]], step: int
+        self, discriminator: nn.Module, made: Sequence[Made], step: int
     ) -> dict[str, Tensor]:
         optimizer, _ = self.optimizers["discriminator"]
         discriminator.requires_grad_(True)
@@ -238,9 +278,10 @@ class SynthesisStage(Stage):
         """x_reg and x_gt of each batch, moved together where asked for. Draws at once."""
         if not self.options.augment:
             return ((self._regression(pair), pair.clean) for pair in batches)
-        movements = self.shares(draw_movements(self.images(batches)), batches)
+        style = self.options.augment_as
+        movements = self.shares(draw_movements(self.images(batches), style), batches)
         return (
-            move_together(self._regression(pair), pair.clean, one)
+            move_together(self._regression(pair), pair.clean, one, style)
             for pair, one in zip(batches, movements, strict=True)
         )
 

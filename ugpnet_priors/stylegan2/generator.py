@@ -182,7 +182,7 @@ class StyleGAN2Generator(nn.Module):
         """Generate from styles (N, num_latents, style_dim), the W+ space; see :meth:`forward`."""
         self._check("styles", styles, (self.num_latents, self.style_dim))
         noises = self.noises if not randomize_noise else None
-        x = self.constant_input.weight.expand(len(styles), -1, -1, -1)
+        x = self.constant_input.weight.expand(styles.shape[0], -1, -1, -1)
         x = self.style_conv1(x, styles[:, 0], self._noise(0, x, 1, noises, rng))
         skip = self.to_rgb1(x, styles[:, 1])
         return self._render(x, skip, styles[:, 1:], 0, noises, rng)
@@ -216,7 +216,8 @@ class StyleGAN2Generator(nn.Module):
         """
         self._check("base", base, (self.base_channels, self.base_size, self.base_size))
         self._check("styles", styles, (self.num_styles, self.style_dim))
-        if len(base) != len(styles):
+        # len() would fix the batch of an exported network.
+        if base.shape[0] != styles.shape[0]:
             raise SizeError(
                 f"Pass as many base codes as styles, not {len(base)} and {len(styles)}."
             )
@@ -254,7 +255,7 @@ class StyleGAN2Generator(nn.Module):
         """The stored noise map (1, 1, h, w) of a layer, or a fresh (N, 1, h, w)."""
         if noises is not None:
             return noises[index]
-        shape = (len(x), 1, x.shape[2] * scale, x.shape[3] * scale)
+        shape = (x.shape[0], 1, x.shape[2] * scale, x.shape[3] * scale)
         return torch.randn(shape, generator=rng, device=rng.device if rng else x.device).to(x)
 
     @staticmethod

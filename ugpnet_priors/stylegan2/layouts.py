@@ -24,17 +24,20 @@ LARGEST = 4096  # pixels, of noise maps that are made for a checkpoint without a
 
 @dataclass(frozen=True)
 class Part:
-    """What one file holds of a prior, in our keys."""
+    """What one file holds of a prior, in our keys; ``left_out``: why its discriminator is not
+    among it, though there is one."""
 
     layout: str
     generator: State | None = None
     discriminator: State | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    left_out: str = ""
 
 
 # Where a generator or a discriminator lies in a file, the averaged one first; "" is the file.
-GENERATORS = ("params_ema", "g_ema", "params", "g", "state_dict", "")
-DISCRIMINATORS = ("d", "params", "params_ema", "state_dict", "")
+GENERATORS = ("params_ema", "g_ema", "params", "g", "state_dict", "generator", "netG", "")
+DISCRIMINATORS = ("d", "params", "params_ema", "state_dict", "discriminator", "netD", "")
+_AVERAGED = re.compile(r"ema|avg|average", re.IGNORECASE)
 _CONVOLUTION: Renaming = (
     (r"\.conv\.weight$", ".modulated_conv.weight"),
     (r"\.conv\.modulation\.", ".modulated_conv.modulation."),
@@ -103,9 +106,11 @@ def check_kernel(kernel: Tensor, where: str) -> None:
 
 def _state(file: Checkpoint, places: Sequence[str], sign: str) -> State | None:
     """The first state dict that has a key, without the filters that never change."""
-    content = file.content
-    for place in places:
-        inner = content if place == "" else content.get(place)
+    content = {"": file.content, **file.content}
+    usual = {place: content.get(place) for place in places}
+    # What anyone else calls them: the averaged one first, too.
+    others = sorted(content.keys() - usual.keys(), key=lambda name: not _AVERAGED.search(str(name)))
+    for inner in (*usual.values(), *map(content.get, others)):
         if isinstance(inner, Mapping) and (sign in inner or f"module.{sign}" in inner):
             tensors = load_tensors(inner, file)
             for key in [key for key in tensors if re.search(r"(^|\.)kernel$", key)]:

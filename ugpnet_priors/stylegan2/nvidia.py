@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ from ugpnet_priors.stylegan2.layouts import Part, State, check_kernel
 
 LAYOUT = "NVIDIA's (stylegan2-ada-pytorch)"
 # Modules of a network of 1024 pixels: about 120. A file could nest them without end.
+TENSORFLOW = "dnnlib.tflib."
 MOST_MODULES = 2_000
 MAPPING_RATE = 0.01
 WHOLE_BATCH = 2**31
@@ -41,6 +43,7 @@ def nvidia(file: Checkpoint) -> Part | None:
     Raises:
         WeightsError: a conditional network, or an architecture other than skip G, residual D.
     """
+    _refuse_tensorflow(file)
     content = file.content if isinstance(file.content, Mapping) else {"G_ema": file.content}
     generator = _tree(content.get("G_ema"), file) or _tree(content.get("G"), file)
     discriminator = _tree(content.get("D"), file)
@@ -50,22 +53,69 @@ def nvidia(file: Checkpoint) -> Part | None:
     weights: State | None = None
     own: State | None = None
     if generator is not None:
+        _check(generator, file)
         weights = _generator(generator, file)
         options |= {"unscaled_epsilon": True, "conv_clamp": _clamp(generator, file)}
         options["w_avg"] = "w_avg" in weights
+    left_out = ""
     if discriminator is not None:
-        own = _discriminator(discriminator, file)
-        if "b4.mbstd" not in discriminator:
-            raise WeightsError(
-                f"{file.path} has a discriminator without minibatch deviation, which cannot be "
-                "read; use one with mbstd_num_channels=1."
+        # The published networks for CIFAR-10 have another discriminator, and this generator.
+        left_out = _other_architecture(discriminator, file)
+        if left_out and weights is None:
+            raise WeightsError(left_out)
+        if not left_out:
+            own, options["discriminator"] = _read_discriminator(discriminator, file)
+    return Part(LAYOUT, weights, own, options, left_out)
+
+
+def _other_architecture(tree: Tree, file: Checkpoint) -> str:
+    """Why a discriminator is one that cannot be made here; nothing where it can."""
+    for state in tree.values():
+        architecture = state.get("architecture", "resnet")
+        if architecture != "resnet":
+            return (
+                f"{file.path} has a discriminator of architecture {architecture!r}, which cannot "
+                "be read; only 'resnet' can."
             )
-        group = discriminator["b4.mbstd"].get("group_size", 4)
-        options["discriminator"] = {
-            "conv_clamp": _clamp(discriminator, file),
-            "stddev_group": WHOLE_BATCH if group is None else int(group),
-        }
-    return Part(LAYOUT, weights, own, options)
+    if "b4.mbstd" not in tree:
+        return (
+            f"{file.path} has a discriminator without minibatch deviation, which cannot be read; "
+            "use one with mbstd_num_channels=1."
+        )
+    return ""
+
+
+def _read_discriminator(tree: Tree, file: Checkpoint) -> tuple[State, dict[str, Any]]:
+    """Weights and options of a discriminator.
+
+    Raises:
+        WeightsError: of another architecture.
+    """
+    _check(tree, file)
+    own = _discriminator(tree, file)
+    group = tree["b4.mbstd"].get("group_size", 4)
+    return own, {
+        "conv_clamp": _clamp(tree, file),
+        "stddev_group": WHOLE_BATCH if group is None else int(group),
+    }
+
+
+def _refuse_tensorflow(file: Checkpoint) -> None:
+    """The pickles of the TensorFlow versions hold programs, and weights in another layout.
+
+    Raises:
+        WeightsError: this is one.
+    """
+    content = file.content
+    several = list(content.values()) if isinstance(content, Mapping) else content
+    for each in several if isinstance(several, tuple | list) else (several,):
+        if isinstance(each, Inert) and each.name.startswith(TENSORFLOW):
+            new = file.path.with_name(f"{file.path.stem}-pytorch.pkl")
+            raise WeightsError(
+                f"{file.path} is a network of TensorFlow ({each.name}); translate it first, with "
+                "NVIDIA's stylegan2-ada-pytorch: python legacy.py "
+                f"--source={shlex.quote(str(file.path))} --dest={shlex.quote(str(new))}"
+            )
 
 
 def _tree(described: Any, file: Checkpoint) -> Tree | None:
@@ -87,7 +137,6 @@ def _tree(described: Any, file: Checkpoint) -> Tree | None:
             for name, child in children.items()
             if child is not None
         ]
-    _check(tree, file)
     return tree
 
 

@@ -63,6 +63,8 @@ def _joined(parts: Sequence[Part]) -> PriorWeights:
         facts |= {"resolution": max(widths), "widths": widths}
     for part in parts:
         options |= part.options
+        if part.left_out:
+            facts["discriminator"] = f"left out: {part.left_out}"
     if discriminator is not None:
         own = discriminator_widths(discriminator)
         if widths is not None and max(own) != max(widths):

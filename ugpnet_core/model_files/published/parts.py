@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugpnet_core.checkpoints.backbones import backbone_of
 from ugpnet_core.checkpoints.file import Checkpoint
+from ugpnet_core.checkpoints.locating import inside_wrappers, is_tensor
 from ugpnet_core.checkpoints.recognition import prefixes
-from ugpnet_core.checkpoints.state_dict import inside_wrappers, is_tensor, load_tensors
+from ugpnet_core.checkpoints.state_dict import load_tensors, unwrap, without_prefix
 from ugpnet_core.errors import WeightsError
 
 PARTS = ("resmodule", "synmodule", "fusmodule")
@@ -20,6 +22,8 @@ WORDS = {
     "synmodule": "the synthesis module",
     "fusmodule": "the fusion module",
 }
+# The stages of a training that make them.
+MODULES = {"resmodule": "restoration", "synmodule": "synthesis", "fusmodule": "fusion"}
 _BEGINNINGS = tuple(f"{part}." for part in PARTS)
 # How a part begins that was saved on its own: what all of it begins with, and what must be there.
 _BARE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -58,6 +62,9 @@ def gather(files: Sequence[Checkpoint]) -> dict[str, Tensor] | None:
     """The state dict of a published UGPNet from the files that hold its parts, without the
     discriminator.
 
+    A backbone's checkpoint beside other parts is the restoration module: that of the published
+    super-resolution is one.
+
     Returns:
         None where one of the files holds none of it.
 
@@ -65,15 +72,13 @@ def gather(files: Sequence[Checkpoint]) -> dict[str, Tensor] | None:
         WeightsError: a part is missing, or stands in two files and differs.
     """
     tensors: dict[str, Tensor] = {}
-    for file in files:
-        found = {
-            key: value
-            for key, value in parts_of(file).items()
-            if not key.startswith("synmodule.discriminator.")
-        }
+    parts = [parts_of(file) for file in files]
+    for file, found in zip(files, parts, strict=True):
+        if not found and any(parts):
+            found = _backbone_in(file)
         if not found:
             return None
-        for key, value in load_tensors(found, file).items():
+        for key, value in load_tensors(without_discriminator(found), file).items():
             if key in tensors and not torch.equal(tensors[key], value):
                 raise WeightsError(
                     f"{file.path} and a file before it differ in {key!r}; give each part once."
@@ -88,6 +93,24 @@ def gather(files: Sequence[Checkpoint]) -> dict[str, Tensor] | None:
             "too."
         )
     return tensors
+
+
+def _backbone_in(file: Checkpoint) -> dict[str, Tensor]:
+    """The tensors of a backbone's own checkpoint as those of a restoration module; empty where the
+    file is of no backbone that a UGPNet was published with."""
+    try:
+        tensors = without_prefix(unwrap(file), str(file.path))
+    except WeightsError:
+        return {}
+    installed = backbone_of(tensors)
+    if installed is None or installed.entry.published is None:
+        return {}
+    return {f"resmodule.regression.{key}": value for key, value in tensors.items()}
+
+
+def without_discriminator(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of published parts that a model is made of."""
+    return {k: v for k, v in found.items() if not k.startswith("synmodule.discriminator.")}
 
 
 def _flatten(content: Any, prefix: str, flat: dict[str, Any], depth: int) -> None:

@@ -1,0 +1,217 @@
+"""Where in a checkpoint a network lies: in which dictionary, and behind which prefix.
+
+Training codes save a state dict within dictionaries, and the network within a module that has
+losses, metrics and averaged copies beside it. Usual names are known; where several networks could
+be meant, ``key`` says which.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
+from ugpnet_core.checkpoints.recognition import network_prefixes, prefixes
+from ugpnet_core.errors import WeightsError
+
+# Where published checkpoints keep the state dict, the averaged one first.
+WRAPPERS = (
+    "params_ema",
+    "params-ema",
+    "g_ema",
+    "net_g_ema",
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "ema",
+    "params",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "network_state_dict",
+    "model",
+    "d",
+    "net",
+    "net_g",
+    "module",
+    "shadow",
+)
+AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow)([._]|$)|ema_model")
+# What training codes keep beside networks, and dictionaries within dictionaries of it.
+_NO_NETWORKS = re.compile(r"optim|sched|scaler|callbacks|loops|hyper_parameters", re.IGNORECASE)
+_DEPTH = 5
+_MOST = 10_000
+_SHOWN = 8
+
+
+def is_tensor(value: object) -> bool:
+    """Whether this is a tensor, read or still in a file."""
+    return isinstance(value, Tensor | StoredTensor)
+
+
+def inside_wrappers(content: Any) -> Any:
+    """What the dictionaries hold that published training code saves around a state dict."""
+    while isinstance(content, Mapping) and not _is_state_dict(content):
+        known = (key for key in WRAPPERS if any(True for _ in state_dicts(content.get(key))))
+        wrapper = next(known, None)
+        if wrapper is None:
+            break
+        content = content[wrapper]
+    return content
+
+
+def state_dicts(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    """Every dictionary with tensors in it, by the names that lead to it, joined by dots."""
+    waiting: list[tuple[str, Any, int]] = [("", content, _DEPTH)]
+    seen = 0
+    while waiting and seen < _MOST:
+        place, inner, depth = waiting.pop(0)
+        seen += 1
+        if not isinstance(inner, Mapping):
+            continue
+        if _is_state_dict(inner):
+            yield place, inner
+        elif depth > 0:
+            waiting += [
+                (f"{place}.{key}".lstrip("."), value, depth - 1)
+                for key, value in inner.items()
+                if isinstance(key, str) and not _NO_NETWORKS.search(key)
+            ]
+
+
+def find_state_dict(content: Any, key: str | None, source: str) -> Mapping[Any, Any] | None:
+    """The state dict in a file's content, read or not; None where there is none.
+
+    Args:
+        key: the name of the dictionary that holds it, or of the module within a larger state dict
+            (joined by dots where it is nested); None finds it.
+
+    Raises:
+        WeightsError: nothing has that name, or there are several and none is named; the message
+            lists the names.
+    """
+    if key is not None:
+        return _at(content, key, source)
+    content = inside_wrappers(content)
+    found = dict(state_dicts(content))
+    known = averaged(place for place, state in found.items() if _is_network(state))
+    if len(found) > 1 and len(known) != 1:
+        raise WeightsError(
+            f"{source} holds no state dict but several, under {quoted(found)}; save the one you "
+            "mean as a file of its own, or name it with key= (--key)."
+        )
+    return found[known[0]] if known else next(iter(found.values()), None)
+
+
+def network_prefix(state: Mapping[Any, Any], source: str) -> str:
+    """What stands before the keys of a known architecture in a state dict: a prefix that all keys
+    share, or that of the one network among other modules; nothing where none is known.
+
+    Raises:
+        WeightsError: there are several such networks; the message lists their names.
+    """
+    keys = [key for key, value in state.items() if isinstance(key, str) and is_tensor(value)]
+    found = averaged(network_prefixes(keys))
+    if len(found) > 1:
+        names = quoted(prefix.rstrip(".") for prefix in found)
+        raise WeightsError(
+            f"{source} holds several networks that could be meant, under {names}; name one with "
+            "key= (--key)."
+        )
+    return found[0] if found else ""
+
+
+def averaged(found: Iterable[str]) -> list[str]:
+    """Of several prefixes or names that all lead to a network, that of the averaged copy alone,
+    where there is one."""
+    found = list(found)
+    copies = [prefix for prefix in found if AVERAGED.search(prefix)]
+    return copies if len(copies) == 1 else found
+
+
+def under(state: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
+    """What of a state dict begins with a prefix, without it."""
+    if not prefix:
+        return dict(state)
+    return {
+        key.removeprefix(prefix): value
+        for key, value in state.items()
+        if isinstance(key, str) and key.startswith(prefix)
+    }
+
+
+def possible_prefixes(keys: Iterable[str], anchor: str | None = None) -> list[str]:
+    """Where a network may begin in a state dict, the likeliest first: behind prefixes that all keys
+    share, where a known architecture begins, where the key ``anchor`` of a network is found, and
+    behind the name of each module on top.
+    """
+    keys = list(keys)
+    found = [*prefixes(keys), *network_prefixes(keys)]
+    if anchor is not None:
+        ends = [key for key in keys if key == anchor or key.endswith(f".{anchor}")]
+        found += [key.removesuffix(anchor) for key in ends]
+    else:
+        for name in dict.fromkeys(key.partition(".")[0] for key in keys if "." in key):
+            inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
+            found += [f"{name}.{prefix}" for prefix in prefixes(inner)]
+    return list(dict.fromkeys(found))
+
+
+def quoted(keys: Iterable[Any]) -> str:
+    """A few keys for a message."""
+    words = sorted(repr(printable(key)) for key in keys if isinstance(key, str))
+    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return ", ".join(words[:_SHOWN]) + more
+
+
+def printable(name: str) -> str:
+    """A name out of a stranger's file, as it can be shown."""
+    return (name if name.isprintable() else ascii(name))[:80]
+
+
+def _is_network(state: Mapping[Any, Any]) -> bool:
+    return bool(network_prefixes((key for key in state if isinstance(key, str)), ("backbone",)))
+
+
+def _at(content: Any, key: str, source: str) -> Mapping[Any, Any]:
+    found = dict(state_dicts(content))
+    for place, state in found.items():
+        if place == key or place.endswith(f".{key}"):
+            return state
+    own = inside_wrappers(_value_at(content, key))
+    if isinstance(own, Mapping) and _is_state_dict(own):
+        return own
+    for state in (inside_wrappers(content), *found.values()):
+        inner = under(state, f"{key}.") if isinstance(state, Mapping) else {}
+        if inner:
+            return inner
+    raise WeightsError(f"{source} holds nothing under {key!r}; there are {_places(found)}.")
+
+
+def _value_at(content: Any, key: str) -> Any:
+    """What a name leads to, or names joined by dots."""
+    if not isinstance(content, Mapping):
+        return None
+    first, _, rest = key.partition(".")
+    return content.get(key) or (_value_at(content.get(first), rest) if rest else None)
+
+
+def _places(found: Mapping[str, Mapping[Any, Any]]) -> str:
+    names = [place for place in found if place]
+    if len(names) < 2:
+        keys = [key for state in found.values() for key in state if isinstance(key, str)]
+        names += [key.partition(".")[0] for key in keys if "." in key]
+    return quoted(dict.fromkeys(names)) or "no names"
+
+
+def _is_state_dict(content: Mapping[Any, Any]) -> bool:
+    """Whether tensors lie in it under names of layers; a counter beside state dicts is none."""
+    tensors = ((key, each) for key, each in content.items() if isinstance(key, str))
+    names = [key for key, each in tensors if is_tensor(each) and ("." in key or len(each.shape))]
+    inner = (value for value in content.values() if isinstance(value, Mapping))
+    return any("." in name for name in names) or (
+        bool(names) and not any(is_tensor(one) for each in inner for one in each.values())
+    )

@@ -1,0 +1,59 @@
+"""Plugins that are broken, and models whose weights are not here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ugpnet_core.checkpoints.downloads import find_weights
+from ugpnet_core.diagnosis.finding import Finding
+from ugpnet_core.errors import UGPNetError
+from ugpnet_core.plugins import registry
+
+
+def plugins() -> Iterator[Finding]:
+    """How many entries there are of each kind, and every problem."""
+    found = registry()
+    for words, entries in (
+        ("backbones", found.backbones),
+        ("priors", found.priors),
+        ("models", found.models),
+        ("tasks", found.tasks),
+    ):
+        names = ", ".join(entries) or "none"
+        if entries:
+            yield Finding("plugins", words, "ok", names)
+        else:
+            yield Finding("plugins", words, "note", names, f"install a plugin that brings {words}.")
+    for problem in found.problems:
+        name = problem.entry or problem.plugin
+        source = f"{problem.distribution} {problem.version}"
+        yield Finding(
+            "plugins",
+            name,
+            "broken",
+            f"{source}: {problem.reason}",
+            f"pip install --upgrade {problem.distribution}, tell its author, or do without: "
+            f"pip uninstall {problem.distribution}",
+        )
+    for sentence in found.slow:
+        yield Finding("plugins", "slow", "note", sentence, "tell its author.")
+
+
+def models() -> Iterator[Finding]:
+    """Whether the weights of each model are here and whole; nothing is downloaded."""
+    for name, installed in registry().models.items():
+        try:
+            path = find_weights(installed, download=False)
+        except UGPNetError as error:
+            remote = (installed.entry.file or "").startswith("hf:")
+            yield Finding(
+                "models",
+                name,
+                "note" if remote else "broken",
+                str(error),
+                "it is fetched when it is first used."
+                if remote
+                else f"pip install --force-reinstall {installed.distribution}",
+            )
+        else:
+            yield Finding("models", name, "ok", f"{path.stat().st_size / 1e6:.1f} MB, as released")

@@ -1,0 +1,99 @@
+"""What a weights file can be used for, as commands that can be typed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ugpnet_core.plugins import registry
+
+SINGLE, DOUBLE = "'", '"'
+
+
+def words(*parts: str | Path) -> str:
+    """A command, quoted where a shell needs it."""
+    return shlex.join(map(str, parts))
+
+
+def setting(name: str, value: Any) -> str:
+    """A setting for the command line, ``model.backbone={name: unet}``."""
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**9)
+    text = text.removesuffix("...\n").strip()
+    # The shell's own quotes are single ones.
+    return f"{name}={text if DOUBLE in text else text.replace(SINGLE, DOUBLE)}"
+
+
+def training(*settings: str) -> str:
+    """``ugpnet train`` with a configuration of the user's and some settings."""
+    return words("ugpnet", "train", "CONFIG.yaml", *settings)
+
+
+def component(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A plugin's entry as configurations have it."""
+    return {"name": name, **({"options": dict(options)} if options else {})}
+
+
+def task_of_scale(scale: int) -> dict[str, Any] | None:
+    """A task that makes images so many times smaller, with its settings; None for none smaller."""
+    if scale == 1:
+        return None
+    tasks = registry().tasks
+    exact = (name for name, one in tasks.items() if one.entry.scale == scale)
+    return component(next(exact, "sr"), None if f"sr{scale}" in tasks else {"scale": scale})
+
+
+def backbone_uses(
+    path: Path, key: str | None, name: str, options: Mapping[str, Any] | None, scale: int
+) -> list[str]:
+    """A training that starts from a backbone's weights."""
+    task = task_of_scale(scale)
+    settings = [
+        f"model.backbone.name={name}",
+        # Those of the user's configuration are for another network.
+        setting("model.backbone.options", dict(options or {})),
+        *([setting("model.task", task)] if task is not None else []),
+        f"restoration.weights={path}",
+        *([f"restoration.key={key}"] if key else []),
+    ]
+    return [f"start a training from it: {training(*settings)}"]
+
+
+def prior_uses(
+    path: Path, key: str | None, name: str, resolution: int | None, own: bool
+) -> list[str]:
+    """A prior file of it, pictures, and a training with it.
+
+    Args:
+        own: whether it is a prior file already.
+    """
+    settings = [
+        setting("model.prior", component(name, None)),
+        *([f"data.resolution={resolution}"] if resolution else []),
+        f"synthesis.weights={path}",
+        *([f"synthesis.key={key}"] if key else []),
+    ]
+    uses = [f"train with it: {training(*settings)}"]
+    chosen = ["--key", key] if key else []
+    if not own:
+        convert = words("ugpnet", "convert", path, "prior.safetensors", *chosen)
+        uses.insert(0, f"as a prior file: {convert}")
+    source = "prior.safetensors" if chosen else path
+    return [*uses, f"see what it makes: {words('ugpnet', 'sample', source, '-o', 'grid.png')}"]
+
+
+def model_uses(path: Path) -> list[str]:
+    """Restoring, measuring."""
+    restore = words("ugpnet", "restore", "photos/", "-o", "restored/", "-m", path)
+    evaluate = words("ugpnet", "evaluate", "-m", path, "--data", "photos/")
+    return [f"restore photographs: {restore}", f"measure it: {evaluate}"]
+
+
+def together(path: Path, missing: Sequence[str]) -> str:
+    """The command that makes a model of the parts of a published UGPNet; ``missing`` are the names
+    of the others ("synmodule")."""
+    others = [part.removesuffix("module").upper() + ".pth" for part in missing]
+    return words("ugpnet", "convert", path, *others, "model.safetensors")
