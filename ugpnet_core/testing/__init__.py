@@ -16,6 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ugpnet_core.testing.conformance import BackboneConformance, PriorConformance
+    from ugpnet_core.testing.former import (
+        PriorSubject,
+        prior_check_names,
+        prior_subject_of,
+        run_prior_checks,
+    )
     from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result
     from ugpnet_core.testing.subject import Declared, Subject, subject_of
     from ugpnet_core.testing.suites import check_backbone, check_names, check_prior, run_checks
@@ -26,19 +32,24 @@ __all__ = [
     "Declared",
     "Outcome",
     "PriorConformance",
+    "PriorSubject",
     "Report",
     "Result",
     "Subject",
     "check_backbone",
     "check_names",
     "check_prior",
+    "prior_check_names",
+    "prior_subject_of",
     "run_checks",
+    "run_prior_checks",
     "subject_of",
 ]
 
 _HOMES = {
     "conformance": ("BackboneConformance", "PriorConformance"),
     "report": ("CheckFailed", "Outcome", "Report", "Result"),
+    "former": ("PriorSubject", "prior_check_names", "prior_subject_of", "run_prior_checks"),
     "subject": ("Declared", "Subject", "subject_of"),
     "suites": ("check_backbone", "check_names", "check_prior", "run_checks"),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.util
@@ -10,7 +9,6 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 from ugpnet_core.testing.report import in_words
 from ugpnet_core.testing.subject import Subject
 
-# Set in the environment of such a process, which starts no others.
+# Set in the environment of such a process: a module that it imports may check what it defines.
 INSIDE = "UGPNET_OTHER_PROCESS"
 PROGRAM = (
     "import ast, sys; sys.path[:] = ast.literal_eval(sys.argv[1]); "
@@ -36,27 +34,34 @@ class Request(NamedTuple):
     threads: int
 
 
-class _Enough(BaseException):
-    """Ends a script that checks what it defines."""
-
-
 def homes_of(make: Callable[..., Any], network: nn.Module) -> dict[str, str]:
-    """The modules that a network comes from, each with its file."""
+    """The modules that a network comes from, each with its file; no script that runs."""
     while isinstance(make, functools.partial):
         make = make.func
     names = {type(layer).__module__ for layer in network.modules()} | {make.__module__}
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
-    return {name: str(Path(file).absolute()) for name, file in files.items() if file}
+    return {
+        name: str(Path(file).absolute())
+        for name, file in files.items()
+        if file and name != "__main__"
+    }
 
 
-def stop_inside() -> None:
-    """Called where checks begin: a script that is run again for what it defines ends here."""
-    if isinstance(sys.modules["__main__"], _Again):
-        raise _Enough
+def packed(request: Request) -> bytes:
+    """A pickled request. What a script or a notebook defines is in it itself, where cloudpickle is
+    installed, since other processes cannot import it.
 
-
-class _Again(ModuleType):
-    """The main script of the first process, in another one."""
+    Raises:
+        Exception: it cannot be pickled.
+    """
+    try:
+        import cloudpickle
+    except ImportError:
+        content = pickle.dumps(request)
+        if b"__main__" in content:
+            raise pickle.PicklingError("a script is not sent without cloudpickle") from None
+        return content
+    return bytes(cloudpickle.dumps(request))
 
 
 def answer(request: str, path: str) -> None:
@@ -73,7 +78,8 @@ def answer(request: str, path: str) -> None:
     try:
         said = _answer(wanted)
     except Exception as error:
-        said = {"failed": in_words(error)}
+        # What a script has set up besides, as operators of its own, does not come along.
+        said = {"missing" if b"__main__" in content else "failed": in_words(error)}
     torch.save(said, path)
 
 
@@ -88,15 +94,6 @@ def _answer(wanted: Request) -> dict[str, Any]:
 
 def _ensure(name: str, file: str) -> None:
     """Have a module that the first process has: by its name, or from its file."""
-    if name == "__main__":
-        module: ModuleType = _Again("__main__")
-        module.__file__ = file
-        # As multiprocessing does: the guarded part does not run, and the name is found.
-        module.__name__ = "__mp_main__"
-        sys.modules["__main__"] = sys.modules["__mp_main__"] = module
-        with contextlib.suppress(_Enough):
-            exec(compile(Path(file).read_bytes(), file, "exec"), vars(module))
-        return
     try:
         importlib.import_module(name)
     except ImportError:

@@ -11,7 +11,6 @@ from functools import cached_property
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.near import did_you_mean
 from ugpnet_core.testing.checks.shapes import working_size
-from ugpnet_core.testing.elsewhere import stop_inside
 from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result, in_words
 from ugpnet_core.testing.subject import Subject
 from ugpnet_core.testing.surroundings import changed_setting, settings, untouched
@@ -89,7 +88,6 @@ class Suite:
         Raises:
             ConfigError: there is no check of a name.
         """
-        stop_inside()
         for name in only:
             self.require(name)
         run = _Run(subject, full)

@@ -22,8 +22,8 @@ from ugpnet_core.testing.subject import Subject
 # The documentation promises 256x256, and tables often end there.
 SIDE = 257
 # Seconds and bytes that one large image may take.
-PATIENCE = 15.0
-MEMORY = 2 * 2**30
+PATIENCE = 8.0
+MEMORY = 2**30
 # Of four times as many pixels, what is linear takes 4 times as much, and what is square 16 times.
 STEEP = 8.0
 # What the surroundings of a patch may change of it in a network that sees all of the image.
