@@ -9,6 +9,8 @@ import pytest
 from ugpnet_core.cli import main
 from ugpnet_core.testing import check_names
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 SMALL = ["resolution=16", "base_size=8", "style_dim=4", "num_mlp=1", "narrow=0.01"]
 WORDS = [word for option in SMALL for word in ("-O", option)]
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from ugpnet_core.networks.regression import RegressionNetwork
 from ugpnet_core.testing import Declared, Subject, check_names, run_checks
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 TRUE = Declared(
     kind="direct",
     feature_channels=8,

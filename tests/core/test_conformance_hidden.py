@@ -27,6 +27,8 @@ from ugpnet_core.testing import (
     subject_of,
 )
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 
 class Good(RegressionNetwork):
     """Keeps every promise; what breaks one derives from it."""

@@ -25,6 +25,8 @@ from ugpnet_core.testing import (
     run_checks,
 )
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 QUICK = ("builds", "protocol", "declared_values", "parameter_count", "feature_shape")
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.errors import PluginError
 from ugpnet_core.testing.report import in_words
 from ugpnet_core.testing.subject import Subject
 
@@ -78,8 +79,10 @@ def answer(request: str, path: str) -> None:
     try:
         said = _answer(wanted)
     except Exception as error:
-        # What a script has set up besides, as operators of its own, does not come along.
-        said = {"missing" if b"__main__" in content else "failed": in_words(error)}
+        # What a script has set up besides, as operators of its own, does not come along, nor do
+        # modules that have no file.
+        absent = isinstance(error.__cause__, PluginError) or b"__main__" in content
+        said = {"missing" if absent else "failed": in_words(error)}
     torch.save(said, path)
 
 
