@@ -229,7 +229,8 @@ def test_a_loss_that_is_no_number_is_caught() -> None:
 def test_torch_compile_is_held_to_what_is_declared() -> None:
     def check(network: type[nn.Module], declared: bool, backend: str = "eager") -> str:
         subject = Subject(name="x", make=network, declared=Declared(compiles=declared))
-        return testing.check_compiles(subject, backend=backend).status
+        status: str = testing.check_compiles(subject, backend=backend).status
+        return status
 
     assert check(Plain, True) == "passed"
     with pytest.raises(CheckFailed, match="declare compiles=True"):

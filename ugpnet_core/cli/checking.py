@@ -68,7 +68,7 @@ def check_installed(
         ConfigError: an option is unknown or impossible, or there is no check of a name.
         typer.Exit: something failed; with status 1.
     """
-    word = WORDS[kind]
+    word: Any = WORDS[kind]
     if name is None:
         raise typer.BadParameter(f"Give the name of a {word}; see ugpnet list-{word}s.")
     options = parse_options(list(option))

@@ -38,7 +38,8 @@ def check_batch_independence(subject: Subject) -> Outcome:
     alone = subject.outputs(network, probe)
     others = [tuple(map(torch.zeros_like, probe)), tuple(map(torch.ones_like, probe))]
     others.append(tuple(1 - one for one in probe))
-    started, shown = time.perf_counter(), []
+    shown: list[int] = []
+    started = time.perf_counter()
     for count in BATCHES:
         if len(shown) >= 7 and time.perf_counter() - started > PATIENCE:
             break
@@ -153,7 +154,9 @@ def _check_other_inputs(
     others = subject.kind.others(network, subject.size)
     forwards = [_after_others(subject, network, other) for other in others]
     backwards = [_after_others(subject, twin, other) for other in reversed(others)]
-    pairs = list(zip(forwards, reversed(backwards), strict=True))
+    pairs: list[tuple[Probe | None, Probe | None]] = list(
+        zip(forwards, reversed(backwards), strict=True)
+    )
     # What a network keeps from its very first input shows only in one that saw another one first.
     late = [subject.fresh(), subject.fresh()]
     for one, earlier in zip(late, (others[0], others[-1]), strict=True):

@@ -50,9 +50,9 @@ def check_inference_mode(subject: Subject) -> Outcome:
     for one in (unused, network):
         try:
             apart = difference(kind.run(one, *probe), expected)
-            made = kind.train(one.train(), *subject.probe(one, 2))
-            if made[0].requires_grad:
-                made[0].sum().backward()
+            image = kind.train(one.train(), *subject.probe(one, 2))[0]
+            if image.requires_grad:
+                image.sum().backward()
         except (CheckFailed, RuntimeError) as error:
             if _fails_anyway(subject):
                 continue
