@@ -51,6 +51,13 @@ def _random_state(name: str) -> np.random.RandomState:
     return np.random.RandomState(zlib.crc32(name.encode()))
 
 
+@pytest.fixture
+def no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole checks without the processes that they start, each of which imports torch for seconds;
+    tests/core/test_conformance_escaped.py has tests of these."""
+    monkeypatch.setattr("ugpnet_core.testing.checks.processes.HASH_SEEDS", ())
+
+
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], tuple[dict[str, Tensor], dict[str, Tensor]]]:
     """A function from the name of a golden file to the weights that it prescribes and to its

@@ -22,7 +22,7 @@ from ugpnet_core.plugins import PriorEntry
 from ugpnet_core.plugins.locations import parse_location
 from ugpnet_core.plugins.wellformed import fault_of
 from ugpnet_core.protocols import Prior, TrainablePrior
-from ugpnet_core.testing import prior_check_names
+from ugpnet_core.testing import check_names
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "priors.md").read_text(encoding="utf-8")
@@ -138,7 +138,7 @@ def test_every_member_is_documented() -> None:
 
 
 def test_every_check_is_documented() -> None:
-    assert table("check") == list(prior_check_names())
+    assert table("check") == list(check_names("prior"))
 
 
 def test_links_lead_somewhere() -> None:

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from ugpnet_core.cli import main
-from ugpnet_core.testing import prior_check_names
+from ugpnet_core.testing import check_names
+
+pytestmark = pytest.mark.usefixtures("no_other_process")
 
 SMALL = ["resolution=16", "base_size=8", "style_dim=4", "num_mlp=1", "narrow=0.01"]
 WORDS = [word for option in SMALL for word in ("-O", option)]
@@ -31,7 +33,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads(capsys.readouterr().out)
     assert content["ok"]
     assert (content["name"], content["options"]["narrow"]) == ("stylegan2", 0.01)
-    assert [result["name"] for result in content["results"]] == list(prior_check_names())
+    assert [result["name"] for result in content["results"]] == list(check_names("prior"))
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,7 +41,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert main(["check-prior", "--list", "--json"]) == 0
     promises = json.loads(capsys.readouterr().out)
-    assert tuple(promises) == prior_check_names()
+    assert tuple(promises) == check_names("prior")
     assert all(name in said and promise for name, promise in promises.items())
 
 

@@ -18,12 +18,14 @@ from ugpnet_core.protocols import PriorOutput
 from ugpnet_core.testing import (
     CheckFailed,
     PriorConformance,
-    PriorSubject,
+    Subject,
+    check_names,
     check_prior,
-    prior_check_names,
-    prior_subject_of,
-    run_prior_checks,
+    run_checks,
+    subject_of,
 )
+
+pytestmark = pytest.mark.usefixtures("no_other_process")
 
 
 class Good(nn.Module):
@@ -493,7 +495,7 @@ BROKEN = [
     Broken("determinism", FreshNoise, "noise maps"),
     Broken("determinism", OwnGenerator, "another image"),
     Broken("hidden_state", Remembers, "'count'"),
-    Broken("hidden_state", KeepsWeights, "loaded after a call"),
+    Broken("hidden_state", KeepsWeights, "loaded after the first call"),
     Broken("batch_independence", MixesBatch, "batch of"),
     Broken("random_state", DrawsInVain, "random state of torch"),
     Broken("random_state", Seeds, "seeds the global"),
@@ -502,12 +504,12 @@ BROKEN = [
     Broken("input_unchanged", StylesInPlace, "styles"),
     Broken("train_and_eval", Counts, "'calls'"),
     Broken("train_and_eval", StaysInTraining, "to_rgb"),
-    Broken("code_gradients", DetachedBase, "base code gets no gradient"),
-    Broken("code_gradients", IdleStyle, "num_styles=2"),
+    Broken("input_gradient", DetachedBase, "base code gets no gradient"),
+    Broken("input_gradient", IdleStyle, "num_styles=2"),
     Broken("gradients", UnusedParameter, "'spare'"),
     Broken("gradients", Frozen, "requires_grad=False"),
-    Broken("gradients", PlainList, "'more'"),
-    Broken("gradients", DetachedFromCodes, "'gain'"),
+    Broken("save_and_load", PlainList, "'more'"),
+    Broken("true_gradients", DetachedFromCodes, "'gain'"),
     Broken("training_step", SteepRoot, "not finite"),
     Broken("float64", WritesFloat32, "float64"),
     Broken("channels_last", LayoutMatters, "channels_last"),
@@ -526,15 +528,15 @@ BROKEN = [
 ]
 
 
-def subject(make: Any = Trainable, discriminator: Any = Discriminator) -> PriorSubject:
-    return PriorSubject(name="it", make=make, make_discriminator=discriminator)
+def subject(make: Any = Trainable, discriminator: Any = Discriminator) -> Subject:
+    return Subject(name="it", word="prior", make=make, make_discriminator=discriminator)
 
 
 @pytest.mark.parametrize("make", [Good, Trainable])
 def test_a_good_prior_passes_everything(make: type[nn.Module]) -> None:
-    report = run_prior_checks(subject(make))
+    report = run_checks(subject(make))
     assert report.ok, report
-    assert tuple(result.name for result in report.results) == prior_check_names()
+    assert tuple(result.name for result in report.results) == check_names("prior")
     statuses = {result.name: result.status for result in report.results}
     assert statuses.pop("declared_values") == statuses.pop("parameter_count") == "not declared"
     codes = ("random_codes", "mixing", "truncation", "mean_latent", "second_order")
@@ -546,7 +548,7 @@ def test_a_good_prior_passes_everything(make: type[nn.Module]) -> None:
 
 @pytest.mark.parametrize("broken", BROKEN, ids=lambda one: getattr(one.make, "__name__", ""))
 def test_a_broken_prior_is_caught_by_the_check_that_should(broken: Broken) -> None:
-    report = run_prior_checks(subject(broken.make), only=[broken.check])
+    report = run_checks(subject(broken.make), only=[broken.check])
     (result,) = report.results
     assert result.status == "failed", result
     assert broken.words in result.message, result.message
@@ -566,19 +568,19 @@ def test_a_broken_prior_is_caught_by_the_check_that_should(broken: Broken) -> No
     ],
 )
 def test_a_broken_discriminator_is_caught(check: str, make: Any, words: str) -> None:
-    (result,) = run_prior_checks(subject(Good, make), only=[check]).results
+    (result,) = run_checks(subject(Good, make), only=[check]).results
     assert result.status == "failed", result
     assert words in result.message
 
 
 def test_a_prior_without_discriminator_declares_none() -> None:
     for name in ("logits", "discriminator_gradients"):
-        (result,) = run_prior_checks(subject(Good, None), only=[name]).results
+        (result,) = run_checks(subject(Good, None), only=[name]).results
         assert result.status == "not declared"
 
 
 def test_what_follows_from_a_failure_is_not_run() -> None:
-    report = run_prior_checks(subject(Raises))
+    report = run_checks(subject(Raises))
     assert [result.name for result in report.failed] == ["runs"]
     assert report["shapes"].message == "because runs failed"
     with pytest.raises(CheckFailed, match=r"Prior 'it'.*\nruns: "):
@@ -591,7 +593,7 @@ def test_what_an_entry_declares_is_held_against_its_default_options(
     own = PriorEntry(
         name="good", description="", factory="here:Trainable", resolution=32, parameters=3
     )
-    monkeypatch.setattr("ugpnet_core.testing.priors.subject.resolve", lambda reference: Trainable)
+    monkeypatch.setattr("ugpnet_core.testing.subject.resolve", lambda reference: Trainable)
     report = check_prior(own)
     assert {result.name for result in report.failed} == {"declared_values", "parameter_count"}
     assert "resolution=32" in report["declared_values"].message
@@ -605,20 +607,20 @@ def test_an_entry_that_is_not_well_formed_fails() -> None:
 
 
 def test_what_can_be_checked() -> None:
-    assert prior_subject_of(Good).name == "Good"
+    assert subject_of(Good, "prior").name == "Good"
     torch.manual_seed(1)
     network = Trainable()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     assert check_prior(network).ok
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     with pytest.raises(ConfigError):
-        prior_subject_of(network, width=3)
+        subject_of(network, "prior", width=3)
     with pytest.raises(ConfigError):
-        prior_subject_of(3)
+        subject_of(3, "prior")
     with pytest.raises(UnknownNameError):
         check_prior("nosuch")
     with pytest.raises(ConfigError, match="did you mean gradients"):
-        run_prior_checks(subject(), only=["gradient"])
+        run_checks(subject(), only=["gradient"])
 
 
 def test_random_states_and_settings_stay() -> None:
@@ -626,7 +628,7 @@ def test_random_states_and_settings_stay() -> None:
     expected = torch.rand(3)
     torch.manual_seed(4)
     threads = torch.get_num_threads()
-    run_prior_checks(subject(Threads))
+    run_checks(subject(Threads))
     assert torch.equal(torch.rand(3), expected)
     assert torch.get_num_threads() == threads
 
@@ -668,7 +670,7 @@ def test_the_class_as_an_author_uses_it(tmp_path: Path) -> None:
             "        self.spare = nn.Parameter(torch.ones(2))\n"
         )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    command += ["-k", "gradients and not code and not discriminator"]
+    command += ["-k", "gradients and not true and not discriminator"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "2 failed, 1 passed" in done.stdout, done.stdout
     assert "1 xfailed" in done.stdout
@@ -677,4 +679,4 @@ def test_the_class_as_an_author_uses_it(tmp_path: Path) -> None:
 
 def test_every_installed_prior_can_be_found() -> None:
     for name in registry().priors:
-        assert prior_subject_of(name).fault is None
+        assert subject_of(name, "prior").fault is None

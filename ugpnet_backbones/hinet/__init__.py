@@ -74,6 +74,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             bfloat16=True,
             channels_last=True,
             exports_onnx=True,
+            small={"wf": 8},
             paper="Chen et al., HINet, CVPR Workshops 2021, 2105.06086",
             licence="Apache-2.0",
         )

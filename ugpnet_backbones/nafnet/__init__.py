@@ -85,6 +85,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             signatures={"middle_blks.0.conv1.weight": "NAFNet"},
             reader="ugpnet_backbones.nafnet.checkpoints:options_of",
             published="ugpnet_backbones.nafnet.checkpoints:published",
+            small={"width": 4, "enc_blk_nums": [1, 1, 1, 2]},
             paper="Chen et al., Simple Baselines for Image Restoration, ECCV 2022, 2204.04676",
             licence="Apache-2.0",
         )

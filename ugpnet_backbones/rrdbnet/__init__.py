@@ -72,6 +72,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             bfloat16=True,
             channels_last=True,
             exports_onnx=True,
+            small={"num_feat": 8, "num_block": 1, "num_grow_ch": 4},
             paper="Wang et al., ESRGAN, ECCV Workshops 2018, 1809.00219",
             licence="Apache-2.0",
         )

@@ -122,6 +122,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             presets=PRESETS,
             bfloat16=True,
             channels_last=True,
+            small={"embed_dim": 8, "depths": [2, 1, 1, 1, 1, 1, 1, 1, 2]},
             paper="Wang et al., Uformer: A General U-Shaped Transformer for Image Restoration, "
             "CVPR 2022, 2106.03106",
             licence="Apache-2.0",

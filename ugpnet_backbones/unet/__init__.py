@@ -58,6 +58,7 @@ def ugpnet_backbones() -> list[BackboneEntry]:
             presets=PRESETS,
             bfloat16=True,
             channels_last=True,
+            small={"width": 8},
             paper="Ronneberger et al., U-Net: Convolutional Networks for Biomedical Image "
             "Segmentation, MICCAI 2015, 1505.04597",
             licence="Apache-2.0",

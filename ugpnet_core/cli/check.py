@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ugpnet_core.cli.checking import AsJson, ListChecks, Only, check_installed, list_checks_of
+from ugpnet_core.cli.checking import AsJson, Full, ListChecks, Only, check_installed, list_checks_of
 from ugpnet_core.cli.options import OptionPairs
 from ugpnet_core.plugins import BackboneEntry
-
-if TYPE_CHECKING:
-    from ugpnet_core.testing.running import Suite
 
 
 def check_backbone(
@@ -20,6 +17,7 @@ def check_backbone(
     ] = None,
     option: OptionPairs = None,
     only: Only = None,
+    full: Full = False,
     as_json: AsJson = False,
     list_checks: ListChecks = False,
 ) -> None:
@@ -27,11 +25,12 @@ def check_backbone(
 
     Each check makes networks of its own, with random weights, and runs them on small images: the
     shapes and sizes that the entry declares, independence of the batch and of earlier calls,
-    gradients, bfloat16, saving and loading, copies, speed, and more. No check stops the others.
+    gradients, bfloat16, saving and loading, copies, other processes, speed, and more. No check
+    stops the others. Without options, most take the small form that the entry names.
 
-    Every line is one check: ok, FAIL with what is wrong and what to do, or - where the entry
-    declares nothing or the check does not apply. Exit status: 0 nothing failed, 1 something
-    failed, 2 wrong usage. "ugpnet show NAME" repeats the outcome of the last whole check.
+    Every line is one check: ok, FAIL with what is wrong and what to do, WARN with what users will
+    not like, or - where the entry declares nothing or the check does not apply. Exit status: 0
+    nothing failed, 1 something failed, 2 wrong usage.
 
     Examples: ugpnet check-backbone nafnet -O width=8
 
@@ -40,12 +39,6 @@ def check_backbone(
     In tests of a plugin: ugpnet_core.testing.BackboneConformance.
     """
     if list_checks:
-        list_checks_of(_suite(), as_json)
+        list_checks_of("backbone", as_json)
         return
-    check_installed(BackboneEntry, _suite, name, option or [], only or [], as_json)
-
-
-def _suite() -> Suite[Any]:
-    from ugpnet_core.testing.suite import SUITE
-
-    return SUITE
+    check_installed(BackboneEntry, name, option or [], only or [], full, as_json)

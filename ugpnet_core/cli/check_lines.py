@@ -10,8 +10,8 @@ from ugpnet_core.cli.console import output, plain
 if TYPE_CHECKING:
     from ugpnet_core.testing.report import Result
 
-MARKS = {"passed": "ok", "failed": "FAIL"}
-STYLES = {"passed": "green", "failed": "bold red"}
+MARKS = {"passed": "ok", "warning": "WARN", "failed": "FAIL"}
+STYLES = {"passed": "green", "warning": "yellow", "failed": "bold red"}
 
 
 def print_result(result: Result, width: int = 18) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ugpnet_core.cli.checking import AsJson, ListChecks, Only, check_installed, list_checks_of
+from ugpnet_core.cli.checking import AsJson, Full, ListChecks, Only, check_installed, list_checks_of
 from ugpnet_core.cli.options import OptionPairs
 from ugpnet_core.plugins import PriorEntry
-
-if TYPE_CHECKING:
-    from ugpnet_core.testing.running import Suite
 
 
 def check_prior(
@@ -20,6 +17,7 @@ def check_prior(
     ] = None,
     option: OptionPairs = None,
     only: Only = None,
+    full: Full = False,
     as_json: AsJson = False,
     list_checks: ListChecks = False,
 ) -> None:
@@ -28,11 +26,12 @@ def check_prior(
     Each check makes networks of its own, with random weights, and runs them on random codes: the
     sizes that are declared, independence of the batch and of earlier calls, gradients to codes
     and parameters, range, saving and loading, copies; generation from random codes and the
-    discriminator, where there are such. No check stops the others. A large prior takes minutes;
-    options make it smaller.
+    discriminator, where there are such. No check stops the others. Without options, most take the
+    small form that the entry names; a large prior takes minutes.
 
-    Every line is one check: ok, FAIL with what is wrong and what to do, or - where the check does
-    not apply. Exit status: 0 nothing failed, 1 something failed, 2 wrong usage.
+    Every line is one check: ok, FAIL with what is wrong and what to do, WARN with what users will
+    not like, or - where the check does not apply. Exit status: 0 nothing failed, 1 something
+    failed, 2 wrong usage.
 
     Examples: ugpnet check-prior stylegan2 -O resolution=32 -O narrow=0.0625
 
@@ -41,12 +40,6 @@ def check_prior(
     In tests of a plugin: ugpnet_core.testing.PriorConformance.
     """
     if list_checks:
-        list_checks_of(_suite(), as_json)
+        list_checks_of("prior", as_json)
         return
-    check_installed(PriorEntry, _suite, name, option or [], only or [], as_json)
-
-
-def _suite() -> Suite[Any]:
-    from ugpnet_core.testing.priors.suite import PRIOR_SUITE
-
-    return PRIOR_SUITE
+    check_installed(PriorEntry, name, option or [], only or [], full, as_json)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -22,19 +22,25 @@ from ugpnet_core.plugins import WORDS, find
 if TYPE_CHECKING:
     from ugpnet_core.testing.report import Report, Result
     from ugpnet_core.testing.running import Suite
+    from ugpnet_core.testing.subject import Subject
 
 Only: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(metavar="CHECK", help="Run this check only, by name; repeatable."),
 ]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Full: TypeAlias = Annotated[
+    bool,
+    typer.Option("--full", help="Check the network itself, also where it has a small form."),
+]
 ListChecks: TypeAlias = Annotated[
     bool, typer.Option("--list", help="Show what is checked, and check nothing.")
 ]
 
 
-def list_checks_of(suite: Suite[Any], as_json: bool) -> None:
-    """Print the name and the promise of every check."""
+def list_checks_of(word: str, as_json: bool) -> None:
+    """Print the name and the promise of every check of a ``backbone`` or a ``prior``."""
+    suite = _suite(word)
     if as_json:
         print(json.dumps({check.name: check.promise for check in suite.checks}, indent=2))
         return
@@ -44,18 +50,17 @@ def list_checks_of(suite: Suite[Any], as_json: bool) -> None:
 
 def check_installed(
     kind: type[Any],
-    load_suite: Callable[[], Suite[Any]],
     name: str | None,
     option: Sequence[str],
     only: Sequence[str],
+    full: bool,
     as_json: bool,
 ) -> None:
-    """Check what has a name, print the report, and record the outcome of a whole check.
+    """Check what has a name, and print the report.
 
     Args:
         kind: of what is checked.
-        load_suite: gives its checks; called late, because it imports torch.
-        name, option, only, as_json: as given on the command line.
+        name, option, only, full, as_json: as given on the command line.
 
     Raises:
         typer.BadParameter: no name was given.
@@ -63,22 +68,32 @@ def check_installed(
         ConfigError: an option is unknown or impossible, or there is no check of a name.
         typer.Exit: something failed; with status 1.
     """
-    word = WORDS[kind]
+    word: Any = WORDS[kind]
     if name is None:
         raise typer.BadParameter(f"Give the name of a {word}; see ugpnet list-{word}s.")
     options = parse_options(list(option))
     distribution, plugin_version = _source(kind, name)
-    header = " ".join([f"{name} ({distribution} {plugin_version})", *option])
-    suite = load_suite()
-    report = _run(suite, name, options, only, None if as_json else header)
-    core_version = version("ugpnet-core")
+    suite = _suite(word)
+    for each in only:
+        suite.require(each)
+    # What a plugin prints goes to stderr, so that stdout holds the report alone.
+    with contextlib.redirect_stdout(sys.stderr):
+        from ugpnet_core.testing.subject import subject_of
+
+        subject = subject_of(name, word, **options)
+    if not as_json:
+        print(plain(" ".join([f"{name} ({distribution} {plugin_version})", *option])))
+        if subject.small and not full:
+            print(f"  in a small form ({plain(subject.small[1])}); --full checks all of it")
+    report = _run(suite, subject, only, full, not as_json)
     if as_json:
         content = {
             "name": name,
             "distribution": distribution,
             "version": plugin_version,
-            "core_version": core_version,
+            "core_version": version("ugpnet-core"),
             "options": options,
+            "small": subject.small[1] if subject.small and not full else "",
             "ok": report.ok,
             **({"speed": report.speed} if "speed" in suite.names() else {}),
             "results": [dataclasses.asdict(result) for result in report.results],
@@ -90,7 +105,14 @@ def check_installed(
         raise typer.Exit(1)
 
 
-def _width(suite: Suite[Any]) -> int:
+def _suite(word: str) -> Suite:
+    # Late, because it imports torch.
+    from ugpnet_core.testing.suites import SUITES
+
+    return SUITES[word]
+
+
+def _width(suite: Suite) -> int:
     return max(map(len, suite.names()))
 
 
@@ -112,38 +134,27 @@ def _source(kind: type[Any], name: str) -> tuple[str, str]:
     return installed.distribution, installed.version
 
 
-def _run(
-    suite: Suite[Any], name: str, options: dict[str, Any], only: Sequence[str], header: str | None
-) -> Report:
-    """Run the checks and, where there is a header, print it and each result as it comes.
-
-    What a plugin prints goes to stderr, so that stdout holds the report alone.
-    """
+def _run(suite: Suite, subject: Subject, only: Sequence[str], full: bool, show: bool) -> Report:
+    """Run the checks, and print each result as it comes where it is to be shown; one that is not
+    run because of another is counted only."""
     from rich.console import Console
 
-    for each in only:
-        suite.require(each)
-    stdout = sys.stdout
-    terminal = Console(stderr=True, markup=False, highlight=False)
-    with contextlib.redirect_stdout(sys.stderr):
-        subject = suite.subject_of(name, **options)
-        if header is not None:
+    stdout, name = sys.stdout, plain(subject.name)
+    # Only a terminal shows it.
+    status = Console(stderr=True, markup=False, highlight=False).status(f"Checking {name}")
+
+    def begin(check: str) -> None:
+        status.update(f"Checking {name}: {check}")
+        status.start()
+
+    def print_it(result: Result) -> None:
+        status.stop()  # it stands where the line goes
+        if show and not result.message.startswith("because "):
             with contextlib.redirect_stdout(stdout):
-                print(plain(header), flush=True)
-        # Only a terminal shows it.
-        status = terminal.status(f"Checking {plain(name)}")
+                print_result(result, _width(suite))
 
-        def begin(check: str) -> None:
-            status.update(f"Checking {plain(name)}: {check}")
-            status.start()
-
-        def show(result: Result) -> None:
-            status.stop()  # it stands where the line goes
-            if header is not None:
-                with contextlib.redirect_stdout(stdout):
-                    print_result(result, _width(suite))
-
+    with contextlib.redirect_stdout(sys.stderr):
         try:
-            return suite.run(subject, only, on_start=begin, on_result=show)
+            return suite.run(subject, only, full, on_start=begin, on_result=print_it)
         finally:
             status.stop()

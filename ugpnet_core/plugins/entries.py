@@ -103,6 +103,8 @@ class BackboneEntry:
             them, or None where they are of another network.
         published: A function, likewise, that makes options and task of those of the restoration
             module of a UGPNet that was published with this backbone.
+        small: Options that make a small form of the network, of itself and of its presets, which
+            most checks take.
         paper: The paper that the network is from.
         licence: The licence of the code.
         preset_of: The backbone that this is a preset of; only :meth:`with_preset` sets it.
@@ -141,6 +143,7 @@ class BackboneEntry:
     reader: str | None = None
     layers_reader: str | None = None
     published: str | None = None
+    small: Mapping[str, Any] = field(default_factory=dict)
     paper: str = ""
     licence: str = ""
     preset_of: str | None = None
@@ -187,6 +190,7 @@ class PriorEntry:
         size: The size of the file in bytes, which is said before a download.
         paper: The paper that the network is from.
         signatures: Keys of its state dict that tell its checkpoints, as a backbone's do.
+        small: Options that make a small form, which most checks take.
         licence: The licence of the code, and of the weights where there are some.
     """
 
@@ -203,6 +207,7 @@ class PriorEntry:
     size: int | None = None
     paper: str = ""
     signatures: Mapping[str, str] = field(default_factory=dict)
+    small: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
 
 

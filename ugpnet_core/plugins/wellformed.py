@@ -41,11 +41,15 @@ def fault_of(entry: Entry | Preset) -> str | None:
             return f"{name}={shown(value)}, which should be positive"
         if type(value) is int and value > LARGEST:
             return f"{name}={shown(value)}, which should be a number that a network can have"
+    if isinstance(entry, (BackboneEntry, PriorEntry)):
+        fault = _unknown_option(entry.small, "small", entry.options)
+        if fault:
+            return fault
     if isinstance(entry, (PriorEntry, ModelEntry)) and entry.file is not None:
         return _fault_of_file(entry.file, entry.sha256)
     if isinstance(entry, BackboneEntry):
         for preset in entry.presets:
-            fault = fault_of(preset) or _unknown_option(preset, entry.options)
+            fault = fault_of(preset) or _unknown_option(preset.options, preset.name, entry.options)
             if fault:
                 return f"a preset with {fault}"
     return None
@@ -69,14 +73,16 @@ def _fault_of_file(file: str, sha256: str | None) -> str | None:
     return None
 
 
-def _unknown_option(preset: Preset, options: type[BaseModel]) -> str | None:
-    """Say which option of a preset its backbone lacks, or None; values are checked when used."""
+def _unknown_option(
+    given: collections.abc.Mapping[str, Any], where: str, options: type[BaseModel]
+) -> str | None:
+    """Say which given option an entry lacks, or None; values are checked when used."""
     if options.model_config.get("extra") == "allow":
         return None
     valid = {*options.model_fields, *(field.alias for field in options.model_fields.values())}
-    for name in preset.options:
+    for name in given:
         if name not in valid:
-            return f"the option {name!r} (of {preset.name!r}), which its backbone lacks"
+            return f"the option {name!r} (of {where!r}), which its backbone lacks"
     return None
 
 

@@ -4,7 +4,7 @@
     check_backbone("nafnet", width=8).raise_if_failed()
     check_prior("stylegan2", resolution=32).raise_if_failed()
 
-Every check of a backbone is also a function of its own (``check_gradients(subject)``), and
+Every check is also a function of its own (``check_gradients(subject)``), and
 :class:`BackboneConformance` and :class:`PriorConformance` make a pytest test of each. Names are
 loaded when they are first used, so that importing this package imports neither torch nor pytest.
 """
@@ -15,61 +15,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ugpnet_core.testing.checks.copies import (
-        check_deep_copy,
-        check_pickling,
-        check_save_and_load,
-    )
-    from ugpnet_core.testing.checks.declarations import (
-        check_builds,
-        check_declared_values,
-        check_parameter_count,
-        check_protocol,
-    )
-    from ugpnet_core.testing.checks.deployment import check_compiles, check_exports_onnx
-    from ugpnet_core.testing.checks.devices import check_other_device
-    from ugpnet_core.testing.checks.independence import (
-        check_batch_independence,
-        check_determinism,
-        check_global_settings,
-        check_hidden_state,
-        check_random_state,
-    )
-    from ugpnet_core.testing.checks.inputs import (
-        check_features_unchanged,
-        check_input_unchanged,
-        check_plain_images,
-    )
-    from ugpnet_core.testing.checks.precision import (
-        check_bfloat16,
-        check_channels_last,
-        check_float64,
-    )
-    from ugpnet_core.testing.checks.shapes import (
-        check_feature_shape,
-        check_forward_agrees,
-        check_odd_sizes,
-        check_runs,
-        check_sizes,
-    )
-    from ugpnet_core.testing.checks.speed import check_speed
-    from ugpnet_core.testing.checks.training import (
-        check_gradients,
-        check_input_gradient,
-        check_train_and_eval,
-        check_training_step,
-    )
-    from ugpnet_core.testing.conformance import BackboneConformance
-    from ugpnet_core.testing.priors.conformance import PriorConformance
-    from ugpnet_core.testing.priors.subject import PriorSubject, prior_subject_of
-    from ugpnet_core.testing.priors.suite import (
-        check_prior,
+    from ugpnet_core.testing.conformance import BackboneConformance, PriorConformance
+    from ugpnet_core.testing.former import (
+        PriorSubject,
         prior_check_names,
+        prior_subject_of,
         run_prior_checks,
     )
     from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result
     from ugpnet_core.testing.subject import Declared, Subject, subject_of
-    from ugpnet_core.testing.suite import check_backbone, check_names, run_checks
+    from ugpnet_core.testing.suites import check_backbone, check_names, check_prior, run_checks
 
 __all__ = [
     "BackboneConformance",
@@ -82,39 +37,8 @@ __all__ = [
     "Result",
     "Subject",
     "check_backbone",
-    "check_batch_independence",
-    "check_bfloat16",
-    "check_builds",
-    "check_channels_last",
-    "check_compiles",
-    "check_declared_values",
-    "check_deep_copy",
-    "check_determinism",
-    "check_exports_onnx",
-    "check_feature_shape",
-    "check_features_unchanged",
-    "check_float64",
-    "check_forward_agrees",
-    "check_global_settings",
-    "check_gradients",
-    "check_hidden_state",
-    "check_input_gradient",
-    "check_input_unchanged",
     "check_names",
-    "check_odd_sizes",
-    "check_other_device",
-    "check_parameter_count",
-    "check_pickling",
-    "check_plain_images",
     "check_prior",
-    "check_protocol",
-    "check_random_state",
-    "check_runs",
-    "check_save_and_load",
-    "check_sizes",
-    "check_speed",
-    "check_train_and_eval",
-    "check_training_step",
     "prior_check_names",
     "prior_subject_of",
     "run_checks",
@@ -123,22 +47,23 @@ __all__ = [
 ]
 
 _HOMES = {
-    "conformance": ("BackboneConformance",),
-    "priors.conformance": ("PriorConformance",),
-    "priors.subject": ("PriorSubject", "prior_subject_of"),
-    "priors.suite": ("check_prior", "prior_check_names", "run_prior_checks"),
+    "conformance": ("BackboneConformance", "PriorConformance"),
     "report": ("CheckFailed", "Outcome", "Report", "Result"),
+    "former": ("PriorSubject", "prior_check_names", "prior_subject_of", "run_prior_checks"),
     "subject": ("Declared", "Subject", "subject_of"),
+    "suites": ("check_backbone", "check_names", "check_prior", "run_checks"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # The checks all have their names in the suite.
-    home = importlib.import_module(f"{__name__}.{_HOME_OF.get(name, 'suite')}")
-    value = getattr(home, name)
+    if name in _HOME_OF:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    else:
+        suites = importlib.import_module(f"{__name__}.suites") if name[:6] == "check_" else None
+        if suites is None or name not in suites.FUNCTIONS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = suites.FUNCTIONS[name]
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""The checks as a pytest class, to be subclassed by the authors of plugins. Needs pytest."""
+"""The checks as pytest classes, to be subclassed by the authors of plugins. Needs pytest."""
 
 from __future__ import annotations
 
@@ -7,12 +7,45 @@ from typing import Any, ClassVar
 
 import pytest
 
-from ugpnet_core.testing.report import Result
 from ugpnet_core.testing.subject import Subject, subject_of
-from ugpnet_core.testing.suite import SUITE
+from ugpnet_core.testing.suites import BACKBONES, PRIORS, SUITES
 
 
-class BackboneConformance:
+class _Conformance:
+    """What both classes share.
+
+    ``expected_failures`` maps names of checks to the reason why they fail; one that passes after
+    all is a failure that says so. With ``full = True`` all checks take the network itself, also
+    where its entry has a small form. A check that does not apply passes, and the report of the
+    test run (``--junitxml``) holds why, as properties.
+    """
+
+    expected_failures: ClassVar[Mapping[str, str]] = {}
+    full: ClassVar[bool] = False
+
+    def test_check(
+        self, check: str, subject: Subject, record_property: Callable[[str, object], None]
+    ) -> None:
+        """One check."""
+        result = SUITES[subject.word].run_one(check, subject, self.full)
+        record_property("status", result.status)
+        record_property("message", result.message)
+        reason = self.expected_failures.get(check)
+        if result.status == "failed":
+            if reason is not None:
+                pytest.xfail(reason)
+            pytest.fail(f"{check}: {result.message}", pytrace=False)
+        if reason is not None:
+            pytest.fail(
+                f"{check} passes; take it out of expected_failures ({reason}).", pytrace=False
+            )
+
+
+def _parted(given: Any) -> tuple[Any, dict[str, Any]]:
+    return given if isinstance(given, tuple) else (given, {})
+
+
+class BackboneConformance(_Conformance):
     """Every check of ``ugpnet check-backbone`` as a test of its own::
 
         class TestMine(BackboneConformance):
@@ -21,14 +54,9 @@ class BackboneConformance:
                 return "mine", {"width": 8}
 
     The fixture returns what :func:`ugpnet_core.testing.check_backbone` takes: a name, an entry, a
-    factory or a network; with options as (what, options). A check that does not apply passes, and
-    the report of the test run (``--junitxml``) holds why, as properties.
-
-    ``expected_failures`` maps names of checks to the reason why they fail; one that passes after
-    all is a failure that says so.
+    factory or a network; with options as (what, options). ``expected_failures`` maps names of
+    checks to the reason why they fail; one that passes after all is a failure that says so.
     """
-
-    expected_failures: ClassVar[Mapping[str, str]] = {}
 
     @pytest.fixture
     def backbone(self) -> Any:
@@ -38,29 +66,35 @@ class BackboneConformance:
     @pytest.fixture
     def subject(self, backbone: Any) -> Subject:
         """What the checks take, made of ``backbone``."""
-        what, options = backbone if isinstance(backbone, tuple) else (backbone, {})
+        what, options = _parted(backbone)
         return subject_of(what, **options)
 
-    @pytest.mark.parametrize("check", SUITE.names())
+    @pytest.mark.parametrize("check", BACKBONES.names())
     def test_check(
         self, check: str, subject: Subject, record_property: Callable[[str, object], None]
     ) -> None:
         """One check."""
-        judge(SUITE.run_one(check, subject), self.expected_failures, record_property)
+        super().test_check(check, subject, record_property)
 
 
-def judge(
-    result: Result,
-    expected_failures: Mapping[str, str],
-    record_property: Callable[[str, object], None],
-) -> None:
-    """Make the result of a check that of a test."""
-    record_property("status", result.status)
-    record_property("message", result.message)
-    check, reason = result.name, expected_failures.get(result.name)
-    if result.status == "failed":
-        if reason is not None:
-            pytest.xfail(reason)
-        pytest.fail(f"{check}: {result.message}", pytrace=False)
-    if reason is not None:
-        pytest.fail(f"{check} passes; take it out of expected_failures ({reason}).", pytrace=False)
+class PriorConformance(_Conformance):
+    """Every check of ``ugpnet check-prior`` as a test of its own; as :class:`BackboneConformance`,
+    with a fixture ``prior``."""
+
+    @pytest.fixture
+    def prior(self) -> Any:
+        """What is checked; to be overridden."""
+        raise NotImplementedError("Override the fixture 'prior': return a name or a factory.")
+
+    @pytest.fixture
+    def subject(self, prior: Any) -> Subject:
+        """What the checks take, made of ``prior``."""
+        what, options = _parted(prior)
+        return subject_of(what, "prior", **options)
+
+    @pytest.mark.parametrize("check", PRIORS.names())
+    def test_check(
+        self, check: str, subject: Subject, record_property: Callable[[str, object], None]
+    ) -> None:
+        """One check."""
+        super().test_check(check, subject, record_property)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ugpnet_core.plugins.discovery import describe_error
 
-Status = Literal["passed", "failed", "not declared", "not applicable", "not run"]
+Status = Literal["passed", "warning", "failed", "not declared", "not applicable", "not run"]
 
 
 class CheckFailed(AssertionError):  # noqa: N818 - reads as a test outcome, which it is
@@ -23,18 +23,20 @@ def in_words(error: BaseException) -> str:
 class Outcome(NamedTuple):
     """What a check says that did not fail.
 
-    ``passed``; ``not declared``: the entry makes no claim that could be checked; ``not
-    applicable``: the claim means nothing for this network; ``not run``: something is missing that
-    the check needs, and the message says what.
+    ``passed``; ``warning``: no promise is broken, and users will not like it; ``not declared``:
+    the entry makes no claim that could be checked; ``not applicable``: the claim means nothing for
+    this network; ``not run``: something is missing that the check needs, and the message says what.
     """
 
     status: Status
     message: str
 
 
-def passed(message: str) -> Outcome:
-    """The outcome of a check that looked and found all in order; the message says at what."""
-    return Outcome("passed", message)
+def passed(message: str, *warnings: str) -> Outcome:
+    """The outcome of a check that looked and found all in order; the message says at what. With
+    warnings that are not empty it is those."""
+    said = [warning for warning in warnings if warning]
+    return Outcome("warning", "; ".join(said)) if said else Outcome("passed", message)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Report:
     @property
     def speed(self) -> str:
         """The speed and memory line; empty where it was not measured."""
-        return next((r.message for r in self.results if (r.name, r.status) == SPEED), "")
+        return next(
+            (r.message for r in self.results if (r.name, r.status) == ("speed", "passed")), ""
+        )
 
     def __getitem__(self, name: str) -> Result:
         """The result of one check."""
@@ -87,10 +91,9 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """One line that counts: ``2 checks failed, 24 passed, 2 not declared (3.1 s).``"""
+        """One line that counts: ``24 passed, 2 failed, 2 not declared (3.1 s).``"""
         seconds = sum(result.seconds for result in self.results)
-        words: list[Status] = ["failed", "passed", "not declared", "not applicable", "not run"]
-        counts = {word: sum(r.status == word for r in self.results) for word in words}
+        counts = {word: sum(r.status == word for r in self.results) for word in get_args(Status)}
         parts = [f"{count} {word}" for word, count in counts.items() if count]
         return f"{', '.join(parts) or 'nothing checked'} ({seconds:.1f} s)."
 
@@ -98,6 +101,3 @@ class Report:
         width = max((len(result.name) for result in self.results), default=0)
         lines = [f"{r.name:{width}}  {r.status:14}  {r.message}" for r in self.results]
         return "\n".join([*lines, self.summary])
-
-
-SPEED = ("speed", "passed")

@@ -1,37 +1,41 @@
-"""What is checked: how to make a fresh network, what is declared of it, and the images to probe."""
+"""What is checked: how to make a fresh network, what is declared of it, and how it is run."""
 
 from __future__ import annotations
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
-from ugpnet_core.plugins import WORDS, BackboneEntry, find, resolve, validate_options
+from ugpnet_core.plugins import WORDS, BackboneEntry, PriorEntry, find, resolve, validate_options
 from ugpnet_core.plugins.wellformed import fault_of
-from ugpnet_core.testing.probing import Wording
+from ugpnet_core.testing.codes import Priors
+from ugpnet_core.testing.images import Backbones
+from ugpnet_core.testing.kind import Kind, Probe, Size, Whole
 from ugpnet_core.testing.report import CheckFailed, in_words
 from ugpnet_core.testing.surroundings import settings_kept
 
-Size = tuple[int, int]
+KINDS = {"backbone": Backbones(), "prior": Priors()}
+_ENTRIES: dict[str, Any] = {"backbone": BackboneEntry, "prior": PriorEntry}
+_CAPABILITIES = ("bfloat16", "channels_last", "compiles", "exports_onnx")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
     """What an entry says about a network, field by field as in
-    :class:`ugpnet_core.plugins.BackboneEntry`; None says nothing."""
+    :class:`ugpnet_core.plugins.BackboneEntry` or ``PriorEntry``; None says nothing."""
 
     kind: Literal["direct", "residual"] | None = None
     feature_channels: int | None = None
     scale: int | None = None
     size_multiple: int | None = None
     fixed_size: int | None = None
+    resolution: int | None = None
     parameters: int | None = None
     bfloat16: bool | None = True
     channels_last: bool | None = True
@@ -41,28 +45,38 @@ class Declared:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A backbone under check.
+    """A backbone or a prior under check.
 
     Args:
         name: what messages call it.
         make: gives a new network, of the same architecture and options at each call.
+        word: ``backbone`` or ``prior``.
         declared: what its entry says about a network of these options.
         declares_size: whether ``declared.fixed_size`` counts (None is a claim, too).
-        loss: what it is trained with.
+        loss: what a backbone is trained with.
         size: height and width of most probe images; default: a small one that fits its
             ``size_multiple`` and ``fixed_size``.
+        make_discriminator: gives what a prior is trained against, where there is one.
+        small: a small form of the same network, which most checks take where there is one, and
+            the options that make it so.
         fault: a sentence that says what is wrong with the plugin or its entry, if anything.
     """
 
-    wording: ClassVar[Wording] = Wording("network", "result")
-
     name: str
     make: Callable[[], nn.Module]
+    word: Literal["backbone", "prior"] = "backbone"
     declared: Declared = Declared()
     declares_size: bool = False
     loss: Literal["l1", "psnr", "charbonnier"] = "l1"
     size: Size | None = None
+    make_discriminator: Callable[[], nn.Module] | None = None
+    small: tuple[Subject, str] | None = None
     fault: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """How its networks are run."""
+        return KINDS[self.word]
 
     def fresh(self, seed: int = 0, everywhere: bool = False) -> Any:
         """A new network in eval mode, made and moved away from its initial values with a seed.
@@ -107,51 +121,32 @@ class Subject:
                 "these options."
             ) from error
 
-    def probe_size(self, network: nn.Module) -> Size:
-        """Height and width of most probe images: small, not square where that stays small."""
-        if self.size is not None:
-            return self.size
-        fixed: int | None = getattr(network, "fixed_size", None)
-        if fixed is not None:
-            return fixed, fixed
-        multiple: int = getattr(network, "size_multiple", 1)
-        if multiple > 32:
-            return multiple, multiple
-        return -(-16 // multiple) * multiple, -(-24 // multiple) * multiple
+    def discriminator(self) -> Any:
+        """A new discriminator in training mode, moved away from its initial values.
 
-    def images(self, network: nn.Module, count: int = 1, seed: int = 0) -> Tensor:
-        """Images (count, 3, H, W) of the probe size."""
-        return images(count, self.probe_size(network), seed)
+        Raises:
+            CheckFailed: it cannot be made.
+        """
+        assert self.make_discriminator is not None
+        subject = Subject(name=f"the discriminator of {self.name}", make=self.make_discriminator)
+        return subject.fresh().train()
 
-    def probe(self, network: Any, count: int = 1, seed: int = 0) -> tuple[Tensor, ...]:
-        """Images, as :class:`ugpnet_core.testing.probing.Probed` wants them."""
-        return (self.images(network, count, seed),)
+    def probe(self, network: Any, count: int = 1, seed: int = 0) -> Probe:
+        """So many random images or codes for a network, the same ones for a seed."""
+        return self.kind.probe(network, count, seed, self.size)
 
-    def outputs(self, network: Any, probe: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Features and head of a probe, without gradients."""
-        return outputs_of(network, *probe)
+    def outputs(self, network: Any, probe: Probe) -> tuple[Tensor, Tensor]:
+        """All that a network makes of copies of a probe, without gradients.
 
-    def training_image(self, network: Any, probe: tuple[Tensor, ...]) -> Tensor:
-        """What head makes of a probe, with gradients."""
-        return training_outputs_of(network, *probe)[1]
+        Raises:
+            CheckFailed: the network raises, or gives no tensors.
+        """
+        with torch.no_grad():
+            return self.kind.run(network, *probe)
 
     def as_call(self, network: Any) -> nn.Module:
-        """Features and head as one call, without anything around them."""
-        return _Call(network)
-
-
-class _Call(nn.Module):
-    """What a backbone does for an image."""
-
-    def __init__(self, network: Any) -> None:
-        super().__init__()
-        self.network = network
-        self.training = network.training  # exporters look at the outermost module
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map x (N, 3, H, W) to the feature map and to what head gives for it."""
-        features = self.network.forward_features(x)
-        return features, self.network.head(features)
+        """A network as a module that maps the tensors of a probe to a tuple of all it makes."""
+        return Whole(self.kind, network)
 
 
 def _is_constant(parameter: Tensor) -> bool:
@@ -160,179 +155,78 @@ def _is_constant(parameter: Tensor) -> bool:
     return bool(values[0] == values[-1]) and bool((values == values[0]).all())
 
 
-def images(count: int, size: Size, seed: int = 0) -> Tensor:
-    """Random images (count, 3, H, W), RGB in [0.2, 0.8], the same ones for a seed."""
-    generator = torch.Generator().manual_seed(seed)
-    # A network may have changed the default data type.
-    drawn = torch.rand(count, 3, *size, generator=generator, dtype=torch.float32)
-    return 0.2 + 0.6 * drawn
-
-
-def subject_of(what: Any, **options: Any) -> Subject:
-    """Make a subject of the name of an installed backbone or preset, of an entry, of a factory
-    (a class or function that gives a network), of a network, or of a subject, which stays as it is.
+def subject_of(
+    what: Any, word: Literal["backbone", "prior"] = "backbone", /, **options: Any
+) -> Subject:
+    """Make a subject of the name of an installed backbone, preset or prior, of an entry, of a
+    factory (a class or function that gives a network), of a network, or of a subject, which stays
+    as it is.
 
     What an entry declares of its default options is not held against a network with others.
 
     Raises:
-        UnknownNameError: no such backbone is installed. (One whose plugin is broken gives a
+        UnknownNameError: none of that name is installed. (One whose plugin is broken gives a
             subject that fails.)
         ConfigError: an option is unknown or impossible, or given where none can be.
     """
-    subject: Subject = subject_from(what, options, BackboneEntry, Subject, _subject_of_entry)
-    return subject
-
-
-def subject_from(
-    what: Any,
-    options: dict[str, Any],
-    entry_type: type[Any],
-    subject_type: type[Any],
-    of_entry: Callable[[Any, dict[str, Any], bool], Any],
-) -> Any:
-    """Make a subject of a type, of a name, entry, factory or network, as ``subject_of`` does.
-
-    Args:
-        entry_type: the kind of entry that a name is looked up in.
-        of_entry: makes it of an entry, of checked options, and of whether these are the defaults.
-    """
+    kind = _ENTRIES[word]
     if isinstance(what, str):
         try:
-            what = find(entry_type, what).entry
+            what = find(kind, what).entry
         except UnknownNameError:
             raise
         except PluginError as error:
-            return subject_type(name=what, make=_refuse, fault=str(error))
-    if isinstance(what, entry_type):
+            return Subject(name=what, make=_refuse, word=word, fault=str(error))
+    if isinstance(what, kind):
         fault = fault_of(what)
         if fault is not None:
-            return subject_type(name=what.name, make=_refuse, fault=f"The entry has {fault}.")
-        given = validate_options(what, options)
-        return of_entry(what, given, not options or given == validate_options(what, {}))
-    if isinstance(what, (nn.Module, subject_type)):
+            fault = f"The entry has {fault}."
+            return Subject(name=what.name, make=_refuse, word=word, fault=fault)
+        return _subject_of_entry(what, word, options)
+    if isinstance(what, (nn.Module, Subject)):
         if options:
             raise ConfigError("A finished network takes no options; give its class or its name.")
-        if isinstance(what, subject_type):
+        if isinstance(what, Subject):
             return what
         # The original stays as it was given.
-        return subject_type(name=type(what).__name__, make=functools.partial(copy.deepcopy, what))
+        make = functools.partial(copy.deepcopy, what)
+        return Subject(name=type(what).__name__, make=make, word=word)
     if callable(what):
         name = getattr(what, "__name__", type(what).__name__)
-        return subject_type(name=name, make=functools.partial(what, **options))
+        return Subject(name=name, make=functools.partial(what, **options), word=word)
     raise ConfigError(
-        f"A {type(what).__name__} cannot be checked; give the name of a {WORDS[entry_type]}, an "
+        f"A {type(what).__name__} cannot be checked; give the name of a {WORDS[kind]}, an "
         "entry, a factory or a network."
     )
 
 
-def _subject_of_entry(entry: BackboneEntry, given: dict[str, Any], is_default: bool) -> Subject:
-    names = [field.name for field in fields(Declared)]
-    if not is_default:
-        names = ["bfloat16", "channels_last", "compiles", "exports_onnx"]
-
-    def make() -> nn.Module:
-        network: nn.Module = resolve(entry.factory)(**given)
-        return network
-
+def _subject_of_entry(entry: Any, word: Any, options: dict[str, Any]) -> Subject:
+    given, defaults = validate_options(entry, options), validate_options(entry, {})
+    names = [field.name for field in fields(Declared)] if given == defaults else _CAPABILITIES
+    stated = {name: getattr(entry, name) for name in names if hasattr(entry, name)}
+    discriminator = getattr(entry, "discriminator", None)
+    small = None
+    if not options and entry.small:
+        text = ", ".join(f"{name}={value}" for name, value in entry.small.items())
+        small = _subject_of_entry(entry, word, dict(entry.small)), text
     return Subject(
         name=entry.name,
-        make=make,
-        declared=Declared(**{name: getattr(entry, name) for name in names}),
-        declares_size=is_default,
-        loss=entry.loss,
+        make=functools.partial(_make, entry.factory, given),
+        word=word,
+        declared=Declared(**stated),
+        declares_size=given == defaults and word == "backbone",
+        loss=getattr(entry, "loss", "l1"),
+        make_discriminator=(
+            functools.partial(_make, discriminator, given) if discriminator else None
+        ),
+        small=small,
     )
+
+
+def _make(factory: str, options: dict[str, Any]) -> nn.Module:
+    network: nn.Module = resolve(factory)(**options)
+    return network
 
 
 def _refuse() -> nn.Module:
     raise PluginError("The entry is not usable.")
-
-
-# --- running a network ----------------------------------------------------------------------------
-
-
-def features_of(network: Any, x: Tensor) -> Tensor:
-    """What ``forward_features`` gives for a copy of x.
-
-    Raises:
-        CheckFailed: it raises, or gives no tensor.
-    """
-    return _tensor(network, "forward_features", x)
-
-
-def head_of(network: Any, f: Tensor) -> Tensor:
-    """What ``head`` gives for a copy of f.
-
-    Raises:
-        CheckFailed: it raises, or gives no tensor.
-    """
-    return _tensor(network, "head", f)
-
-
-def outputs_of(network: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Features and head of x, without gradients.
-
-    Raises:
-        CheckFailed: the network raises, or gives no tensor.
-    """
-    with torch.no_grad():
-        features = features_of(network, x)
-        return features, head_of(network, features)
-
-
-def training_outputs_of(network: Any, x: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """Features, head and intermediate images as training asks for them, with gradients.
-
-    Raises:
-        CheckFailed: the network raises, or gives something else.
-    """
-    if not hasattr(network, "forward_supervised"):
-        features = features_of(network, x)
-        return features, head_of(network, features), ()
-    try:
-        with settings_kept():
-            features, intermediate = network.forward_supervised(x.clone())
-        intermediate = tuple(intermediate)
-    except Exception as error:
-        raise CheckFailed(
-            f"forward_supervised fails in training on {shown(x)}: {in_words(error)}; make it "
-            "return the features and a tuple of images."
-        ) from error
-    if not all(isinstance(image, Tensor) for image in (features, *intermediate)):
-        raise CheckFailed(
-            "forward_supervised returns something other than tensors; make it return the features "
-            "and a tuple of images."
-        )
-    return features, head_of(network, features), intermediate
-
-
-def _tensor(network: Any, method: str, given: Tensor) -> Tensor:
-    mode = " in training mode" if network.training else ""
-    try:
-        with settings_kept():
-            result = getattr(network, method)(given.clone(memory_format=torch.preserve_format))
-    except (Exception, SystemExit) as error:
-        raise CheckFailed(f"{method} fails{mode} on {shown(given)}: {in_words(error)}.") from error
-    if not isinstance(result, Tensor):
-        raise CheckFailed(
-            f"{method} returns {_kind_of(result)}; make it return one tensor (N, C, H, W)."
-        )
-    return result
-
-
-def _kind_of(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
-
-
-def shown(x: Tensor) -> str:
-    """A tensor in words: its size and what else is not usual."""
-    dtype = "" if x.dtype == torch.float32 else f" of {str(x.dtype).removeprefix('torch.')}"
-    if x.dim() != 4:
-        return f"{tuple(x.shape)}{dtype}"
-    count, channels, height, width = x.shape
-    what = "image" if channels == 3 else f"{channels}-channel map"
-    return f"{count} {what}{'s' if count > 1 else ''} of {height}x{width}{dtype}"
-
-
-def has_own_forward(network: nn.Module) -> bool:
-    """Whether a module defines ``forward``."""
-    return "forward_unimplemented" not in getattr(inspect.unwrap(network.forward), "__name__", "")

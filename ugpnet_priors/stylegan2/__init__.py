@@ -24,6 +24,7 @@ def ugpnet_priors() -> list[PriorEntry]:
             },
             options=StyleGAN2Options,
             resolution=512,
+            small={"resolution": 32, "narrow": 0.0625, "style_dim": 32, "num_mlp": 2},
             paper="Karras et al., Analyzing and Improving the Image Quality of StyleGAN, "
             "CVPR 2020, arXiv:1912.04958",
             licence="Apache-2.0",

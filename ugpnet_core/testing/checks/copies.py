@@ -1,4 +1,4 @@
-"""Copies of any network: through a file, in memory, and to other processes."""
+"""Copies of any network: through a file and in memory."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
+from torch.nn.utils import parametrize
 
 from ugpnet_core.checkpoints.state_dict import load_weights, write_safetensors
 from ugpnet_core.errors import UGPNetError
 from ugpnet_core.testing.differences import SAME, difference, percent
-from ugpnet_core.testing.probing import Probed
 from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
 from ugpnet_core.testing.state import lost_parameters, unregistered
+from ugpnet_core.testing.subject import Subject
 
 
-def check_save_and_load(subject: Probed) -> Outcome:
+def check_save_and_load(subject: Subject) -> Outcome:
     """Weights saved as safetensors after training and read by a new network: the same results."""
-    network, words = _used(subject), subject.wording
+    network, result = _used(subject), subject.kind.result
     probe = subject.probe(network)
     expected = subject.outputs(network, probe)
     other = subject.fresh(1, everywhere=True)
@@ -32,7 +34,7 @@ def check_save_and_load(subject: Probed) -> Outcome:
             load_weights(other, path)
         except UGPNetError as error:
             raise CheckFailed(
-                f"What a {words.network} saves, another one of the same options cannot read: "
+                "What a network saves, another one of the same options cannot read: "
                 f"{str(error).removeprefix(str(path)).strip()}"
             ) from error
         except Exception as error:
@@ -53,28 +55,42 @@ def check_save_and_load(subject: Probed) -> Outcome:
         names = unregistered(network)
         cause = f" {names[0]!r} is not in the state dict:" if names else ""
         raise CheckFailed(
-            f"Saved and loaded into a new {words.network}, the weights give another "
-            f"{words.result} ({percent(apart)} apart);{cause} register every tensor that counts "
-            f"as a parameter or a persistent buffer{words.advice}."
+            f"Saved and loaded into a new network, the weights give another {result} "
+            f"({percent(apart)} apart);{cause} register every tensor that counts as a parameter "
+            "or a persistent buffer."
         )
-    return passed(f"{size / 1e6:.3g} MB of safetensors give the same {words.result}")
+    return passed(f"{size / 1e6:.3g} MB of safetensors give the same {result}")
 
 
-def check_deep_copy(subject: Probed) -> Outcome:
+def check_deep_copy(subject: Subject) -> Outcome:
     """A deep copy of a trained network gives the same results and shares nothing with it."""
     return _check_copy(subject, "copy.deepcopy", copy.deepcopy)
 
 
-def check_pickling(subject: Probed) -> Outcome:
+def check_pickling(subject: Subject) -> Outcome:
     """A pickled network, as other processes get it, gives the same results."""
-    return _check_copy(subject, "pickle", lambda network: pickle.loads(pickle.dumps(network)))
+    return _check_copy(subject, "pickle", lambda network: _pickled(subject, network))
 
 
-def _check_copy(subject: Probed, how: str, make_copy: Callable[[Any], Any]) -> Outcome:
-    network, made = _used(subject), subject.wording.result
+def _pickled(subject: Subject, network: Any) -> Any:
+    """A network that was pickled; without parametrizations, which torch itself cannot pickle."""
+    if any(parametrize.is_parametrized(layer) for layer in network.modules()):
+        # Of a network of its own: a deep copy shares classes with the original that this changes.
+        weights, network = network.state_dict(), subject.fresh()
+        network.load_state_dict(weights)
+        for layer in list(network.modules()):
+            if parametrize.is_parametrized(layer):
+                for name in list(layer.parametrizations):
+                    parametrize.remove_parametrizations(layer, name)
+                layer._load_state_dict_pre_hooks.clear()  # those of weight_norm
+    return pickle.loads(pickle.dumps(network))
+
+
+def _check_copy(subject: Subject, how: str, make_copy: Callable[[Any], Any]) -> Outcome:
+    network, made = _used(subject), subject.kind.result
     probe = subject.probe(network)
-    try:
-        twin = make_copy(network)
+    try:  # before anything else: a network that keeps its last map keeps a graph after training
+        twin: nn.Module = make_copy(network)
     except Exception as error:
         raise CheckFailed(
             f"{how} fails: {in_words(error)}; keep no lambdas, local classes, open files or "
@@ -99,11 +115,11 @@ def _check_copy(subject: Probed, how: str, make_copy: Callable[[Any], Any]) -> O
     return passed(f"{how} gives the same {made}")
 
 
-def _used(subject: Probed) -> Any:
+def _used(subject: Subject) -> Any:
     """A network that has been trained on a batch, as it is when copies of it are made."""
     network = subject.fresh().train()
-    image = subject.training_image(network, subject.probe(network, 2, 1))
-    if image.requires_grad:
-        image.sum().backward()
+    made = subject.kind.train(network, *subject.probe(network, 2, 1))
+    if made[0].requires_grad:
+        made[0].sum().backward()
     network.zero_grad()
     return network.eval()

@@ -11,6 +11,8 @@ from torch import nn
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
 from ugpnet_core.testing.subject import Subject
 
+STATED = ("kind", "feature_channels", "scale", "size_multiple", "fixed_size", "resolution")
+
 
 def check_builds(subject: Subject) -> Outcome:
     """The entry is well-formed, and its factory makes a network."""
@@ -104,7 +106,7 @@ def check_declared_values(subject: Subject) -> Outcome:
     """What the entry declares for these options is what the network says."""
     network = subject.raw()
     agreed, differing = [], []
-    for field in ("kind", "feature_channels", "scale", "size_multiple", "fixed_size"):
+    for field in STATED:
         declared, actual = getattr(subject.declared, field), getattr(network, field, None)
         if declared is None and not (field == "fixed_size" and subject.declares_size):
             continue

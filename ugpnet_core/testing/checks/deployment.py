@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugpnet_core.testing.checks.precision import hold_to
 from ugpnet_core.testing.differences import difference, percent
-from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
-from ugpnet_core.testing.subject import Subject, outputs_of
+from ugpnet_core.testing.kind import Probe
+from ugpnet_core.testing.report import CheckFailed, Outcome
+from ugpnet_core.testing.subject import Subject
 
 # Compilers fuse and reorder operations.
 TOLERANCE = 1e-3
@@ -24,58 +26,41 @@ def check_compiles(subject: Subject, backend: str = "inductor") -> Outcome:
     Args:
         backend: of torch.compile; its default needs a C++ compiler.
     """
-    if subject.declared.compiles is None:
-        return Outcome("not declared", "the entry says nothing of compiles")
 
-    def use(network: Any, x: Tensor) -> Tensor:
+    def use(network: Any, probe: Probe, expected: Probe) -> None:
         torch._dynamo.reset()
         try:
             with torch.no_grad():
-                result: Tensor = torch.compile(subject.as_call(network), backend=backend)(x)[1]
+                made = torch.compile(subject.as_call(network), backend=backend)(*probe)
         finally:
             torch._dynamo.reset()
-        return result
+        _require_same(made[1], expected[1])
 
-    return _hold_to(subject, "compiles", "torch.compile", use)
+    return hold_to(subject, "compiles", "torch.compile", use)
 
 
 def check_exports_onnx(subject: Subject) -> Outcome:
     """The exported ONNX file gives the same in onnxruntime; or, where the entry says no, not."""
-    if subject.declared.exports_onnx is None:
-        return Outcome("not declared", "the entry says nothing of exports_onnx")
     packages = ("onnx", "onnxscript", "onnxruntime")
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
+    if missing and subject.declared.exports_onnx is not None:
         return Outcome("not run", f"needs more packages: pip install {' '.join(missing)}")
 
-    def use(network: Any, x: Tensor) -> Tensor:
+    def use(network: Any, probe: Probe, expected: Probe) -> None:
         import onnxruntime  # type: ignore[import-untyped, unused-ignore]
 
+        (x,) = probe
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.onnx"
             torch.onnx.export(subject.as_call(network), (x,), path, dynamo=True, verbose=False)
             session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
             _, made = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-        return torch.from_numpy(made)
+        _require_same(torch.from_numpy(made), expected[1])
 
-    return _hold_to(subject, "exports_onnx", "ONNX export", use)
+    return hold_to(subject, "exports_onnx", "ONNX export", use)
 
 
-def _hold_to(subject: Subject, flag: str, words: str, use: Any) -> Outcome:
-    declared = getattr(subject.declared, flag)
-    network = subject.fresh()
-    x = subject.images(network)
-    expected = outputs_of(network, x)[1]
-    try:
-        apart = difference([use(network, x)], [expected])
-        reason = "" if apart <= TOLERANCE else f"the result changes by {percent(apart)}"
-    except Exception as error:
-        reason = in_words(error.__cause__ or error)
-        if "compiler" in reason and "found" in reason:
-            return Outcome("not run", f"needs a C++ compiler on this machine ({reason})")
-    if reason and declared:
-        raise CheckFailed(f"{words} does not work: {reason}; fix it, or declare {flag}=False.")
-    if not reason and not declared:
-        raise CheckFailed(f"The entry says {flag}=False, but {words} works; declare {flag}=True.")
-    said = f"does not work, as declared ({reason})" if reason else f"{words} works, as declared"
-    return passed(said)
+def _require_same(made: Tensor, expected: Tensor) -> None:
+    apart = difference([made], [expected])
+    if apart > TOLERANCE:
+        raise CheckFailed(f"the result changes by {percent(apart)}")

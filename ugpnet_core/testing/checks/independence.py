@@ -1,9 +1,10 @@
-"""A result depends on the image and the weights alone: not on neighbours, earlier calls, luck."""
+"""A result depends on the input and the weights alone: not on neighbours, earlier calls, luck."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,202 +12,221 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
+from ugpnet_core.testing.kind import Probe
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
 from ugpnet_core.testing.state import changes, fingerprint, loaded
-from ugpnet_core.testing.subject import (
-    Subject,
-    features_of,
-    head_of,
-    images,
-    outputs_of,
-    training_outputs_of,
+from ugpnet_core.testing.subject import Subject
+from ugpnet_core.testing.surroundings import (
+    changed_setting,
+    random_states,
+    seed_all,
+    settings,
+    settings_kept,
 )
-from ugpnet_core.testing.surroundings import changed_setting, random_states, seed_all, settings
 
 # As many parameters make a network that is made as few times as possible.
 LARGE = 2e7
+BATCHES = (2, 3, 4, 5, 8, 9, 16, 6, 7, 12, 32)
+# Slow networks are shown as many batches as this many seconds allow, and seven at least.
+PATIENCE = 5.0
 
 
 def check_batch_independence(subject: Subject) -> Outcome:
-    """In eval mode, the result for an image does not depend on its batch or its place in it."""
-    network = subject.fresh()
-    x = subject.images(network)
-    dark, bright, noise = torch.zeros_like(x), torch.ones_like(x), 1 - x
-    alone = outputs_of(network, x)
-    batches = [[x, bright], [noise, dark, x], [x, dark, bright, noise], [bright, x, x, x, dark]]
-    batches.append([*batches[1], *batches[2], bright, noise])
-    for batch in batches:
-        place = next(index for index, one in enumerate(batch) if one is x)
-        together = outputs_of(network, torch.cat(batch))
-        for result in together:
-            if len(result) != len(batch):
-                raise CheckFailed(
-                    f"A batch of {len(batch)} images gives {len(result)} results; give one for "
-                    "each."
-                )
-        own = [result[place : place + 1] for result in together]
-        apart = difference(own, alone)
+    """In eval mode, one result does not depend on its batch or its place in it."""
+    network, given = subject.fresh(), subject.kind.given
+    probe = subject.probe(network)
+    alone = subject.outputs(network, probe)
+    others = [tuple(map(torch.zeros_like, probe)), tuple(map(torch.ones_like, probe))]
+    others.append(tuple(1 - one for one in probe))
+    shown: list[int] = []
+    started = time.perf_counter()
+    for count in BATCHES:
+        if len(shown) >= 7 and time.perf_counter() - started > PATIENCE:
+            break
+        shown.append(count)
+        place = count // 2 if count != 5 else 0
+        batch = [others[index % len(others)] for index in range(count)]
+        batch[place] = probe
+        together = subject.outputs(network, tuple(map(torch.cat, zip(*batch, strict=True))))
+        if any(len(result) != count for result in together):
+            raise CheckFailed(
+                f"A batch of {count} {given}s gives {len(together[0])} results; give one for each."
+            )
+        apart = difference([result[place : place + 1] for result in together], alone)
         if apart > CLOSE:
             raise CheckFailed(
-                f"The result for an image changes by {percent(apart)} when it is number "
-                f"{place + 1} in a batch of {len(batch)}; in eval mode compute nothing over the "
-                "batch dimension (a mean over dim 0, batch statistics, sorting)."
+                f"The {subject.kind.result} of one {given} changes by {percent(apart)} when it is "
+                f"number {place + 1} in a batch of {count}; in eval mode compute nothing over the "
+                "batch dimension (a mean over dim 0, batch statistics, sorting), and treat all "
+                "counts alike."
             )
-    return passed("alone as in batches of 2, 3, 4, 5 and 9")
+    return passed(f"alone as in batches of {', '.join(map(str, sorted(shown)))}")
 
 
 def check_determinism(subject: Subject) -> Outcome:
-    """In eval mode, the same image gives the same result again, with and without gradients."""
-    network = subject.fresh()
-    x = subject.images(network)
-    first = outputs_of(network, x)
+    """In eval mode the same input gives the same again, with and without gradients."""
+    network, kind = subject.fresh(), subject.kind
+    probe = subject.probe(network)
+    first = subject.outputs(network, probe)
     for seed in (1, 2):
         # Noise may be drawn without a trace from a copy of the random state.
         seed_all(seed)
-        apart = difference(outputs_of(network, x), first)
+        apart = difference(subject.outputs(network, probe), first)
         if apart > SAME:
             raise CheckFailed(
-                f"The same image gives another result the next time ({percent(apart)} apart); in "
-                "eval mode draw no random numbers, and keep nothing from call to call."
+                f"The same {kind.given} gives another {kind.result} the next time "
+                f"({percent(apart)} apart); in eval mode draw no random numbers (noise maps are "
+                "buffers), and keep nothing from call to call."
             )
-    features = features_of(network, x)
-    apart = difference([features, head_of(network, features)], first)
+    apart = difference(kind.run(network, *probe), first)
     if apart > CLOSE:
         raise CheckFailed(
-            f"Where gradients are on, the same image gives another result ({percent(apart)} "
-            "apart); let the result depend on self.training alone, not on is_grad_enabled()."
+            f"Where gradients are on, the same {kind.given} gives another {kind.result} "
+            f"({percent(apart)} apart); let it depend on self.training alone, not on "
+            "is_grad_enabled()."
         )
     return passed("three calls, one result")
 
 
-def check_hidden_state(subject: Subject) -> Outcome:
-    """Nothing but the image and the state dict counts: not other images, training or networks."""
+def check_threads(subject: Subject) -> Outcome:
+    """The number of threads that torch may use does not count."""
     network = subject.fresh()
-    x = subject.images(network)
-    first = outputs_of(network, x)
+    probe = subject.probe(network, 2)
+    expected = subject.outputs(network, probe)
+    other = subject.fresh()
+    loaded(other, network.state_dict())
+    for threads in (1, 2, 3, 4):
+        with settings_kept():
+            torch.set_num_threads(threads)
+            made = [subject.outputs(one, probe) for one in (network, other)]
+        apart = max(difference(one, expected) for one in made)
+        if apart > CLOSE:
+            raise CheckFailed(
+                f"With {threads} thread{'s' if threads > 1 else ''} the same {subject.kind.given} "
+                f"gives another {subject.kind.result} ({percent(apart)} apart); compute nothing "
+                "from the number of threads or processors."
+            )
+    return passed("with 1, 2, 3 and 4 threads the same")
+
+
+def check_hidden_state(subject: Subject) -> Outcome:
+    """Nothing but the input and the state dict counts: no other inputs, training or networks."""
+    network, kind = subject.fresh(), subject.kind
+    probe = subject.probe(network)
+    first = subject.outputs(network, probe)
     other, twin = subject.fresh(1), subject.fresh()
     loaded(twin, network.state_dict())
-    outputs_of(other, x)
-    apart = max(difference(outputs_of(one, x), first) for one in (network, twin))
-    if apart > SAME:
-        raise CheckFailed(
-            f"Once other networks of this class exist, the same weights give another result "
-            f"({percent(apart)} apart); keep nothing in class attributes or module variables."
+    subject.outputs(other, probe)
+    for one in (network, twin):
+        _compare(
+            subject,
+            subject.outputs(one, probe),
+            first,
+            "Once other networks of this class exist, the same weights give",
+            "keep nothing in class attributes or module variables",
         )
-    if difference(first[:1], outputs_of(network, 1 - x)[:1]) == 0:
+    if difference(first[:1], subject.outputs(network, subject.probe(network, 1, 1))[:1]) == 0:
         raise CheckFailed(
-            "Two different images give the same features; compute them from the input, and keep no "
-            "results from call to call."
+            f"Two different {kind.given}s give the same {kind.parts[0]}; compute them from the "
+            "input, and keep no results from call to call."
         )
-    _check_head(network, x, first)
-    _check_other_images(subject, network, twin, x, first)
-    _check_after_training(subject, network, x, first)
-    _check_that_nothing_is_kept(network, x)
-    _check_new_weights(network, subject.fresh(), other.state_dict(), x)
-    return passed("other images, training and other networks leave no trace")
+    _check_other_inputs(subject, network, twin, probe, first)
+    _check_after_training(subject, network, probe, first)
+    _check_that_nothing_is_kept(subject, network, probe)
+    _check_new_weights(subject, network, other.state_dict(), probe)
+    return passed(f"other {kind.given}s, training and other networks leave no trace")
 
 
-def _check_head(network: Any, x: Tensor, first: tuple[Tensor, Tensor]) -> None:
-    features, image = outputs_of(network, x)
-    with torch.no_grad():
-        features_of(network, 1 - x)
-        apart = difference([head_of(network, features)], [image])
-    if apart > SAME:
-        raise CheckFailed(
-            f"head gives another result for the same features once forward_features has seen "
-            f"another image ({percent(apart)} apart); compute it from the features alone. What "
-            "the network adds to the image belongs into forward, as kind='residual' says, or into "
-            "the features."
-        )
-
-
-def _check_other_images(
-    subject: Subject, network: Any, twin: Any, x: Tensor, first: tuple[Tensor, Tensor]
+def _compare(
+    subject: Subject, made: Probe, expected: Probe, when_it_gives: str, advice: str
 ) -> None:
-    """Show other images to two equal networks in opposite orders."""
-    height, width = x.shape[2:]
-    others = [torch.zeros_like(x), torch.ones_like(x).repeat(2, 1, 1, 1), 1 - x]
-    if getattr(network, "fixed_size", None) is None and subject.size is None:
-        others += [images(2, (2 * height, width), 1), images(1, (height, width * 2), 2)]
-        if network.size_multiple <= 16:  # larger than what any other check has shown to this class
-            others.append(images(1, (height, 5 * width), 3))
+    apart = difference(made, expected)
+    if apart > SAME:
+        raise CheckFailed(
+            f"{when_it_gives} another {subject.kind.result} ({percent(apart)} apart); {advice}."
+        )
+
+
+def _check_other_inputs(
+    subject: Subject, network: Any, twin: Any, probe: Probe, first: Probe
+) -> None:
+    """Show other inputs to two equal networks in opposite orders."""
+    others = subject.kind.others(network, subject.size)
     forwards = [_after_others(subject, network, other) for other in others]
     backwards = [_after_others(subject, twin, other) for other in reversed(others)]
-    apart = max(
-        difference(one, another)
-        for one, another in zip(forwards, reversed(backwards), strict=True)
-        if one is not None and another is not None
+    pairs: list[tuple[Probe | None, Probe | None]] = list(
+        zip(forwards, reversed(backwards), strict=True)
     )
-    # What a network keeps from its very first image shows only in one that saw another one first.
+    # What a network keeps from its very first input shows only in one that saw another one first.
     late = [subject.fresh(), subject.fresh()]
-    for one, earlier in zip(late, (torch.ones_like(x), others[-1]), strict=True):
+    for one, earlier in zip(late, (others[0], others[-1]), strict=True):
         loaded(one, network.state_dict())
         _after_others(subject, one, earlier)
-    apart = max(apart, *(difference(outputs_of(one, x), first) for one in (network, twin, *late)))
-    if apart > SAME:
-        raise CheckFailed(
-            f"After other images the same image gives another result ({percent(apart)} apart); "
-            "keep nothing from call to call in attributes, module variables or default arguments."
-        )
+    pairs += [(subject.outputs(one, probe), first) for one in (network, twin, *late)]
+    given = subject.kind.given
+    for made, expected in pairs:
+        if made is not None and expected is not None:
+            when = f"After other {given}s the same {given} gives"
+            advice = (
+                "keep nothing from call to call in attributes, module variables or default "
+                "arguments"
+            )
+            _compare(subject, made, expected, when, advice)
 
 
-def _after_others(subject: Subject, network: Any, image: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The result of a network that has been used; None where a new one fails on the image too,
+def _after_others(subject: Subject, network: Any, probe: Probe) -> tuple[Tensor, Tensor] | None:
+    """The result of a network that has been used; None where a new one fails on the input too,
     which is for the check of sizes to say."""
     try:
-        return outputs_of(network, image)
+        return subject.outputs(network, probe)
     except CheckFailed as failed:
         try:
-            outputs_of(subject.fresh(), image)
+            subject.outputs(subject.fresh(), probe)
         except CheckFailed:
             return None
         raise CheckFailed(
-            f"After images of other sizes, {str(failed)[0].lower()}{str(failed)[1:].rstrip('.')}; "
-            "keep nothing of one call for the next."
+            f"After {subject.kind.given}s of other sizes, {str(failed)[0].lower()}"
+            f"{str(failed)[1:].rstrip('.')}; keep nothing of one call for the next."
         ) from failed
 
 
-def _check_after_training(
-    subject: Subject, network: Any, x: Tensor, first: tuple[Tensor, Tensor]
-) -> None:
+def _check_after_training(subject: Subject, network: Any, probe: Probe, first: Probe) -> None:
     kept = copy.deepcopy(network.state_dict())
     buffers = {name: value.clone() for name, value in network.named_buffers()}
-    network.train()
-    _, image, intermediate = training_outputs_of(network, subject.images(network, 2, 3))
-    loss = sum((each.sum() for each in (image, *intermediate)), image.new_zeros(()))
+    made = subject.kind.train(network.train(), *subject.probe(network, 2, 3))
+    loss = sum((each.sum() for each in made), made[0].new_zeros(()))
     if loss.requires_grad:
         with contextlib.suppress(RuntimeError):  # which the check of gradients says
             loss.backward()
     network.eval()
     if not loaded(network, kept):
         return
-    for name, value in network.named_buffers():
-        if name in buffers and name not in kept:  # what a state dict leaves out
-            value.copy_(buffers[name])
-    apart = difference(outputs_of(network, x), first)
-    if apart > SAME:
-        raise CheckFailed(
-            f"After a call in training mode, the same image and the same state dict give another "
-            f"result ({percent(apart)} apart); register what training changes as a buffer."
-        )
+    with torch.no_grad():
+        for name, value in network.named_buffers():
+            if name in buffers and name not in kept:  # what a state dict leaves out
+                value.copy_(buffers[name])
+    when = f"After a call in training mode, the same {subject.kind.given} and state dict give"
+    advice = "register what training changes as a buffer"
+    _compare(subject, subject.outputs(network, probe), first, when, advice)
 
 
-def _check_new_weights(used: Any, unused: Any, weights: Mapping[str, Tensor], x: Tensor) -> None:
-    fits = loaded(used, weights) and loaded(unused, weights)
-    apart = difference(outputs_of(used, x), outputs_of(unused, x))
-    if fits and apart > SAME:
-        raise CheckFailed(
-            f"Weights that are loaded after the first call give another result than before it "
-            f"({percent(apart)} apart); do not keep what was computed from weights."
-        )
+def _check_new_weights(
+    subject: Subject, used: Any, weights: Mapping[str, Tensor], probe: Probe
+) -> None:
+    unused = subject.fresh()
+    if loaded(used, weights) and loaded(unused, weights):
+        when = "Weights that are loaded after the first call, or before it, give"
+        expected = subject.outputs(unused, probe)
+        advice = "do not keep what was computed from weights"
+        _compare(subject, subject.outputs(used, probe), expected, when, advice)
 
 
-def _check_that_nothing_is_kept(network: Any, x: Tensor) -> None:
+def _check_that_nothing_is_kept(subject: Subject, network: Any, probe: Probe) -> None:
     # What is made once for a size, such as a mask, is in place after the first call.
-    outputs_of(network, x)
+    subject.outputs(network, probe)
     before = fingerprint(network)
-    for image in (1 - x, x):
-        outputs_of(network, image)
+    for one in (subject.probe(network, 1, 1), probe):
+        subject.outputs(network, one)
     changed = changes(before, fingerprint(network))
     if changed:
         raise CheckFailed(
@@ -218,22 +238,18 @@ def _check_that_nothing_is_kept(network: Any, x: Tensor) -> None:
 def check_random_state(subject: Subject) -> Outcome:
     """In eval mode no global random generator is used, and making a network seeds none."""
     network = subject.fresh()
-    x = subject.images(network)
     before = random_states()
-    outputs_of(network, x)
-    multiple = network.size_multiple
-    if getattr(network, "fixed_size", None) is None and subject.size is None and multiple <= 16:
-        # A table that is drawn once for each size is there already for the sizes of other checks.
+    # A table that is drawn once for each size is there already for the sizes of other checks.
+    for probe in (subject.probe(network), *subject.kind.unseen(network, subject.size)):
         with contextlib.suppress(CheckFailed):  # which the check of sizes says
-            outputs_of(network, images(1, (9 * multiple, 2 * multiple)))
+            subject.outputs(network, probe)
     for library, state in random_states().items():
         if state != before[library]:
             raise CheckFailed(
                 f"A call in eval mode changes the random state of {library}; draw no random "
                 "numbers in eval mode, and seed nothing."
             )
-    ends = []
-    made = []
+    ends, made = [], []
     # Making a large network takes seconds.
     again = [5] if sum(p.numel() for p in network.parameters()) < LARGE else []
     for seed in [5, 6, *again]:
@@ -273,9 +289,9 @@ def check_global_settings(subject: Subject) -> Outcome:
 
     network = subject.make()
     compare("Making the network")
-    x = subject.images(network, 2)
+    probe = subject.probe(network, 2)
     for mode in ("training", "eval"):
         network.train(mode == "training")
-        network.head(network.forward_features(x))  # type: ignore[operator]
+        subject.kind.plain(network, *probe)
         compare(f"A call in {mode} mode")
     return passed("data type, threads, gradients, determinism as before")

@@ -11,44 +11,30 @@ from torch import Tensor
 
 from ugpnet_core.networks.restoration import restoration_module
 from ugpnet_core.testing.differences import CLOSE, difference, percent
-from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
-from ugpnet_core.testing.subject import (
-    Size,
-    Subject,
-    features_of,
+from ugpnet_core.testing.images import (
+    called,
     has_own_forward,
-    head_of,
     images,
-    outputs_of,
+    probe_size,
+    takes_sizes,
 )
+from ugpnet_core.testing.kind import Size
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed
+from ugpnet_core.testing.subject import Subject
 from ugpnet_core.testing.surroundings import settings_kept
 
 # Large networks are probed at as many sizes as this many seconds allow, and at three at least.
 PATIENCE = 10.0
 
 
-def check_runs(subject: Subject) -> Outcome:
-    """A small image goes through forward_features and head."""
-    network = subject.fresh()
-    x = subject.images(network)
-    try:
-        outputs_of(network, x)
-    except CheckFailed as failed:
-        size = f"{x.shape[2]}x{x.shape[3]}"
-        raise CheckFailed(
-            f"{str(failed).rstrip('.')}; make it take images of {size}, which it declares to take."
-        ) from failed
-    return passed(f"takes an image of {x.shape[2]}x{x.shape[3]}")
-
-
 def check_feature_shape(subject: Subject) -> Outcome:
     """forward_features gives (N, feature_channels, H * scale, W * scale), head (N, 3, ...)."""
     network = subject.fresh()
-    x = subject.images(network, 2)
+    (x,) = subject.probe(network, 2)
     with torch.no_grad():
-        features = features_of(network, x)
+        features = called(network, "forward_features", x)
         _check_features(network, features, x)
-        image = head_of(network, features)
+        image = called(network, "head", features)
     expected = (len(x), 3, *features.shape[2:])
     if tuple(image.shape) != expected:
         raise CheckFailed(
@@ -56,15 +42,12 @@ def check_feature_shape(subject: Subject) -> Outcome:
             f"return an image {expected}."
         )
     if image.dtype != x.dtype or features.dtype != x.dtype:
+        types = [str(one.dtype).removeprefix("torch.") for one in (features, image)]
         raise CheckFailed(
-            f"Images of float32 give features of {_dtype(features)} and an image of "
-            f"{_dtype(image)}; keep the type of the input."
+            f"Images of float32 give features of {types[0]} and an image of {types[1]}; keep the "
+            "type of the input."
         )
     return passed(f"{tuple(x.shape)} gives features {tuple(features.shape)}")
-
-
-def _dtype(x: Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")
 
 
 def _check_features(network: Any, features: Tensor, x: Tensor) -> None:
@@ -94,33 +77,31 @@ def check_forward_agrees(subject: Subject) -> Outcome:
     """forward(x) is head(forward_features(x)), plus x for the residual kind."""
     network = subject.fresh()
     x = images(2, _round_size(network, subject), 0)
-    features, image = outputs_of(network, x)
-    expected = x + image if network.kind == "residual" else image
-    formula = "head(forward_features(x))"
-    if network.kind == "residual":
-        formula = f"x + {formula}"
-    with torch.no_grad():
-        if has_own_forward(network):
-            try:
-                with settings_kept():
-                    result = network(x.clone())
-            except Exception as error:
-                raise CheckFailed(
-                    f"forward fails where {formula} works: {in_words(error)}; derive from "
-                    "RegressionNetwork, which brings a forward."
-                ) from error
-            if not isinstance(result, Tensor):
-                raise CheckFailed(f"forward returns a {type(result).__name__}; make it {formula}.")
-            apart = difference([result], [expected])
-            if apart > CLOSE:
-                raise CheckFailed(
-                    f"forward(x) differs from {formula} by {percent(apart)}; make both compute the "
-                    f"same, as kind={network.kind!r} says."
-                )
-        if hasattr(network, "forward_supervised"):
-            _check_supervised(network, x, features, image)
-        elif not has_own_forward(network):
-            return Outcome("not applicable", "the network defines no forward")
+    features, image = subject.outputs(network, (x,))
+    residual, formula = network.kind == "residual", "head(forward_features(x))"
+    expected, formula = (x + image, f"x + {formula}") if residual else (image, formula)
+    own, supervised = has_own_forward(network), hasattr(network, "forward_supervised")
+    if not own and not supervised:
+        return Outcome("not applicable", "the network defines no forward")
+    if own:
+        try:
+            with torch.no_grad(), settings_kept():
+                result = network(x.clone())
+        except Exception as error:
+            raise CheckFailed(
+                f"forward fails where {formula} works: {in_words(error)}; derive from "
+                "RegressionNetwork, which brings a forward."
+            ) from error
+        if not isinstance(result, Tensor):
+            raise CheckFailed(f"forward returns a {type(result).__name__}; make it {formula}.")
+        apart = difference([result], [expected])
+        if apart > CLOSE:
+            raise CheckFailed(
+                f"forward(x) differs from {formula} by {percent(apart)}; make both compute the "
+                f"same, as kind={network.kind!r} says."
+            )
+    if supervised:
+        _check_supervised(network, x, features, image)
     return passed(f"forward(x) = {formula}")
 
 
@@ -129,13 +110,14 @@ def _round_size(network: Any, subject: Subject) -> Size:
 
     Padding inside reaches the last convolution in ``forward``, not what ``head`` sees of it.
     """
-    multiple, size = network.size_multiple, subject.probe_size(network)
-    if subject.size or getattr(network, "fixed_size", None) is not None or max(size) > 128:
+    multiple, size = network.size_multiple, subject.size or probe_size(network)
+    if subject.size or not takes_sizes(network) or max(size) > 128:
         return size
     side = next(side for side in range(multiple, 64 * multiple + 1, multiple) if side % 32 == 0)
     return (side, side) if side <= 128 and 32 % multiple == 0 else size
 
 
+@torch.no_grad()
 def _check_supervised(network: Any, x: Tensor, features: Tensor, image: Tensor) -> None:
     supervised, intermediate = network.forward_supervised(x.clone())
     apart = difference([supervised], [features])
@@ -157,7 +139,7 @@ def check_sizes(subject: Subject) -> Outcome:
     network = subject.fresh()
     fixed = getattr(network, "fixed_size", None)
     if fixed is not None:
-        fault = _fault_at(network, (fixed, fixed))
+        fault = fault_at(subject, network, (fixed, fixed))
         if fault:
             raise CheckFailed(f"fixed_size={fixed} is declared, but {fault}.")
         return passed(f"takes {fixed}x{fixed}")
@@ -167,19 +149,18 @@ def check_sizes(subject: Subject) -> Outcome:
         if len(taken) >= 3 and time.perf_counter() - started > PATIENCE:
             break
         # A new network tells a size that is not taken from a trace of the size before.
-        fault = _fault_at(network, size) and _fault_at(subject.fresh(), size)
+        fault = fault_at(subject, network, size) and fault_at(subject, subject.fresh(), size)
         if fault:
-            promise = (
-                "any size"
-                if network.size_multiple == 1
-                else f"all multiples of {network.size_multiple}"
-            )
-            raise CheckFailed(
-                f"size_multiple={network.size_multiple} promises {promise}, but {fault}; "
-                f"{_remedy(network)}."
-            )
+            raise CheckFailed(f"{promise(network)}, but {fault}; {_remedy(subject, network)}.")
         taken.append(f"{size[0]}x{size[1]}")
     return passed(f"takes {', '.join(taken)}")
+
+
+def promise(network: Any) -> str:
+    """What a network says of sizes."""
+    multiple = network.size_multiple
+    sizes = "any size" if multiple == 1 else f"all multiples of {multiple}"
+    return f"size_multiple={multiple} promises {sizes}"
 
 
 def _sizes(multiple: int) -> list[Size]:
@@ -197,12 +178,11 @@ def _sizes(multiple: int) -> list[Size]:
     return [(rows * multiple, columns * multiple) for rows, columns in factors]
 
 
-def _fault_at(network: Any, size: Size) -> str | None:
+def fault_at(subject: Subject, network: Any, size: Size) -> str | None:
     """What is wrong with the result for an image of a size, or None."""
-    x = images(1, size)
     height, width = size[0] * network.scale, size[1] * network.scale
     try:
-        features, image = outputs_of(network, x)
+        features, image = subject.outputs(network, (images(1, size),))
     except CheckFailed as failed:
         return str(failed)[:1].lower() + str(failed)[1:].rstrip(".")
     for what, result in (("features", features), ("an image", image)):
@@ -217,13 +197,13 @@ def _fault_at(network: Any, size: Size) -> str | None:
     return None
 
 
-def _remedy(network: Any) -> str:
+def _remedy(subject: Subject, network: Any) -> str:
     """What to declare instead: tried out, unless that would take long."""
     started = time.perf_counter()
 
     def works(*sizes: Size) -> bool:
         return time.perf_counter() - started < PATIENCE and not any(
-            _fault_at(network, size) for size in sizes
+            fault_at(subject, network, size) for size in sizes
         )
 
     for multiple in (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 128):
@@ -242,17 +222,32 @@ def working_size(subject: Subject) -> Size | None:
     """The first of some common sizes whose results have the size that they should have, or, where
     there is none, the first that does not raise; None where its usual probe size is either."""
     network = subject.fresh()
-    usual = subject.probe_size(network)
+    usual = probe_size(network)
     sides = (16, 24, 32, 48, 64, 96, 128, 224, 256)
     raising = True
     for size in (usual, (32, 48), *((side, side) for side in sides)):
-        if _fault_at(network, size) is None:
+        if fault_at(subject, network, size) is None:
             return None if size == usual else size
         if raising:
             with contextlib.suppress(CheckFailed):
-                outputs_of(network, images(1, size))
+                subject.outputs(network, (images(1, size),))
                 raising, first = False, size
     return None if raising or first == usual else first
+
+
+def check_odd_sizes(subject: Subject) -> Outcome:
+    """Through the core's padding, an image of any size gives one of exactly that size x scale."""
+    network = subject.fresh()
+    fixed, multiple = getattr(network, "fixed_size", None), network.size_multiple
+    if fixed is not None:
+        sizes = [(fixed - fixed // 3, max(fixed - 1, 1)), (1, fixed)]
+    else:
+        sizes = [(multiple + 1, max(2 * multiple - 1, 1)), (1, min(multiple, 5)), (3, 5)]
+    for size in sizes:
+        fault = _restoration_fault(network, size) and _restoration_fault(subject.fresh(), size)
+        if fault:
+            raise CheckFailed(fault)
+    return passed(", ".join(f"{height}x{width}" for height, width in sizes) + " keep their size")
 
 
 def _restoration_fault(network: Any, size: Size) -> str | None:
@@ -275,18 +270,3 @@ def _restoration_fault(network: Any, size: Size) -> str | None:
                 "return maps of the padded size and leave the cropping to the core."
             )
     return None
-
-
-def check_odd_sizes(subject: Subject) -> Outcome:
-    """Through the core's padding, an image of any size gives one of exactly that size x scale."""
-    network = subject.fresh()
-    fixed, multiple = getattr(network, "fixed_size", None), network.size_multiple
-    if fixed is not None:
-        sizes = [(fixed - fixed // 3, max(fixed - 1, 1)), (1, fixed)]
-    else:
-        sizes = [(multiple + 1, max(2 * multiple - 1, 1)), (1, min(multiple, 5)), (3, 5)]
-    for size in sizes:
-        fault = _restoration_fault(network, size) and _restoration_fault(subject.fresh(), size)
-        if fault:
-            raise CheckFailed(fault)
-    return passed(", ".join(f"{height}x{width}" for height, width in sizes) + " keep their size")

@@ -10,21 +10,22 @@ from torch import Tensor
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.networks.synthesis import halvings
 from ugpnet_core.protocols import TrainablePrior
-from ugpnet_core.testing.checks.declarations import check_builds as check_network_builds
-from ugpnet_core.testing.checks.declarations import check_parameter_count as check_network_count
-from ugpnet_core.testing.priors.subject import COUNTS, PriorSubject, codes_for, made_by
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.subject import Subject
 
+COUNTS = (
+    "resolution",
+    "base_size",
+    "base_channels",
+    "num_styles",
+    "style_dim",
+    "feature_channels",
+)
 # Far beyond what an untrained network makes of ordinary codes where images are in [0, 1].
 LARGEST = 20.0
 
 
-def check_builds(subject: PriorSubject) -> Outcome:
-    """The entry is well-formed, and its factory makes a network."""
-    return check_network_builds(subject.network)
-
-
-def check_protocol(subject: PriorSubject) -> Outcome:
+def check_protocol(subject: Subject) -> Outcome:
     """The prior has the attributes and methods of ugpnet_core.protocols.Prior."""
     prior = subject.raw()
     name = type(prior).__name__
@@ -74,39 +75,12 @@ def _check_all_or_nothing(prior: Any, name: str) -> None:
         )
 
 
-def check_declared_values(subject: PriorSubject) -> Outcome:
-    """The resolution that the entry declares for these options is that of the network."""
-    actual = subject.raw().resolution
-    if subject.resolution is None:
-        return Outcome("not declared", "the entry declares no resolution for these options")
-    if subject.resolution != actual:
-        raise CheckFailed(
-            f"The entry declares resolution={subject.resolution} and the network has {actual}; "
-            "make them equal."
-        )
-    return passed(f"resolution {actual}, as declared")
-
-
-def check_parameter_count(subject: PriorSubject) -> Outcome:
-    """The generator has as many parameters as the entry declares."""
-    return check_network_count(subject.network)
-
-
-def check_runs(subject: PriorSubject) -> Outcome:
-    """synthesize works on a base code and styles, in eval and in training mode."""
-    prior = subject.fresh()
-    codes = codes_for(prior, 2)
-    made_by(prior, codes)
-    made_by(prior.train(), codes)
-    return passed("works in eval and in training mode")
-
-
-def check_shapes(subject: PriorSubject) -> Outcome:
+def check_shapes(subject: Subject) -> Outcome:
     """Image and feature map have the declared sizes, for batches of 1, 2 and 3."""
     prior = subject.fresh()
     side = prior.resolution
     for count in (1, 2, 3):
-        image, features = made_by(prior, codes_for(prior, count))
+        image, features = subject.outputs(prior, subject.probe(prior, count))
         for what, made, channels, field in (
             ("the image", image, 3, "an RGB image of the resolution"),
             ("the feature map", features, prior.feature_channels, "feature_channels"),
@@ -124,10 +98,10 @@ def check_shapes(subject: PriorSubject) -> Outcome:
     return passed(f"images (N, 3, {side}, {side}), features (N, {prior.feature_channels}, ...)")
 
 
-def check_range(subject: PriorSubject) -> Outcome:
+def check_range(subject: Subject) -> Outcome:
     """Images are finite, vary from pixel to pixel, and are meant for [0, 1]."""
     prior = subject.fresh()
-    image = made_by(prior, codes_for(prior, _few(prior)))[0]
+    image = subject.outputs(prior, subject.probe(prior, _few(prior)))[0]
     if not torch.isfinite(image).all():
         raise CheckFailed(
             "The image has values that are not finite; add a small constant below square roots "
@@ -144,7 +118,7 @@ def check_range(subject: PriorSubject) -> Outcome:
             f"Values of the image lie about {largest:.3g} from 0.5; return images in about [0, 1] "
             "(not 0 to 255), and start from smaller weights."
         )
-    lowest, highest = _limits(prior)
+    lowest, highest = _limits(subject, prior)
     if lowest < -0.9 and highest > 0.9 and lowest >= -1.001 and highest <= 1.001:
         raise CheckFailed(
             "The image fills [-1, 1] and never leaves it; return images in [0, 1]: (x + 1) / 2."
@@ -152,13 +126,13 @@ def check_range(subject: PriorSubject) -> Outcome:
     return passed(f"finite, from {float(image.min()):.2g} to {float(image.max()):.2g}")
 
 
-def _limits(prior: Any) -> tuple[float, float]:
+def _limits(subject: Subject, prior: Any) -> tuple[float, float]:
     """What images reach for codes that drive a bounded last layer to its bounds."""
-    base, styles = codes_for(prior, _few(prior), 7)
+    base, styles = subject.probe(prior, _few(prior), 7)
     images: list[Tensor] = []
     for factor in (1.0, 1e2, 1e4):
         for codes in ((factor * base, styles), (factor * base, factor * styles)):
-            image = made_by(prior, codes)[0]
+            image = subject.outputs(prior, codes)[0]
             images.append(image[torch.isfinite(image)])
     values = torch.cat(images)
     return float(values.min()), float(values.max())

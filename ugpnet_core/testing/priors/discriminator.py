@@ -10,14 +10,14 @@ from torch import Tensor
 from ugpnet_core.losses.adversarial import discriminator_loss, r1_penalty
 from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.testing.differences import SAME, difference
-from ugpnet_core.testing.priors.subject import PriorSubject
+from ugpnet_core.testing.images import images
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
-from ugpnet_core.testing.subject import images
+from ugpnet_core.testing.subject import Subject
 
 NONE = Outcome("not declared", "the prior brings no discriminator, so it cannot be trained here")
 
 
-def check_logits(subject: PriorSubject) -> Outcome:
+def check_logits(subject: Subject) -> Outcome:
     """The discriminator maps images (N, 3, r, r) to finite logits (N, 1), the same ones again."""
     if subject.make_discriminator is None:
         return NONE
@@ -47,7 +47,7 @@ def check_logits(subject: PriorSubject) -> Outcome:
     return passed("logits (N, 1) for 1, 2, 3 and 8 images")
 
 
-def check_discriminator_gradients(subject: PriorSubject) -> Outcome:
+def check_discriminator_gradients(subject: Subject) -> Outcome:
     """Every parameter of the discriminator gets a gradient, and the R1 penalty one of its own."""
     if subject.make_discriminator is None:
         return NONE

@@ -9,20 +9,16 @@ from torch import Tensor
 
 from ugpnet_core.losses.adversarial import path_lengths
 from ugpnet_core.plugins.discovery import describe_error
+from ugpnet_core.testing.codes import CODE_SEED, called, not_trainable, random_codes
 from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
-from ugpnet_core.testing.priors.subject import (
-    CODE_SEED,
-    PriorSubject,
-    called,
-    not_trainable,
-    random_codes,
-)
 from ugpnet_core.testing.report import CheckFailed, Outcome, passed
+from ugpnet_core.testing.subject import Subject
+from ugpnet_core.testing.surroundings import random_states
 
 MEAN_OF = 2000
 
 
-def check_random_codes(subject: PriorSubject) -> Outcome:
+def check_random_codes(subject: Subject) -> Outcome:
     """map_styles, generate and the call work on codes z, and the call is both one after the
     other."""
     prior = subject.fresh()
@@ -49,6 +45,18 @@ def check_random_codes(subject: PriorSubject) -> Outcome:
                 f"A call with z differs by {percent(apart)} from generate with its styles, "
                 "map_styles(z) for each of the num_latents layers; make the call do just that."
             )
+    states = random_states()
+    if difference(_call(prior, z), (image, features)) > SAME:
+        raise CheckFailed(
+            "The same z gives another image the next time; draw noise only where randomize_noise "
+            "is asked for."
+        )
+    prior.mean_latent(8, torch.Generator().manual_seed(0))
+    if random_states() != states:
+        raise CheckFailed(
+            "A call with z, or mean_latent, changes a global random state; draw from the generator "
+            "that is given."
+        )
     other = _call(prior, random_codes(prior, 3, 1))
     if difference(other, (image, features)) < SAME:
         raise CheckFailed("All codes z give the same image; let the styles change it.")
@@ -58,7 +66,7 @@ def check_random_codes(subject: PriorSubject) -> Outcome:
     return passed(f"z and {prior.num_latents} styles give images")
 
 
-def check_mixing(subject: PriorSubject) -> Outcome:
+def check_mixing(subject: Subject) -> Outcome:
     """Of two codes, layers from mixing_index on follow the second."""
     prior = subject.fresh()
     if outcome := not_trainable(prior):
@@ -79,7 +87,7 @@ def check_mixing(subject: PriorSubject) -> Outcome:
     return passed("styles are mixed where mixing_index says")
 
 
-def check_truncation(subject: PriorSubject) -> Outcome:
+def check_truncation(subject: Subject) -> Outcome:
     """Truncation moves styles towards truncation_latent: at 0 all images are that of the mean."""
     prior = subject.fresh()
     if outcome := not_trainable(prior):
@@ -97,7 +105,7 @@ def check_truncation(subject: PriorSubject) -> Outcome:
     return passed("images of truncated codes are those of truncated styles")
 
 
-def check_mean_latent(subject: PriorSubject) -> Outcome:
+def check_mean_latent(subject: Subject) -> Outcome:
     """mean_latent is the mean of w, drawn from the generator that is given."""
     prior = subject.fresh()
     if outcome := not_trainable(prior):
@@ -131,7 +139,7 @@ def check_mean_latent(subject: PriorSubject) -> Outcome:
     return passed(f"as the mean of {MEAN_OF} codes, and the same for the same generator")
 
 
-def check_second_order(subject: PriorSubject) -> Outcome:
+def check_second_order(subject: Subject) -> Outcome:
     """Path lengths can be differentiated: the prior stage regularises them."""
     prior = subject.fresh().train()
     if outcome := not_trainable(prior):
