@@ -7,6 +7,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/complete
 PLUGINS := $(patsubst %/pyproject.toml,%,$(sort $(wildcard ugpnet_backbones/*/pyproject.toml \
 	ugpnet_priors/*/pyproject.toml)))
+# What make test-lowest and make test-newest run with another Python than they do by themselves.
+ifeq ($(origin PYTHON),command line)
+OTHER := --python "$(PYTHON)"
+endif
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 BENCHMARKS := generator_resampling prior_training training_speed loader_speed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
@@ -15,14 +19,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.t
 unexport PYTHONPATH PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-published browser lint bench train-portraits gpu-pack gpu-unpack reproduce docs clean
+.PHONY: help setup demo test test-lowest test-newest test-published browser lint dist bench \
+	train-portraits gpu-pack gpu-unpack reproduce docs clean
 
 help:
 	@echo "make demo             restore a degraded photograph and show where the pictures are"
 	@echo "make test             run the tests"
 	@echo "make test-published   get published weights (48 MB) and run the tests that need them"
+	@echo "make test-lowest      run some tests with the oldest libraries allowed, in lowest/"
+	@echo "make test-newest      run some tests with the newest libraries there are, in newest/"
 	@echo "make browser          install Chromium, in which tests open HTML reports"
 	@echo "make lint             check style and types"
+	@echo "make dist             build sdists and wheels of all distributions into dist/, and check them"
 	@echo "make bench            measure speed and memory"
 	@echo "make train-portraits  train the model portraits from its recipe (hours)"
 	@echo "make gpu-pack         pack trainings for a GPU that is there for some minutes (docs/gpu.md)"
@@ -38,6 +46,10 @@ demo: $(STAMP)
 test: $(STAMP)
 	@echo "== Tests"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+
+# Another Python than 3.10 and 3.13: make test-newest PYTHON=3.12
+test-lowest test-newest: $(STAMP)
+	@$(BIN)/python -m release.bounds $(@:test-%=%) $(OTHER)
 
 # Packages that hold published weights, each in the version that the tests know.
 PUBLISHED ?= published
@@ -75,6 +87,9 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@echo "== mypy"
 	@$(BIN)/mypy
+
+dist: $(STAMP)
+	@$(BIN)/python -m release.dist
 
 bench: $(STAMP)
 	@set -e; for script in $(BENCHMARKS); do \
@@ -126,7 +141,7 @@ setup: $(STAMP)
 	@echo "The environment in $(VENV) is ready."
 
 clean:
-	rm -rf $(VENV) build site .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build site lowest newest .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamp holds the folder it was made for: an environment that was moved is made anew.
 ifneq ($(shell [ -x $(BIN)/python ] && cat $(STAMP) 2>/dev/null),$(CURDIR))

@@ -15,16 +15,10 @@ from sysconfig import get_path
 
 import pytest
 
+from release import projects
+
 ROOT = Path(__file__).resolve().parents[2]
-PLUGINS = sorted(
-    project.parent
-    for family in ("ugpnet_backbones", "ugpnet_priors")
-    for project in (ROOT / family).glob("*/pyproject.toml")
-)
-OWN = {
-    "ugpnet-core": ROOT,
-    **{f"{one.parent.name}-{one.name}".replace("_", "-"): one for one in PLUGINS},
-}
+OWN = projects.folders()
 Files = Mapping[str, str]
 Plugin = tuple[str, str, Files]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -100,7 +94,8 @@ def own_wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
             shutil.copytree(folder, sources / name, ignore=junk)
             continue
         shutil.copytree(ROOT / "ugpnet_core", sources / name / "ugpnet_core", ignore=junk)
-        for file in ("pyproject.toml", "LICENSE", "README.md"):
+        shutil.copytree(ROOT / "release" / "core", sources / name / "release" / "core")
+        for file in ("pyproject.toml", "LICENSE", "MANIFEST.in"):
             shutil.copy(ROOT / file, sources / name)
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q"]
     command += ["--no-deps", "--no-index", "--no-build-isolation", "-w", str(wheels)]

@@ -66,7 +66,7 @@ def test_metadata_say_what_is_needed_and_show_the_readme(
     wheel = zipfile.ZipFile(own_wheels[name])
     (path,) = (file for file in wheel.namelist() if file.endswith(".dist-info/METADATA"))
     metadata = message_from_string(wheel.read(path).decode())
-    folder = ROOT if name == "ugpnet-core" else ROOT / FOLDERS[name]
+    folder = ROOT / ("release/core" if name == "ugpnet-core" else FOLDERS[name])
     readme = (folder / "README.md").read_text(encoding="utf-8")
     assert metadata["Name"] == name
     assert metadata["Requires-Python"] == ">=3.10"

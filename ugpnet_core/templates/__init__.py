@@ -17,6 +17,7 @@ from typing import Literal
 
 from ugpnet_core.errors import ConfigError, UGPNetError
 from ugpnet_core.plugins import GROUP, registry
+from ugpnet_core.templates.bounds import interface_bounds
 
 # Where each template goes; the names of targets hold placeholders, too.
 TARGETS: Mapping[str, str] = {
@@ -105,6 +106,7 @@ def _placeholders(name: str, kind: str) -> dict[str, str]:
     return {
         "name": name,
         "kind": kind,
+        "core": f"ugpnet-core{interface_bounds(importlib.metadata.version('ugpnet-core'))}",
         "distribution": package.replace("_", "-"),
         "package": package,
         "class_name": f"{camel}Net" if clashes else camel,
