@@ -96,10 +96,22 @@ class ModelConfig(Strict):
 
 
 class PairedFolders(Strict):
-    """Images that come degraded: two folders with files of the same names."""
+    """Images that come degraded: two folders with files of the same names, or of names that a
+    pattern tells."""
 
     clean: Path
     degraded: Path = Field(description="each image is task scale times smaller than its partner")
+    pattern: str = Field(
+        default="{stem}",
+        description="how degraded images are called: {stem}x4 for 0001x4.png of 0001.png; {stem}_* "
+        "for several degraded versions of each; {name} is the whole name",
+    )
+
+    @model_validator(mode="after")
+    def _names_the_clean_image(self) -> PairedFolders:
+        if "{stem}" not in self.pattern and "{name}" not in self.pattern:
+            raise ValueError("a pattern has {stem} where the name of the clean image stands")
+        return self
 
 
 Source = Path | PairedFolders
@@ -223,6 +235,11 @@ class StageConfig(Strict):
         description="end the stage after so many minutes, whatever its iterations: for a machine "
         "whose speed is not known before; a cosine schedule then follows the time",
     )
+    stop_after: Positive | None = Field(
+        default=None,
+        description="end the stage after so many validations in a row (validate_every) without a "
+        "better PSNR",
+    )
 
     @model_validator(mode="after")
     def _step_needs_a_place(self) -> StageConfig:
@@ -289,6 +306,12 @@ class PriorStageConfig(StageConfig):
         default=1_000, description="images of each of the two sets"
     )
     sample_truncation: float = Field(default=0.7, ge=0, le=1, description="of the sample pictures")
+
+    @model_validator(mode="after")
+    def _has_no_psnr(self) -> PriorStageConfig:
+        if self.stop_after is not None:
+            raise ValueError("stop_after goes by PSNR, which generated images do not have")
+        return self
 
 
 class RestorationStageConfig(StartedStageConfig):
@@ -395,3 +418,8 @@ class TrainConfig(Strict):
     trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]
     licence: str = Field(default="", description="licence of the trained weights")
     model_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    keep_state: bool = Field(
+        default=True,
+        description="keep the optimisers of finished stages, with which --extend goes on; about "
+        "five times the weights",
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugpnet_core.degradations.held import run_task
 from ugpnet_core.errors import SizeError
 from ugpnet_core.factory import create_task
 from ugpnet_core.seeding import rng_for
@@ -34,7 +35,7 @@ def degrade(
 
     Raises:
         SizeError: the tensor is no image or batch of images.
-        PluginError: there is no such task.
+        PluginError: there is no such task, or it breaks its contract.
         ConfigError: an option is unknown or impossible.
     """
     if image.dim() not in {3, 4} or image.shape[-3] != 3 or not image.numel():
@@ -44,5 +45,6 @@ def degrade(
     operator = create_task(task, **dict(options or {}))
     clean = image.detach().to("cpu", torch.float32).clamp(0, 1)
     if clean.dim() == 3:
-        return operator(clean, rng_for(seed, 0))
-    return torch.stack([operator(one, rng_for(seed, i)) for i, one in enumerate(clean)])
+        return run_task(operator, clean, rng_for(seed, 0))
+    made = [run_task(operator, one, rng_for(seed, i)) for i, one in enumerate(clean)]
+    return torch.stack(made)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import ConfigError, TrainingError
-from ugpnet_core.factory import make_discriminator
+from ugpnet_core.factory import make_discriminator, require_discriminator
 from ugpnet_core.losses.adversarial import (
     discriminator_loss,
     generator_loss,
@@ -95,13 +95,19 @@ class PriorStage(Stage):
         return cls(context, settings, make_quality(context, settings))
 
     @classmethod
+    def has_discriminator(cls, config: TrainConfig) -> bool:
+        """Always."""
+        return True
+
+    @classmethod
     def module_in(cls, model: UGPNet) -> nn.Module:
         """G."""
         return cast(nn.Module, model.synthesis.generator)
 
     @classmethod
     def check_settings(cls, config: TrainConfig) -> None:
-        """A prior is trained or read from a file."""
+        """A prior is trained or read from a file, and trained against a discriminator."""
+        require_discriminator(config.model.prior.name)
         if config.synthesis.weights is not None:
             raise ConfigError(
                 "The prior is trained (section 'prior') and also read from synthesis.weights; "
