@@ -151,6 +151,12 @@ class ModelEntry:
     ``domain`` is what the prior knows: "faces" for squares aligned as FFHQ's are (eyes and mouth
     give the crop), which are then found in photographs; "" for anything, which is restored in
     tiles. None leaves it to the file.
+
+    ``name`` is what ``-m`` takes and ``description`` its line in listings. ``task``, ``backbone``
+    and ``prior`` are the names of what its configuration has, ``resolution`` is the side of the
+    images that it makes, in pixels, and ``parameters`` counts its numbers: they say again what the
+    file says, so that listings need not open it, and ``ugpnet check-model`` compares them.
+    ``licence`` is that of the weights.
     """
 
     name: str

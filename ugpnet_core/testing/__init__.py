@@ -1,8 +1,10 @@
-"""The conformance checks for backbones and priors, shipped for the authors of plugins.
+"""The conformance checks for plugins, shipped for their authors.
 
-    from ugpnet_core.testing import check_backbone, check_prior
+    from ugpnet_core.testing import check_backbone, check_model, check_prior, check_task
     check_backbone("nafnet", width=8).raise_if_failed()
     check_prior("stylegan2", resolution=32).raise_if_failed()
+    check_task("deblur", resolution=64).raise_if_failed()
+    check_model("portraits-denoise").raise_if_failed()
 
 Every check of a backbone is also a function of its own (``check_gradients(subject)``), and
 :class:`BackboneConformance` and :class:`PriorConformance` make a pytest test of each. Names are
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
         check_training_step,
     )
     from ugpnet_core.testing.conformance import BackboneConformance
+    from ugpnet_core.testing.models import check_model, model_check_names
     from ugpnet_core.testing.priors.conformance import PriorConformance
     from ugpnet_core.testing.priors.subject import PriorSubject, prior_subject_of
     from ugpnet_core.testing.priors.suite import (
@@ -70,6 +73,7 @@ if TYPE_CHECKING:
     from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result
     from ugpnet_core.testing.subject import Declared, Subject, subject_of
     from ugpnet_core.testing.suite import check_backbone, check_names, run_checks
+    from ugpnet_core.testing.tasks import check_task, task_check_names
 
 __all__ = [
     "BackboneConformance",
@@ -100,6 +104,7 @@ __all__ = [
     "check_hidden_state",
     "check_input_gradient",
     "check_input_unchanged",
+    "check_model",
     "check_names",
     "check_odd_sizes",
     "check_other_device",
@@ -113,22 +118,27 @@ __all__ = [
     "check_save_and_load",
     "check_sizes",
     "check_speed",
+    "check_task",
     "check_train_and_eval",
     "check_training_step",
+    "model_check_names",
     "prior_check_names",
     "prior_subject_of",
     "run_checks",
     "run_prior_checks",
     "subject_of",
+    "task_check_names",
 ]
 
 _HOMES = {
     "conformance": ("BackboneConformance",),
+    "models": ("check_model", "model_check_names"),
     "priors.conformance": ("PriorConformance",),
     "priors.subject": ("PriorSubject", "prior_subject_of"),
     "priors.suite": ("check_prior", "prior_check_names", "run_prior_checks"),
     "report": ("CheckFailed", "Outcome", "Report", "Result"),
     "subject": ("Declared", "Subject", "subject_of"),
+    "tasks": ("check_task", "task_check_names"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

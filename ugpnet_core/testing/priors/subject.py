@@ -42,6 +42,7 @@ class PriorSubject:
         resolution: as declared; None says nothing.
         parameters: of the generator, as declared; None says nothing.
         fault: a sentence that says what is wrong with the plugin or its entry, if anything.
+        has_file: whether its entry names weights, and the subject has the default options.
     """
 
     wording: ClassVar[Wording] = Wording(
@@ -54,6 +55,7 @@ class PriorSubject:
     resolution: int | None = None
     parameters: int | None = None
     fault: str | None = None
+    has_file: bool = False
 
     @property
     def network(self) -> Subject:
@@ -207,4 +209,5 @@ def _subject_of_entry(entry: PriorEntry, given: dict[str, Any], is_default: bool
         make_discriminator=functools.partial(make, discriminator) if discriminator else None,
         resolution=entry.resolution if is_default else None,
         parameters=entry.parameters if is_default else None,
+        has_file=entry.file is not None and is_default,
     )

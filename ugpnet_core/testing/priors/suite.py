@@ -43,6 +43,7 @@ from ugpnet_core.testing.priors.training import (
     check_train_and_eval,
     check_training_step,
 )
+from ugpnet_core.testing.priors.weights import check_weights
 from ugpnet_core.testing.report import Report
 from ugpnet_core.testing.running import Check, Suite
 
@@ -57,6 +58,7 @@ PRIOR_CHECKS: tuple[Check[PriorSubject], ...] = (
     Check(check_protocol, ("builds",)),
     Check(check_declared_values, _BUILT),
     Check(check_parameter_count, ("builds",)),
+    Check(check_weights, ("builds",)),
     Check(check_runs, _BUILT),
     Check(check_shapes, _RUNS),
     Check(check_range, _SHAPED),
