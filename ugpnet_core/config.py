@@ -84,6 +84,12 @@ class ModelConfig(Strict):
         default="features",
         description="what the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3 b)",
     )
+    baseline: Literal["", "generator-only", "feature-modulated"] = Field(
+        default="",
+        description="a generative baseline instead of a UGPNet, trained in the synthesis stage "
+        "alone: encoder and prior (GPEN's idea), or a prior that is modulated by the features of "
+        "the regression network (GFP-GAN's)",
+    )
     domain: Literal["", "faces"] = Field(
         default="",
         description="what the prior knows: faces aligned as FFHQ's are, or anything; how "

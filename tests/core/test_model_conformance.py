@@ -136,8 +136,8 @@ def test_listings_say_what_is_missing(
 ) -> None:
     install(model, file="/nowhere/mine.safetensors", prior="film", task="rain")
     stylegan2 = find(PriorEntry, "stylegan2")
-    packaged = {"file": "ugpnet_priors.portraits:gone.safetensors", "sha256": "0" * 64}
-    bare = replace(stylegan2.entry, name="bare", **packaged)
+    packaged = "ugpnet_priors.portraits:gone.safetensors"
+    bare = replace(stylegan2.entry, name="bare", file=packaged, sha256="0" * 64)
     installed_plugins(replace(stylegan2, entry=bare))
     for command, word, name in (
         ("list-models", "models", "mine"),
@@ -152,7 +152,7 @@ def test_listings_say_what_is_missing(
             words = ["no file /nowhere/mine.safetensors", "no prior film", "no task rain"]
             assert status["portraits"] == ("ok", [])
         else:
-            words = [f"no file {packaged['file']}"]
+            words = [f"no file {packaged}"]
             assert status["stylegan2"] == ("ok", [])
         assert status[name] == (", ".join(words), words)
         assert "nofile" in table
@@ -176,10 +176,10 @@ def test_a_prior_without_its_file_of_weights_fails(
         stylegan2.entry, name="mine", options=Small, resolution=16, parameters=None, file=gone
     )
     installed_plugins(replace(stylegan2, entry=entry))
-    only = {"only": ["builds", "weights"]}
+    only = ["builds", "weights"]
     from ugpnet_core.testing import prior_subject_of, run_prior_checks
 
-    (failed,) = run_prior_checks(prior_subject_of("mine"), **only).failed
+    (failed,) = run_prior_checks(prior_subject_of("mine"), only).failed
     assert failed.name == "weights"
     assert "lacks its file" in failed.message
     assert check_prior("stylegan2", resolution=16, base_size=8, narrow=0.01, style_dim=4)[

@@ -64,7 +64,7 @@ class RoundedDown(Good):
 
 class Unpicklable(Good):
     def __init__(self) -> None:
-        self.change = lambda image: image
+        self.change: Callable[[Tensor], Tensor] = lambda image: image
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Any:
         return self.change(image)

@@ -47,11 +47,11 @@ def test_longer_is_the_same_as_long_from_the_beginning(
         changes = {f"{stage}__iterations": iterations, f"{stage}__ema": 0.9}
         return training_config(output=str(tmp_path / output), **changes)
 
-    def run(made: TrainConfig, **how: bool) -> Path:
-        if stage == "synthesis" and not how:
+    def run(made: TrainConfig, extend: bool = False) -> Path:
+        if stage == "synthesis" and not extend:
             train(made, "prior")
             train(made, "restoration")
-        train(made, stage, **how)
+        train(made, stage, extend=extend)
         return made.output
 
     whole = run(config("whole", 3))

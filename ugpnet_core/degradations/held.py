@@ -3,6 +3,7 @@ task that breaks it is named where it does and not by what fails later."""
 
 from __future__ import annotations
 
+import pickle
 import random
 from collections.abc import Callable
 from typing import TypeVar
@@ -81,10 +82,9 @@ def check_degraded(task: Task, image: Tensor, made: object) -> None:
 
 def random_states() -> dict[str, object]:
     """The states of the global generators, by the module that they belong to."""
-    legacy = np.random.get_state(legacy=True)
     return {
         "random": random.getstate(),
-        "numpy": (str(legacy[0]), bytes(np.asarray(legacy[1])), legacy[2:]),
+        "numpy": pickle.dumps(np.random.get_state()),
         "torch": bytes(torch.get_rng_state().numpy()),
     }
 
