@@ -278,8 +278,20 @@ class StartedStageConfig(StageConfig):
         return self
 
 
-class PriorStageConfig(StageConfig):
+class PriorStageConfig(StartedStageConfig):
     """Training the prior itself as a StyleGAN2 (only where asked for)."""
+
+    weights: Path | None = Field(
+        default=None,
+        description="a prior file, or a published checkpoint that the prior reads: trained "
+        "on, at its resolution or, with new layers on top, at the next powers of two",
+    )
+    freeze_d: int = Field(
+        default=0,
+        ge=0,
+        description="keep so many of the first layers of D, those next to the pixels, as they are "
+        "in the file of weights",
+    )
 
     iterations: Positive = 100_000
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -312,6 +324,12 @@ class PriorStageConfig(StageConfig):
         default=1_000, description="images of each of the two sets"
     )
     sample_truncation: float = Field(default=0.7, ge=0, le=1, description="of the sample pictures")
+
+    @model_validator(mode="after")
+    def _kept_layers_need_weights(self) -> PriorStageConfig:
+        if self.freeze_d and self.weights is None:
+            raise ValueError("freeze_d keeps layers as they are in prior.weights; give these, too")
+        return self
 
     @model_validator(mode="after")
     def _has_no_psnr(self) -> PriorStageConfig:

@@ -44,7 +44,7 @@ def test_sizes_and_gradients(training_config: Make, baseline: str, task: str, sc
     enlarged = F.interpolate(x, scale_factor=scale, mode="bicubic") if scale > 1 else x
     torch.testing.assert_close(regression, enlarged)
     restored.square().sum().backward()
-    # The head of a residual backbone, the mapping network and what lies below the base code are not used by any UGPNet.
+    # No UGPNet uses the head of a residual backbone, nor what lies below the base code.
     unused = ("style_mlp", "constant_input", "style_conv1", "to_rgb1")
     below = tuple(f"synthesis.generator.{name}" for name in unused)
     missing = [

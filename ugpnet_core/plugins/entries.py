@@ -119,6 +119,11 @@ class PriorEntry:
     for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it
     recognises and cannot read.
 
+    ``grow`` ("package.module:callable") takes such weights and returns them for a network of twice
+    the resolution: its options, and the state dicts without the layers that begin anew. The first
+    layers of a discriminator can be kept as they are where it has ``layers``, a list of its modules
+    in the order in which they run (``prior.weights`` and ``prior.freeze_d`` of a training).
+
     ``file`` are weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
     checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no others
     are given. ``licence`` is then that of the weights, too.
@@ -129,6 +134,7 @@ class PriorEntry:
     factory: str
     discriminator: str | None = None
     reader: str | None = None
+    grow: str | None = None
     options: type[BaseModel] = Options
     resolution: int | None = None
     parameters: int | None = None

@@ -122,6 +122,7 @@ class _Run:
         states = {name: _copy(network.state_dict()) for name, network in stage.networks.items()}
         if keep_best and best.state is not None:
             chosen.load_state_dict(best.state)
+        stage.conclude(chosen)
         psnr = best.psnr if best.state is not None else None
         estimated = self._estimate_statistics(pairs)
         if estimated:
