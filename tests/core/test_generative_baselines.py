@@ -12,16 +12,17 @@ import torch.nn.functional as F
 import yaml
 
 import ugpnet_core as ug
+from ugpnet_core.cli import main
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError
 from ugpnet_core.model_files.model import load_model, save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import Installed, PriorEntry, find
 from ugpnet_core.testing import check_model
-from ugpnet_core.training.checkpoint import result_path
 from ugpnet_core.training.run import train
 
 Make = Callable[..., TrainConfig]
+ROOT = Path(__file__).parents[2]
 BASELINES = ("generator-only", "feature-modulated")
 
 
@@ -113,34 +114,52 @@ def test_saved_loaded_and_restored_with(
     assert restored.image.shape == (3, 40, 50)
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
-def test_trained_in_one_stage_and_compared(
-    training_config: Make, photographs: Path, squeezenet: Path, tmp_path: Path, baseline: str
+def test_one_command_trains_both_and_compare_takes_them(
+    training_config: Make, training_settings: dict[str, Any], photographs: Path, tmp_path: Path
 ) -> None:
-    from ugpnet_core.cli import main
-
-    config = training_config(model__baseline=baseline, prior=None)
-    made = train(config)
-    assert made is not None
-    for stage in ("restoration", "fusion"):
-        assert not result_path(config.output, stage).exists()
-        with pytest.raises(ConfigError, match=f"has no stage {stage}; train its stages synthesis"):
-            train(config, stage)
+    """The configuration in examples/configs, with the smallest training as its base."""
+    example = ROOT / "examples" / "configs" / "generative-baselines.yaml"
+    study = yaml.safe_load(example.read_text())
+    base = tmp_path / "base.yaml"
+    base.write_text(yaml.safe_dump({**training_settings, "prior": None}))
+    study |= {"base": str(base), "output": str(tmp_path / "study")}
+    for variant in study["variants"]:
+        if "synthesis.iterations" in variant["changes"]:
+            variant["changes"]["synthesis.iterations"] = 2
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study))
+    assert main(["ablate", str(path)]) == 0
+    methods = []
+    for baseline in BASELINES:
+        folder = tmp_path / "study" / baseline
+        assert {one.stem for one in folder.glob("*.safetensors")} == {
+            "synthesis",
+            f"generative-baselines-{baseline}",
+        }
+        model = str(folder / f"generative-baselines-{baseline}.safetensors")
+        methods.append({"name": baseline, "model": model, "part": "synthesis"})
     settings = {
         "name": "baselines",
         "output": str(tmp_path / "compare"),
         "data": {"photographs": [str(photographs)], "resolution": 32, "count": 2},
         "tasks": ["denoise"],
         "metrics": ["psnr"],
-        "methods": [{"name": baseline, "model": str(made), "part": "synthesis"}],
+        "methods": methods,
         "figures": None,
         "cost": None,
     }
-    path = tmp_path / "compare.yaml"
     path.write_text(yaml.safe_dump(settings))
     assert main(["compare", str(path)]) == 0
-    (table,) = (tmp_path / "compare").glob("*.md")
-    assert baseline in table.read_text()
+    written = "".join(one.read_text() for one in (tmp_path / "compare").glob("*.md"))
+    assert all(baseline in written for baseline in BASELINES)
+
+
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_a_baseline_has_one_stage(training_config: Make, baseline: str) -> None:
+    config = training_config(model__baseline=baseline, prior=None)
+    for stage in ("restoration", "fusion"):
+        with pytest.raises(ConfigError, match=f"has no stage {stage}; train its stages synthesis"):
+            train(config, stage)
 
 
 def test_what_cannot_be_modulated_is_refused(
