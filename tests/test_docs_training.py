@@ -83,19 +83,22 @@ def test_following_the_document(folder: Path) -> None:
 
 
 def test_the_data_sections_are_valid() -> None:
-    sources, crops = (
+    sources, patterns, crops = (
         DataConfig.model_validate(yaml.safe_load(text)["data"])
         for language, text in BLOCKS
         if language == "yaml"
     )
     assert len(sources.train) == 3
+    assert [getattr(one, "pattern", "") for one in patterns.train] == ["{stem}x4", "{stem}_*"]
     assert [source.share for source in crops.crops] == [0.55, 0.45]
     for setting in CropSource.model_fields:
         assert f"`{setting}`" in TEXT or f"{setting}: " in TEXT, setting
 
 
 def test_every_form_of_the_networks_is_named_with_the_default_first() -> None:
-    (rows,) = re.findall(r"^\| setting \| default \| others \|\n\|-.*\n((?:\|.*\n)+)", TEXT, flags=re.M)
+    (rows,) = re.findall(
+        r"^\| setting \| default \| others \|\n\|-.*\n((?:\|.*\n)+)", TEXT, flags=re.M
+    )
     named = {}
     for row in rows.splitlines():
         setting, default, others = row.strip("|").split(" | ", 2)
