@@ -26,7 +26,7 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, channels, H, W)."""
         for conv in self.conv:
-            x = F.leaky_relu(conv(x), LEAKY_SLOPE)
+            x = F.leaky_relu(conv(x), LEAKY_SLOPE, inplace=True)
         return x
 
 
@@ -49,12 +49,12 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            conv3x3(channels, channels), nn.ReLU(), conv3x3(channels, channels)
+            conv3x3(channels, channels), nn.ReLU(inplace=True), conv3x3(channels, channels)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, channels, H, W)."""
-        return F.relu(x + self.body(x))
+        return F.relu_(x + self.body(x))
 
 
 class ChannelLayerNorm(nn.Module):

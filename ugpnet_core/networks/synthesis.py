@@ -37,7 +37,7 @@ class EncoderBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, channels, H, W)."""
         for conv, norm in zip(self.conv, self.bn, strict=True):
-            x = F.leaky_relu(norm(conv(x)), LEAKY_SLOPE)
+            x = F.leaky_relu(norm(conv(x)), LEAKY_SLOPE, inplace=True)
         return x
 
 

@@ -52,12 +52,19 @@ class StyleConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
         """Map (N, in, h, w), style (N, style_dim) and noise (1 or N, 1, H, W) to (N, out, H, W)."""
-        y, demodulation = self.modulated_conv(x, style)
-        # One pass over the map instead of five; the gain moves inside the homogeneous LeakyReLU.
-        shift = GAIN * (noise * self.weight + self.activate.bias.view(1, -1, 1, 1))
-        if y.is_contiguous(memory_format=torch.channels_last):
-            shift = shift.contiguous(memory_format=torch.channels_last)  # else y is transposed
-        y = leaky_relu_(torch.addcmul(shift.to(y.dtype), y, GAIN * demodulation.to(y.dtype)))
+        # The gain moves inside the homogeneous LeakyReLU.
+        bias = GAIN * self.activate.bias
+        if x.shape[0] == 1 and not torch.is_grad_enabled():
+            y = self.modulated_conv.of_one_image(x, style, GAIN, bias)
+            y = leaky_relu_(y.add_((GAIN * self.weight * noise).to(y.dtype)))
+        else:
+            y, demodulation = self.modulated_conv(x, style)
+            # One pass over the maps of all images instead of five.
+            shift = GAIN * self.weight * noise + bias.view(1, -1, 1, 1)
+            if y.is_contiguous(memory_format=torch.channels_last):
+                shift = shift.contiguous(memory_format=torch.channels_last)  # else y is transposed
+            factors = GAIN * demodulation.to(y.dtype)
+            y = leaky_relu_(torch.addcmul(shift.to(y.dtype), y, factors))
         return y if self.clamp is None else y.clamp(-self.clamp, self.clamp)
 
 
@@ -103,13 +110,28 @@ class ModulatedConv(nn.Module):
         """Return the map and the factors (N, out, 1, 1) of equation 3 that demodulate it."""
         weight = self.weight[0]
         s = self.modulation(style) * self.scale
-        norm = F.linear(s.square(), weight.square().sum((2, 3)))
-        demodulation = torch.rsqrt(norm + self.epsilon)[:, :, None, None]
         x = x * s.to(x.dtype)[:, :, None, None]
+        return self._convolved(x, weight), self._demodulation(s)[:, :, None, None]
+
+    def of_one_image(self, x: Tensor, style: Tensor, gain: float, bias: Tensor) -> Tensor:
+        """Map x (1, in, h, w) to the demodulated map times ``gain``, plus a bias per channel.
+
+        All factors are in the weights then, as in equations 1 and 3, which costs less than passes
+        over the map; for several images the weights would be several.
+        """
+        s = self.modulation(style) * self.scale
+        factors = (gain * self._demodulation(s))[0][:, None] * s
+        return self._convolved(x, self.weight[0] * factors[:, :, None, None], bias)
+
+    def _demodulation(self, s: Tensor) -> Tensor:
+        """The factors (N, out) of equation 3, of the factors (N, in) of equation 1."""
+        norm = F.linear(s.square(), self.weight[0].square().sum((2, 3)))
+        return torch.rsqrt(norm + self.epsilon)
+
+    def _convolved(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if self.smooth is None:
-            return F.conv2d(x, weight, padding=1), demodulation
-        y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-        return self.smooth(y), demodulation
+            return F.conv2d(x, weight, bias, padding=1)
+        return self.smooth(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), bias)
 
 
 class ToRGB(nn.Module):
@@ -127,7 +149,12 @@ class ToRGB(nn.Module):
         # Three output channels: weights of each image's own are cheaper than scaling its map.
         weight = conv.weight[:, :, :, 0, 0] * (conv.modulation(style) * conv.scale)[:, None]
         n, _, h, w = x.shape
-        rgb = torch.bmm(weight, x.flatten(2)).view(n, 3, h, w) + self.bias
+        if x.is_contiguous(memory_format=torch.channels_last):  # flattening would copy it
+            pixels = x.permute(0, 2, 3, 1).reshape(n, h * w, -1)
+            rgb = torch.bmm(pixels, weight.mT).view(n, h, w, 3).permute(0, 3, 1, 2) + self.bias
+        else:
+            rgb = torch.bmm(weight, x.flatten(2)).view(n, 3, h, w) + self.bias
         if self.clamp is not None:
             rgb = rgb.clamp(-self.clamp, self.clamp)
         return rgb if skip is None else rgb + upsample(skip)
+

@@ -47,18 +47,22 @@ class FIRFilter(nn.Module):
         # Not persistent: published checkpoints do not all hold it, and it never changes.
         self.register_buffer("kernel", fir_kernel(gain), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Filter, keeping every ``stride``-th sample."""
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Filter, keeping every ``stride``-th sample, and add a bias (C,)."""
         if not (x.requires_grad and torch.is_grad_enabled()):
-            return _filter(x, self.kernel, self.stride, self.padding)  # exporters see plain layers
+            # Exporters see plain layers.
+            return _filter(x, self.kernel, self.stride, self.padding, bias)
         y: Tensor = _Filter.apply(x, self.kernel, self.stride, self.padding)
-        return y
+        return y if bias is None else y + bias.view(1, -1, 1, 1)
 
 
-def _filter(x: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+def _filter(
+    x: Tensor, kernel: Tensor, stride: int, padding: int, bias: Tensor | None = None
+) -> Tensor:
     channels = x.shape[1]
     kernel = kernel.to(x.dtype).expand(channels, 1, 4, 4)
-    return F.conv2d(x, kernel, stride=stride, padding=padding, groups=channels)
+    bias = None if bias is None else bias.to(x.dtype)
+    return F.conv2d(x, kernel, bias, stride=stride, padding=padding, groups=channels)
 
 
 class _Filter(torch.autograd.Function):
