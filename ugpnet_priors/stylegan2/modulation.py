@@ -157,4 +157,3 @@ class ToRGB(nn.Module):
         if self.clamp is not None:
             rgb = rgb.clamp(-self.clamp, self.clamp)
         return rgb if skip is None else rgb + upsample(skip)
-
