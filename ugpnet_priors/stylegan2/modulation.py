@@ -157,3 +157,4 @@ class ToRGB(nn.Module):
         if self.clamp is not None:
             rgb = rgb.clamp(-self.clamp, self.clamp)
         return rgb if skip is None else rgb + upsample(skip)
+
