@@ -84,6 +84,12 @@ class ModelConfig(Strict):
         default="features",
         description="What the fusion module joins: f_reg and f_syn, or x_reg and x_syn (Table 3b).",
     )
+    baseline: Literal["", "generator-only", "feature-modulated"] = Field(
+        default="",
+        description="A generative baseline instead of a UGPNet, trained in the synthesis stage "
+        "alone: encoder and prior (GPEN's idea), or a prior that is modulated by the features of "
+        "the regression network (GFP-GAN's).",
+    )
     domain: Literal["", "faces"] = Field(
         default="",
         description="What the prior knows: faces aligned as FFHQ's are, or anything; how "
@@ -96,12 +102,24 @@ class ModelConfig(Strict):
 
 
 class PairedFolders(Strict):
-    """Images that come degraded: two folders with files of the same names."""
+    """Images that come degraded: two folders with files of the same names, or of names that a
+    pattern tells."""
 
     clean: Path
     degraded: Path = Field(
         description="Folder of degraded images, each smaller than its partner by the task's scale."
     )
+    pattern: str = Field(
+        default="{stem}",
+        description="How degraded images are called: {stem}x4 for 0001x4.png of 0001.png; {stem}_* "
+        "for several degraded versions of each; {name} is the whole name.",
+    )
+
+    @model_validator(mode="after")
+    def _names_the_clean_image(self) -> PairedFolders:
+        if "{stem}" not in self.pattern and "{name}" not in self.pattern:
+            raise ValueError("a pattern has {stem} where the name of the clean image stands")
+        return self
 
 
 Source = Path | PairedFolders
@@ -229,6 +247,11 @@ class StageConfig(Strict):
         description="Minutes after which the stage ends, whatever its iterations: for a machine "
         "whose speed is not known before; a cosine schedule then follows the time.",
     )
+    stop_after: Positive | None = Field(
+        default=None,
+        description="Validations in a row (validate_every) without a better PSNR after which the "
+        "stage ends.",
+    )
 
     @model_validator(mode="after")
     def _step_needs_a_place(self) -> StageConfig:
@@ -263,8 +286,20 @@ class StartedStageConfig(StageConfig):
         return self
 
 
-class PriorStageConfig(StageConfig):
+class PriorStageConfig(StartedStageConfig):
     """Training the prior itself as a StyleGAN2 (only where asked for)."""
+
+    weights: Path | None = Field(
+        default=None,
+        description="a prior file, or a published checkpoint that the prior reads: trained "
+        "on, at its resolution or, with new layers on top, at the next powers of two",
+    )
+    freeze_d: int = Field(
+        default=0,
+        ge=0,
+        description="keep so many of the first layers of D, those next to the pixels, as they are "
+        "in the file of weights",
+    )
 
     iterations: Positive = 100_000
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -307,6 +342,18 @@ class PriorStageConfig(StageConfig):
     sample_truncation: float = Field(
         default=0.7, ge=0, le=1, description="Truncation of the sample pictures."
     )
+
+    @model_validator(mode="after")
+    def _kept_layers_need_weights(self) -> PriorStageConfig:
+        if self.freeze_d and self.weights is None:
+            raise ValueError("freeze_d keeps layers as they are in prior.weights; give these, too")
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_psnr(self) -> PriorStageConfig:
+        if self.stop_after is not None:
+            raise ValueError("stop_after goes by PSNR, which generated images do not have")
+        return self
 
 
 class RestorationStageConfig(StartedStageConfig):
@@ -416,3 +463,8 @@ class TrainConfig(Strict):
     trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]
     licence: str = Field(default="", description="Licence of the trained weights.")
     model_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    keep_state: bool = Field(
+        default=True,
+        description="Whether the optimisers of finished stages are kept, with which --extend goes "
+        "on; they take about five times what the weights do.",
+    )

@@ -94,14 +94,24 @@ def make_discriminator(name: str, **options: Any) -> nn.Module:
     Raises:
         PluginError: the prior has none, so it cannot be trained with an adversarial loss.
     """
-    installed = find(PriorEntry, name)
-    if installed.entry.discriminator is None:
+    made = require_discriminator(name)
+    discriminator: nn.Module = _make(find(PriorEntry, name), options, made)
+    return discriminator
+
+
+def require_discriminator(name: str) -> str:
+    """The factory of the discriminator that a prior brings.
+
+    Raises:
+        PluginError: it brings none, so it cannot be trained with an adversarial loss.
+    """
+    factory = find(PriorEntry, name).entry.discriminator
+    if factory is None:
         raise PluginError(
             f"Prior {name!r} brings no discriminator; set adversarial_weight to 0 or choose "
             "another prior."
         )
-    discriminator: nn.Module = _make(installed, options, installed.entry.discriminator)
-    return discriminator
+    return factory
 
 
 def create_task(name: str, **options: Any) -> Task:
@@ -116,7 +126,7 @@ def create_task(name: str, **options: Any) -> Task:
         degraded image (3, ceil(H / scale), ceil(W / scale)) in [0, 1].
 
     Raises:
-        PluginError: The task is not installed, or its factory failed.
+        PluginError: The task is not installed, or its factory failed or made something else.
         ConfigError: An option is unknown or impossible.
 
     Examples:
@@ -130,6 +140,13 @@ def create_task(name: str, **options: Any) -> Task:
         torch.Size([3, 5, 8])
     """
     task: Task = _make(find(TaskEntry, name), options)
+    scale: object = getattr(task, "scale", None)
+    is_scale = isinstance(scale, int) and scale >= 1
+    if not callable(task) or not is_scale or not isinstance(getattr(task, "name", None), str):
+        raise PluginError(
+            f"The factory of task {name!r} returned {type(task).__name__}, which lacks what "
+            "ugpnet_core.protocols.Task asks for: a call, a name, and a scale of 1 or more."
+        )
     return task
 
 

@@ -5,7 +5,7 @@ Importing this module does not import torch: it is needed for type checking only
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -158,6 +158,26 @@ class Prior(Protocol):
         Returns:
             The image (N, 3, r, r) in about [0, 1], and its feature map.
         """
+
+
+@runtime_checkable
+class ModulatedPrior(Prior, Protocol):
+    """A prior whose features can be changed while it generates.
+
+    ``modulated_channels`` are the channels of the maps that are, by their side.
+    """
+
+    modulated_channels: Mapping[int, int]
+
+    def synthesize(
+        self,
+        base: Tensor,
+        styles: Tensor,
+        *,
+        modulate: Callable[[int, Tensor], Tensor] | None = None,
+    ) -> PriorOutput:
+        """As :meth:`Prior.synthesize`; ``modulate`` takes the side of a map and the map
+        (N, channels, side, side), and gives what is to be gone on with."""
 
 
 @runtime_checkable

@@ -294,6 +294,8 @@ def _rank(path: Path, output: Path, stages: Sequence[str], name: str) -> int | N
     if below.parts[0] == "checkpoints":
         # A stage that is finished needs none.
         return None if (output / f"{path.stem}.safetensors").exists() else 1
+    if below.parts[0] == "finished":
+        return None  # what --extend would need: large, and for the other machine
     if below.parts[0] == "samples":
         sheets = sorted(path.parent.glob(f"{path.stem.rpartition('-')[0]}-*"))
         return 5 if path in sheets[-PICTURES:] else None

@@ -118,7 +118,8 @@ def with_paths(
 
     def source(one: Path | PairedFolders, exact: bool) -> Any:
         if isinstance(one, PairedFolders):
-            return {"clean": luggage.file(one.clean), "degraded": luggage.file(one.degraded)}
+            folders = {"clean": luggage.file(one.clean), "degraded": luggage.file(one.degraded)}
+            return {**folders, "pattern": one.pattern}
         if not _folders([one]):
             return luggage.file(one)
         count = _share(config) if exact else None
@@ -204,7 +205,8 @@ def _below(root: Path | None, source: Any) -> Any:
     if root is None:
         return source
     if isinstance(source, PairedFolders):
-        return PairedFolders(clean=root / source.clean, degraded=root / source.degraded)
+        folders = {"clean": root / source.clean, "degraded": root / source.degraded}
+        return source.model_copy(update=folders)
     return root / source
 
 

@@ -67,3 +67,78 @@ def test_folders_must_be_there_and_hold_images(tmp_path: Path) -> None:
         match_pairs(Path("gone"), degraded)
     with pytest.raises(ImageError, match=r"There is no folder .*1\.png"):
         match_pairs(clean, clean / "1.png")
+
+
+# By a pattern
+
+
+def names(pairs: list[MatchedPair], root: Path) -> list[tuple[str, str, str]]:
+    return [
+        (name, clean.relative_to(root).as_posix(), degraded.relative_to(root).as_posix())
+        for name, clean, degraded in pairs
+    ]
+
+
+def test_a_pattern_says_how_degraded_images_are_called(tmp_path: Path) -> None:
+    clean, degraded = folders(
+        tmp_path,
+        ["0001.png", "a/0001.png", "1[2].png"],
+        ["0001x4.png", "a/0001x4.jpg", "1[2]x4.bmp"],
+    )
+    assert names(match_pairs(clean, degraded, "{stem}x4"), tmp_path) == [
+        ("0001", "clean/0001.png", "degraded/0001x4.png"),
+        ("1[2]", "clean/1[2].png", "degraded/1[2]x4.bmp"),
+        ("a/0001", "clean/a/0001.png", "degraded/a/0001x4.jpg"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "given"),
+    [
+        ("lq_{stem}", "lq_1.png"),
+        ("X4/{stem}x4.png", "X4/1x4.png"),
+        ("{name}", "1.png.jpg"),
+        ("{name}.jpg", "1.png.jpg"),
+        ("*-{stem}", "any thing-1.tif"),
+    ],
+)
+def test_kinds_of_patterns(tmp_path: Path, pattern: str, given: str) -> None:
+    clean, degraded = folders(tmp_path, ["1.png"], [given])
+    assert [pair.degraded for pair in match_pairs(clean, degraded, pattern)] == [degraded / given]
+
+
+def test_a_picture_may_have_several_degraded_versions(tmp_path: Path) -> None:
+    clean, degraded = folders(
+        tmp_path, ["1.png", "1_0.png"], ["1_a.png", "1_b.jpg", "1_0_a.png", "1_0_b.png"]
+    )
+    assert names(match_pairs(clean, degraded, "{stem}_*"), tmp_path) == [
+        ("1", "clean/1.png", "degraded/1_a.png"),
+        ("1", "clean/1.png", "degraded/1_b.jpg"),
+        ("1_0", "clean/1_0.png", "degraded/1_0_a.png"),
+        ("1_0", "clean/1_0.png", "degraded/1_0_b.png"),
+    ]
+
+
+def test_both_may_lie_in_one_folder(tmp_path: Path) -> None:
+    both, _ = folders(tmp_path, ["0001.png", "0001x4.png", "2.png", "2x4.png"], [])
+    assert names(match_pairs(both, both, "{stem}x4"), both) == [
+        ("0001", "0001.png", "0001x4.png"),
+        ("2", "2.png", "2x4.png"),
+    ]
+    (both / "3.png").touch()
+    with pytest.raises(ImageError, match=r"1 image is without a partner by the pattern .*3\.png;"):
+        match_pairs(both, both, "{stem}x4")
+
+
+def test_patterns_leave_nobody_alone_and_nothing_doubled(tmp_path: Path) -> None:
+    clean, degraded = folders(tmp_path, ["1.png", "2.png"], ["1x4.png", "3x4.png"])
+    with pytest.raises(
+        ImageError, match=r"2 images are without .*clean/2\.png.*degraded/3x4\.png;"
+    ):
+        match_pairs(clean, degraded, "{stem}x4")
+    (degraded / "3x4.png").rename(degraded / "2x4.png")
+    (degraded / "2x4.jpg").touch()
+    with pytest.raises(ImageError, match="The extension alone tells apart"):
+        match_pairs(clean, degraded, "{stem}x4")
+    with pytest.raises(ImageError, match="There is no folder"):
+        match_pairs(clean, tmp_path / "gone", "{stem}x4")

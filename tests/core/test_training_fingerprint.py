@@ -14,6 +14,7 @@ from ugpnet_core.degradations.kernels import kernel_set
 from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.fusion import FusionStage
+from ugpnet_core.training.plan import stage_files
 from ugpnet_core.training.run import train
 from ugpnet_core.training.stages import STAGES
 
@@ -70,6 +71,70 @@ def test_a_form_of_the_networks_concerns_the_stages_that_use_it(
 ) -> None:
     before, now = training_config(), training_config(**change)
     assert {name for name in STAGES if of(before, name) != of(now, name)} == stages
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_how_it_is_looked_at_and_what_folders_are_called_change_nothing(
+    training_config: Callable[..., TrainConfig], stage: str
+) -> None:
+    now = of(training_config(), stage)
+    changes = {
+        "validate_every": 3,
+        "log_every": 3,
+        "sample_every": 3,
+        "checkpoint_every": 3,
+        "keep_state": False,
+        "threads": 2,
+        "trackers": ["tensorboard"],
+        "compile": True,
+        "output": "elsewhere",
+        "name": "other",
+        "data__train": ["elsewhere"],
+        "data__validation": ["elsewhere"],
+        "data__cache": False,
+        "data__workers": 2,
+        "perceptual__weights": "elsewhere/squeezenet.safetensors",
+        "restoration__weights": "a.safetensors",
+        "synthesis__restorations": ["a.safetensors"],
+        "prior__frechet_every": 7,
+        "prior__sample_truncation": 0.5,
+    }
+    for key, value in changes.items():
+        compare(STAGES[stage], of(training_config(**{key: value}), stage), now, STATE)
+    # States of older code have all of it.
+    older = {
+        "validate_every": "1000",
+        "data.train": '["gone"]',
+        "data.validation": '["gone"]',
+        "settings.weights": '"gone.pth"',
+    }
+    compare(STAGES[stage], {**now, **older}, now, STATE)
+
+
+def test_the_names_of_files_do_not_matter_where_their_content_is_compared(
+    training_config: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    made = []
+    for name in ("one", "two"):
+        path = tmp_path / name / "shakes.safetensors"
+        path.parent.mkdir()
+        save_kernels(kernel_set(2, 9, seed=0), path)
+        steps = [{"one_of": {"steps": ["blur", {"motion_blur": {"kernels": str(path)}}]}}]
+        crops = [{"path": str(tmp_path / name), "share": 2.0}]
+        config = training_config(model__task=steps, data__crops=crops, data__crop=8)
+        files = stage_files(config, STAGES["restoration"])
+        made.append((fingerprint(config, STAGES["restoration"], files, 5), str(path)))
+    (now, _), (before, path_before) = made
+    assert now == before
+    assert path_before not in json.dumps(before)
+    # As older code wrote it.
+    written = config.model.task.model_dump(mode="json")
+    older = {**before, "model.task": json.dumps(written, sort_keys=True)}
+    assert path_before in older["model.task"]
+    compare(STAGES["restoration"], older, now, STATE)
+    other = {**before, "data.crops": before["data.crops"].replace("2.0", "3.0")}
+    with pytest.raises(TrainingError, match=r"data\.crops"):
+        compare(STAGES["restoration"], other, now, STATE)
 
 
 def test_nested_settings_have_defaults_of_their_own(

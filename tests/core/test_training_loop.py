@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import pytest
 import torch
 from accelerate import Accelerator
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.optim import SGD
 
@@ -18,12 +19,13 @@ from ugpnet_core.config import RestorationStageConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.factory import create_task
 from ugpnet_core.networks.ugpnet import UGPNet
-from ugpnet_core.training.checkpoint import read_checkpoint
+from ugpnet_core.training.checkpoint import read_checkpoint, read_result, result_path
 from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair, Pairs
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.photographs import Photographs, Picture
+from ugpnet_core.training.run import train
 from ugpnet_core.training.stage import Losses, Stage
 
 
@@ -328,3 +330,28 @@ def test_a_damaged_checkpoint_is_named(training_config: Callable[..., TrainConfi
     path.write_bytes(b"half of")
     with pytest.raises(TrainingError, match=r"restoration\.pt is damaged; delete it"):
         run(Scripted(made, [0.0]))
+
+
+def test_a_stage_ends_early_where_nothing_becomes_better(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    """With a learning rate that changes nothing, only the first validation is an improvement."""
+    settings = {"iterations": 9, "learning_rate": 1e-30, "stop_after": 2}
+    changes = {f"restoration__{key}": value for key, value in settings.items()}
+    config = training_config(prior=None, validate_every=2, **changes)
+    train(config, "restoration")
+    record = read_result(result_path(config.output, "restoration"))[2]
+    assert record["iterations"] == 6
+    assert record["kept"] == "iteration 2"
+    assert record["stopped"] == "after 2 validations without a better PSNR"
+    # It is a setting that decides the result.
+    other = training_config(prior=None, **{**changes, "restoration__stop_after": 3})
+    with pytest.raises(TrainingError, match=r"settings\.stop_after"):
+        train(other, "restoration")
+
+
+def test_a_stage_without_psnr_cannot_end_early(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    with pytest.raises(ValidationError, match="stop_after goes by PSNR"):
+        training_config(prior__stop_after=2)

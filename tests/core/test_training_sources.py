@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from pydantic import ValidationError
 
 from ugpnet_core.config import PairedFolders, TrainConfig
 from ugpnet_core.errors import ConfigError, ImageError, TrainingError
@@ -236,3 +237,18 @@ def test_the_task_of_pairs_needs_pairs(
         train(training_config(model__task={"name": "paired"}, prior=None))
     with pytest.raises(ConfigError, match="degrades nothing itself"):
         create_task("paired")(torch.rand(3, 8, 8), None)  # type: ignore[arg-type]
+
+
+def test_pairs_by_pattern_give_each_degraded_version(tmp_path: Path) -> None:
+    for name, side in (("1", 16), ("1_a", 8), ("1_b", 8)):
+        write_image(tmp_path / f"{name}.png", torch.rand(3, side, side))
+    source = PairedFolders(clean=tmp_path, degraded=tmp_path, pattern="{stem}_*")
+    found = read_photographs([source], 16, scale=2)
+    assert len(found) == 2
+    (one, first), (other, second) = (found.pair(index) for index in range(2))
+    assert torch.equal(one, other)
+    assert first is not None
+    assert second is not None
+    assert not torch.equal(first, second)
+    with pytest.raises(ValidationError, match="a pattern has"):
+        PairedFolders(clean=tmp_path, degraded=tmp_path, pattern="x4")

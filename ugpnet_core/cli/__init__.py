@@ -34,6 +34,8 @@ COMMANDS = {
     "new-backbone": "ugpnet_core.cli.new:new_backbone",
     "check-backbone": "ugpnet_core.cli.check:check_backbone",
     "check-prior": "ugpnet_core.cli.check_prior:check_prior",
+    "check-task": "ugpnet_core.cli.check_task:check_task",
+    "check-model": "ugpnet_core.cli.check_model:check_model",
     "show": "ugpnet_core.cli.show:show",
     "inspect": "ugpnet_core.cli.inspect:inspect",
     "convert": "ugpnet_core.cli.convert:convert",

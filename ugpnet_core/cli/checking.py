@@ -1,4 +1,4 @@
-"""What ``ugpnet check-backbone`` and ``ugpnet check-prior`` share: all but their words."""
+"""What ``ugpnet check-backbone``, ``-prior``, ``-task`` and ``-model`` share: all but their words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from ugpnet_core.plugins import WORDS, find
 if TYPE_CHECKING:
     from ugpnet_core.testing.report import Report, Result
     from ugpnet_core.testing.running import Suite
-    from ugpnet_core.testing.subject import Subject
 
 Only: TypeAlias = Annotated[
     list[str] | None,
@@ -39,7 +38,8 @@ ListChecks: TypeAlias = Annotated[
 
 
 def list_checks_of(word: str, as_json: bool) -> None:
-    """Print the name and the promise of every check of a ``backbone`` or a ``prior``."""
+    """Print the name and the promise of every check of a ``backbone``, ``prior``, ``task`` or
+    ``model``."""
     suite = _suite(word)
     if as_json:
         print(json.dumps({check.name: check.promise for check in suite.checks}, indent=2))
@@ -78,9 +78,7 @@ def check_installed(
         suite.require(each)
     # What a plugin prints goes to stderr, so that stdout holds the report alone.
     with contextlib.redirect_stdout(sys.stderr):
-        from ugpnet_core.testing.subject import subject_of
-
-        subject = subject_of(name, word, **options)
+        subject = suite.subject_of(name, **options)
     if not as_json:
         print(plain(" ".join([f"{name} ({distribution} {plugin_version})", *option])))
         if subject.small and not full:
@@ -107,9 +105,11 @@ def check_installed(
 
 def _suite(word: str) -> Suite:
     # Late, because it imports torch.
+    from ugpnet_core.testing.models import MODEL_SUITE
     from ugpnet_core.testing.suites import SUITES
+    from ugpnet_core.testing.tasks import TASK_SUITE
 
-    return SUITES[word]
+    return {**SUITES, "task": TASK_SUITE, "model": MODEL_SUITE}[word]
 
 
 def _width(suite: Suite) -> int:
@@ -134,7 +134,7 @@ def _source(kind: type[Any], name: str) -> tuple[str, str]:
     return installed.distribution, installed.version
 
 
-def _run(suite: Suite, subject: Subject, only: Sequence[str], full: bool, show: bool) -> Report:
+def _run(suite: Suite, subject: Any, only: Sequence[str], full: bool, show: bool) -> Report:
     """Run the checks, and print each result as it comes where it is to be shown; one that is not
     run because of another is counted only."""
     from rich.console import Console

@@ -59,6 +59,7 @@ def degrade(
     """
     with stoppable(), piped(named_inputs(inputs, more_inputs), out, as_json=as_json) as pipe:
         from ugpnet_core.config import TaskConfig
+        from ugpnet_core.degradations.held import run_task
         from ugpnet_core.factory import create_task_at
         from ugpnet_core.image import center_square, read_image
         from ugpnet_core.inference.batch import Work, each_file
@@ -82,7 +83,7 @@ def degrade(
                 clean = photo.pixels
                 if resolution is not None:
                     clean = center_square(clean, resolution)
-                write(job.target, operator(clean, rng_for(seed, job.name)), photo)
+                write(job.target, run_task(operator, clean, rng_for(seed, job.name)), photo)
                 return Work(photo.notices)
 
             return each_file(jobs, work, () if skip_existing else None)

@@ -50,6 +50,7 @@ def demo(
     """
     from rich.table import Table
 
+    from ugpnet_core.degradations.held import run_task
     from ugpnet_core.faces.alignment import align, scaled
     from ugpnet_core.image import read_image, resize, write_image
     from ugpnet_core.image.sheet import side_by_side
@@ -62,7 +63,7 @@ def demo(
     height, width = (side // restorer.scale * restorer.scale for side in clean.shape[-2:])
     clean = clean[:, :height, :width]
     task = _task(restorer.model.config.task.name, restorer)
-    degraded = task(clean, rng_for(seed, "demo"))
+    degraded = run_task(task, clean, rng_for(seed, "demo"))
     restored = restorer(degraded)
     pictures = {
         "degraded": resize(degraded, (height, width)),

@@ -20,6 +20,7 @@ from ugpnet_core.plugins import (
     Problem,
     registry,
 )
+from ugpnet_core.plugins.presence import missing_parts
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Column = tuple[str, Callable[[Any], object]]
@@ -122,7 +123,8 @@ def _print_table(
     for one in installed.values():
         entry: Any = one.entry
         licence = getattr(entry, "licence", None)
-        row(one, entry.name, *(read(entry) for _, read in columns), licence, "ok")
+        status = ", ".join(missing_parts(one)) or "ok"
+        row(one, entry.name, *(read(entry) for _, read in columns), licence, status)
     for problem in problems:
         row(problem, problem.entry or problem.plugin, *(None for _ in columns), None, "broken")
 

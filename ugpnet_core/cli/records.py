@@ -17,6 +17,7 @@ from ugpnet_core.plugins import (
     TaskEntry,
 )
 from ugpnet_core.plugins.described_options import as_json
+from ugpnet_core.plugins.presence import missing_parts
 
 
 def entry_record(installed: Installed[E]) -> dict[str, Any]:
@@ -30,7 +31,8 @@ def entry_record(installed: Installed[E]) -> dict[str, Any]:
         del fields["preset_of"], fields["preset_options"]
         fields["presets"] = [preset_record(entry, preset) for preset in entry.presets]
     source = {"distribution": installed.distribution, "version": installed.version}
-    return fields | source | {"status": "ok"}
+    missing = missing_parts(installed)
+    return fields | source | {"status": ", ".join(missing) or "ok", "missing": missing}
 
 
 def preset_record(entry: BackboneEntry, preset: Preset) -> dict[str, Any]:

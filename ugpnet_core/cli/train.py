@@ -38,6 +38,14 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what was begun in the output folder.")
     ] = False,
+    extend: Annotated[
+        bool,
+        typer.Option(
+            "--extend",
+            help="Train finished stages on whose settings have changed: more iterations, counted "
+            "from the beginning, with their optimisers.",
+        ),
+    ] = False,
     reuse: Annotated[
         list[Path] | None,
         typer.Option(
@@ -73,11 +81,25 @@ def train(
     stop = Stop(minutes)  # first of all: the minutes count, and signals come at any time
     try:
         with stop.listening():
-            _train(config, overrides or [], stage, resume, reuse or [], stop)
+            from ugpnet_core.config_files import read_config
+
+            settings = read_config(config, overrides or [])
+            from ugpnet_core.training.run import train as run
+
+            run(
+                settings,
+                stage.value,
+                resume=resume,
+                extend=extend,
+                reuse=reuse or [],
+                stop=stop,
+                say=lambda text: typer.echo(text, err=True),
+            )
     except KeyboardInterrupt as end:
         words = ["ugpnet", "train", str(config), *(overrides or []), "--resume"]
         if stage is not StageChoice.all:
             words += ["--stage", stage.value]
+        words += ["--extend"] if extend else []
         words += [f"--reuse={folder}" for folder in reuse or ()]
         if minutes is not None:
             words.append(f"--minutes={minutes:g}")
@@ -85,29 +107,6 @@ def train(
         if os.environ.get("RANK", "0") == "0":
             typer.echo(f"{what}. Go on with: {shlex.join(words)}", err=True)
         raise typer.Exit(status) from None
-
-
-def _train(
-    config: Path,
-    overrides: list[str],
-    stage: StageChoice,
-    resume: bool,
-    reuse: list[Path],
-    stop: Stop,
-) -> None:
-    from ugpnet_core.config_files import read_config
-
-    settings = read_config(config, overrides)
-    from ugpnet_core.training.run import train as run
-
-    run(
-        settings,
-        stage.value,
-        resume=resume,
-        reuse=reuse,
-        stop=stop,
-        say=lambda text: typer.echo(text, err=True),
-    )
 
 
 def config_schema() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ugpnet_core.degradations.held import run_task
 from ugpnet_core.errors import SizeError
 from ugpnet_core.factory import create_task
 from ugpnet_core.seeding import rng_for
@@ -35,7 +36,7 @@ def degrade(
 
     Raises:
         SizeError: The tensor is no image or batch of images.
-        PluginError: There is no such task.
+        PluginError: There is no such task, or it breaks its contract.
         ConfigError: An option is unknown or impossible.
 
     Examples:
@@ -55,5 +56,6 @@ def degrade(
     operator = create_task(task, **dict(options or {}))
     clean = image.detach().to("cpu", torch.float32).clamp(0, 1)
     if clean.dim() == 3:
-        return operator(clean, rng_for(seed, 0))
-    return torch.stack([operator(one, rng_for(seed, i)) for i, one in enumerate(clean)])
+        return run_task(operator, clean, rng_for(seed, 0))
+    made = [run_task(operator, one, rng_for(seed, i)) for i, one in enumerate(clean)]
+    return torch.stack(made)

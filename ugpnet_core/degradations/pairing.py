@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from ugpnet_core.degradations.held import run_pairing, run_task
 from ugpnet_core.protocols import PairingTask, Task
 
 
@@ -13,7 +14,10 @@ def pair(task: Task, image: Tensor, rng: np.random.Generator) -> tuple[Tensor, T
 
     x_gt is the image itself, unless the task says otherwise
     (:class:`ugpnet_core.protocols.PairingTask`).
+
+    Raises:
+        PluginError: the task breaks its contract (:mod:`ugpnet_core.degradations.held`).
     """
     if isinstance(task, PairingTask):
-        return task.pair(image, rng)
-    return image, task(image, rng)
+        return run_pairing(task, image, rng)
+    return image, run_task(task, image, rng)

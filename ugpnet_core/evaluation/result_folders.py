@@ -6,7 +6,6 @@ error that lists the files.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -17,10 +16,9 @@ from torch import Tensor
 from ugpnet_core.errors import ConfigError, ImageError
 from ugpnet_core.evaluation.methods import Batch, Method, Runner
 from ugpnet_core.evaluation.photographs import TestSet
-from ugpnet_core.image import EXTENSIONS, center_square, image_size, list_images, read_image
+from ugpnet_core.image import center_square, image_size, list_images, read_image
 from ugpnet_core.image.pairs import listed
-
-STEM, NAME = "{stem}", "{name}"
+from ugpnet_core.image.patterns import NAME, STEM, expression
 
 
 class ResultFolder(Runner):
@@ -161,10 +159,5 @@ def _results_of(
 
 def _like(pattern: str, stem: str, name: str, paths: Mapping[str, Path]) -> list[Path]:
     """The files that a pattern with stars means; a star in a photograph's own name is none."""
-    meant = {NAME: re.escape(name), STEM: re.escape(stem), "*": "[^/]*"}
-    parts = re.split(r"(\{name\}|\{stem\}|\*)", pattern)
-    expression = "".join(meant.get(part, re.escape(part)) for part in parts)
-    if not pattern.lower().endswith(EXTENSIONS):
-        expression += rf"(?i:{'|'.join(map(re.escape, EXTENSIONS))})"
-    matching = re.compile(expression)
+    matching = expression(pattern, stem, name)
     return [file for path, file in paths.items() if matching.fullmatch(path)]

@@ -1,7 +1,9 @@
 """Results of the stages of a training: one ``.safetensors`` each, which says what it is.
 
 Metadata: ``format`` is "ugpnet-stage-1"; ``stage`` the stage's name; ``config`` the configuration
-of the model as JSON, as far as the stage depends on it; ``record`` what happened, as JSON. Tensors
+of the model as JSON, as far as the stage depends on it; ``record`` what happened, as JSON. The
+record of a stage that was trained on (``ugpnet train --extend``) has a ``history``: for each
+training before, its record and the ``settings`` that it had and the one after it has not. Tensors
 are ``network.*`` and, of stages that have one, ``discriminator.*``. ``fingerprint`` is for
 ``ugpnet train`` alone, which knows by it whether a result is what it would make.
 """

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import ConfigError, SizeError
 from ugpnet_core.factory import create_backbone, create_task_at, make_prior
+from ugpnet_core.networks.feature_modulated import FeatureModulatedSynthesis
 from ugpnet_core.networks.fusion import FusionModule
-from ugpnet_core.networks.restoration import restoration_module
+from ugpnet_core.networks.generator_only import NoFusion, NoRegression
+from ugpnet_core.networks.restoration import Adapter, DirectAdapter, restoration_module
 from ugpnet_core.networks.synthesis import SynthesisModule
 from ugpnet_core.protocols import Backbone, Prior, PriorOutput, RestorationOutput, UGPNetOutput
 
@@ -26,6 +28,9 @@ class UGPNet(nn.Module):
     ``scale`` is how many times larger the output is than the degraded image; the degraded image
     has r / scale pixels a side. A backbone of scale 1 in a super-resolution task gets the
     bicubically enlarged input.
+
+    With ``config.baseline`` it is one of the two generative baselines
+    (:mod:`ugpnet_core.networks.generator_only`, :mod:`ugpnet_core.networks.feature_modulated`).
 
     Args:
         config: What the parts were made by, and how wide the networks around them are.
@@ -59,12 +64,22 @@ class UGPNet(nn.Module):
         self.config = config
         self.scale = scale
         self.resolution = prior.resolution
+        self.restoration: Adapter
+        self.synthesis: SynthesisModule
+        self.fusion: Any  # a FusionModule, or NoFusion in its place
+        if config.baseline:
+            self.restoration = DirectAdapter(NoRegression(), scale)
+            self.synthesis = (
+                FeatureModulatedSynthesis(backbone, prior, config)
+                if config.baseline == "feature-modulated"
+                else _synthesis(prior, config)
+            )
+            self.fusion = NoFusion()
+            return
         self.restoration = restoration_module(
             backbone, config.merging_channels, scale // backbone.scale, config.adapter
         )
-        self.synthesis = SynthesisModule(
-            prior, config.encoder_channels, config.map2style_channels, config.encoder_norm
-        )
+        self.synthesis = _synthesis(prior, config)
         width = config.fusion_channels or self.restoration.feature_channels
         inputs = (
             (3, 3)
@@ -110,9 +125,15 @@ class UGPNet(nn.Module):
             The feature maps f_reg and f_syn, or the images in their place where the configuration
             says so, (N, C, r, r) each; and x_reg.
         """
-        if self.config.fusion_inputs == "images":
+        if self.config.baseline or self.config.fusion_inputs == "images":
             return regression.image, synthesis.image, regression.image
         return regression.features, synthesis.features, regression.image
+
+
+def _synthesis(prior: Prior, config: ModelConfig) -> SynthesisModule:
+    return SynthesisModule(
+        prior, config.encoder_channels, config.map2style_channels, config.encoder_norm
+    )
 
 
 def build_model(config: ModelConfig) -> UGPNet:
@@ -148,7 +169,11 @@ def build_model(config: ModelConfig) -> UGPNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         prior = make_prior(config.prior.name, **config.prior.options)
-    backbone = create_backbone(config.backbone.name, **config.backbone.options)
+    backbone: Backbone = (
+        NoRegression()
+        if config.baseline == "generator-only"
+        else create_backbone(config.backbone.name, **config.backbone.options)
+    )
     # What names a file or a download would not be found where the model is loaded.
     rebuild: dict[str, Any] | None = getattr(backbone, "rebuild_options", None)
     if rebuild is not None:

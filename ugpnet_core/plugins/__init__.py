@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from ugpnet_core.networks.regression import RegressionNetwork, check_images, cropped
     from ugpnet_core.protocols import (
         Backbone,
+        ModulatedPrior,
         PairingTask,
         Prior,
         PriorOutput,
@@ -103,6 +104,7 @@ _HOMES = {
     "networks.regression": ("RegressionNetwork", "check_images", "cropped"),
     "protocols": (
         "Backbone",
+        "ModulatedPrior",
         "PairingTask",
         "Prior",
         "PriorOutput",
@@ -160,6 +162,7 @@ __all__ = [
     "Inert",
     "Installed",
     "ModelEntry",
+    "ModulatedPrior",
     "Options",
     "PairingTask",
     "PluginError",

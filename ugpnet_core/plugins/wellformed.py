@@ -18,7 +18,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _REFERENCE = re.compile(r"[\w.]+:\S+")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST = 10**15
-_REFERENCES = ("factory", "discriminator", "reader", "published")
+_REFERENCES = ("factory", "discriminator", "reader", "grow", "published")
 
 
 def fault_of(entry: Entry | Preset) -> str | None:

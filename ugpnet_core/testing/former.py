@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from torch import nn
@@ -42,6 +42,6 @@ def prior_check_names() -> tuple[str, ...]:
     return PRIORS.names()
 
 
-def run_prior_checks(subject: Subject, **how: Any) -> Report:
-    """``run_checks(subject, **how)``."""
-    return run_checks(subject, **how)
+def run_prior_checks(subject: Subject, only: Collection[str] = (), **how: Any) -> Report:
+    """``run_checks(subject, only=only, **how)``."""
+    return run_checks(subject, only=only, **how)

@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.near import did_you_mean
 from ugpnet_core.testing.checks.shapes import working_size
 from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result, in_words
-from ugpnet_core.testing.subject import Subject
 from ugpnet_core.testing.surroundings import changed_setting, settings, untouched
 
 # The check that also fails where an earlier one has left settings of torch changed.
@@ -26,7 +26,7 @@ class Check:
     """A check by name. Where one that it requires has failed, it is not run: it would fail for
     the same reason and say it worse. One for the whole takes no small form of a network."""
 
-    function: Callable[[Subject], Outcome]
+    function: Callable[[Any], Outcome]
     requires: tuple[str, ...] = ()
     whole: bool = False
 
@@ -43,10 +43,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Suite:
-    """All checks of backbones or of priors, in their order."""
+    """All checks of one kind of plugin, in their order.
+
+    Args:
+        word: of what is checked: backbone, prior, task or model.
+        subject_of: makes a subject of a name and options.
+    """
 
     word: str
     checks: tuple[Check, ...]
+    subject_of: Callable[..., Any]
 
     @cached_property
     def by_name(self) -> dict[str, Check]:
@@ -71,7 +77,7 @@ class Suite:
 
     def run(
         self,
-        subject: Subject,
+        subject: Any,
         only: Collection[str] = (),
         full: bool = False,
         on_start: Callable[[str], None] = lambda name: None,
@@ -100,7 +106,7 @@ class Suite:
                     break  # nothing else can be said
         return Report(subject.name, tuple(run.results), word=self.word.capitalize())
 
-    def run_one(self, name: str, subject: Subject, full: bool = False) -> Result:
+    def run_one(self, name: str, subject: Any, full: bool = False) -> Result:
         """Run one check; whatever it raises, except an interrupt, is a failure in one sentence.
 
         Raises:
@@ -112,7 +118,7 @@ class Suite:
 class _Run:
     """Checks of one subject, and what has come out so far."""
 
-    def __init__(self, subject: Subject, full: bool) -> None:
+    def __init__(self, subject: Any, full: bool) -> None:
         self.subject, self.full = subject, full
         self.small = subject.small[0] if subject.small and not full else subject
         self.results: list[Result] = []
@@ -153,8 +159,13 @@ class _Run:
         except CheckFailed as failure:
             status, message = "failed", str(failure)
         except (Exception, SystemExit) as error:
-            status, message = "failed", f"The network raises {in_words(error)}."
+            status, message = "failed", f"The {self._raiser} raises {in_words(error)}."
         return Result(check.name, status, message, time.perf_counter() - started)
+
+    @property
+    def _raiser(self) -> str:
+        word: str = self.subject.word
+        return "network" if word in ("backbone", "prior") else word
 
     def _take_a_working_size(self) -> None:
         """Where the usual probe size does not work, let the other checks use one that does, so

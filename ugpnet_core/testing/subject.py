@@ -60,6 +60,7 @@ class Subject:
         small: a small form of the same network, which most checks take where there is one, and
             the options that make it so.
         fault: a sentence that says what is wrong with the plugin or its entry, if anything.
+        has_file: whether its entry names weights, and the subject has the default options.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Subject:
     make_discriminator: Callable[[], nn.Module] | None = None
     small: tuple[Subject, str] | None = None
     fault: str | None = None
+    has_file: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -220,6 +222,7 @@ def _subject_of_entry(entry: Any, word: Any, options: dict[str, Any]) -> Subject
             functools.partial(_make, discriminator, given) if discriminator else None
         ),
         small=small,
+        has_file=getattr(entry, "file", None) is not None and not options,
     )
 
 

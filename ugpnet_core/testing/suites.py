@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from ugpnet_core.testing.checks import (
     training,
 )
 from ugpnet_core.testing.priors import declarations as prior_declarations
-from ugpnet_core.testing.priors import discriminator, random_codes
+from ugpnet_core.testing.priors import discriminator, random_codes, weights
 from ugpnet_core.testing.report import Outcome, Report
 from ugpnet_core.testing.running import Check, Suite
 from ugpnet_core.testing.subject import Subject, subject_of
@@ -96,6 +97,7 @@ BACKBONES = Suite(
         Check(deployment.check_exports_onnx, (*_RUNS, "determinism")),
         Check(speed.check_speed, (*_SIZED, "determinism", "hidden_state"), whole=True),
     ),
+    functools.partial(subject_of, word="backbone"),
 )
 _CODES = (*_RUNS, "shapes", "determinism", "random_codes")
 PRIORS = Suite(
@@ -105,6 +107,7 @@ PRIORS = Suite(
         Check(prior_declarations.check_protocol, ("builds",)),
         Check(declarations.check_declared_values, _BUILT, whole=True),
         Check(declarations.check_parameter_count, ("builds",), whole=True),
+        Check(weights.check_weights, ("builds",), whole=True),
         Check(speed.check_runs, _BUILT, whole=True),
         Check(prior_declarations.check_shapes, _RUNS),
         Check(prior_declarations.check_range, (*_RUNS, "shapes")),
@@ -118,6 +121,7 @@ PRIORS = Suite(
         Check(discriminator.check_logits, _BUILT),
         Check(discriminator.check_discriminator_gradients, (*_BUILT, "logits")),
     ),
+    functools.partial(subject_of, word="prior"),
 )
 SUITES = {suite.word: suite for suite in (BACKBONES, PRIORS)}
 FUNCTIONS: dict[str, Callable[[Subject], Outcome]] = {

@@ -23,6 +23,22 @@ Fingerprint = dict[str, str]
 
 
 LISTING = "names and sizes of the photographs for "
+CONTENT = "content of "
+PROCESSES = "number of processes"
+# What a stage is looked at by, and what folders and files are called: it makes the same without.
+# Of the photographs, names and sizes count; of all other files, what is in them.
+INDIFFERENT = frozenset(
+    {
+        "data.train",
+        "data.validation",
+        "settings.frechet_every",
+        "settings.frechet_images",
+        "settings.restorations",
+        "settings.sample_truncation",
+        "settings.weights",
+        "validate_every",
+    }
+)
 
 
 def fingerprint(
@@ -42,8 +58,7 @@ def fingerprint(
     Raises:
         TrainingError: one of the files cannot be read.
     """
-    settings = stage.settings_in(config).model_dump(mode="json")
-    parts = {f"settings.{key}": value for key, value in settings.items()}
+    parts: dict[str, Any] = {}
     data = config.data.model_dump(mode="json", exclude={"cache", "workers"})
     parts |= {f"data.{key}": value for key, value in data.items()}
     model = config.model.model_dump(mode="json", include=set(stage.depends_on))
@@ -51,12 +66,20 @@ def fingerprint(
     if stage.is_perceptual:
         network = config.perceptual.model_dump(mode="json", exclude={"weights"})
         parts |= {f"perceptual.{key}": value for key, value in network.items()}
-    for key in ("seed", "precision", "channels_last", "validate_every"):
+    for key in ("seed", "precision", "channels_last"):
         parts[key] = getattr(config, key)
     parts["number of training images"] = images
     parts |= {f"{LISTING}{what}": digest for what, digest in (listings or {}).items()}
-    parts |= {f"content of {name}": _digest(path) for name, path in inputs.items()}
-    return {key: json.dumps(value, sort_keys=True) for key, value in parts.items()}
+    parts |= {f"{CONTENT}{name}": _digest(path) for name, path in inputs.items()}
+    dumped = {key: json.dumps(value, sort_keys=True) for key, value in parts.items()}
+    return {**settings_of(config, stage), **_nameless(dumped)}
+
+
+def settings_of(config: TrainConfig, stage: type[Stage]) -> Fingerprint:
+    """The part of a fingerprint that is the stage's own section of the configuration."""
+    settings = stage.settings_in(config).model_dump(mode="json")
+    parts = {f"settings.{key}": value for key, value in settings.items()}
+    return _nameless({key: json.dumps(value, sort_keys=True) for key, value in parts.items()})
 
 
 def compare(stage: type[Stage], before: Fingerprint, now: Fingerprint, found: Path) -> None:
@@ -67,27 +90,53 @@ def compare(stage: type[Stage], before: Fingerprint, now: Fingerprint, found: Pa
     Raises:
         TrainingError: they differ; the message says in what.
     """
+    differing = differences(stage, before, now)
     before = _completed(stage, before, now)
-    differing = _differing(before, now)
     if differing:
         changes = ", ".join(
             f"{key} (was {before.get(key, 'unset')}, is {now.get(key, 'unset')})"
             for key in differing[:3]
         )
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        extend = "train it on with --extend, " if _are_settings(differing) else ""
         raise TrainingError(
             f"{found} was made by other inputs of stage {stage.name}: {changes}{more}; put them "
-            "back, choose another output, or delete it to train the stage again."
+            f"back, choose another output, {extend}or delete it to train the stage again."
         )
 
 
-def agree(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> bool:
-    """Whether two results of a stage were made by the same, as :func:`compare` sees it."""
-    return not _differing(_completed(stage, before, now), now)
-
-
-def _differing(before: Fingerprint, now: Fingerprint) -> list[str]:
+def differences(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> list[str]:
+    """In what two results of a stage differ that were made by these, as :func:`compare` sees it."""
+    before = _completed(stage, before, now)
     return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+
+
+def _are_settings(keys: list[str]) -> bool:
+    return all(key.startswith("settings.") for key in keys)
+
+
+def _nameless(made_by: Fingerprint) -> Fingerprint:
+    """Without what does not matter, and without the names of files whose content is told."""
+    parts = {key: value for key, value in made_by.items() if key not in INDIFFERENT}
+    if "data.crops" in parts:
+        crops = json.loads(parts["data.crops"])
+        unnamed = [{k: v for k, v in one.items() if k != "path"} for one in crops]
+        parts["data.crops"] = json.dumps(unnamed, sort_keys=True)
+    if "model.task" in parts:
+        task = json.loads(parts["model.task"])
+        for key in parts:
+            if key.startswith(f"{CONTENT}task."):
+                _forget(task["options"], key.removeprefix(f"{CONTENT}task.").split("."))
+        parts["model.task"] = json.dumps(task, sort_keys=True)
+    return parts
+
+
+def _forget(options: Any, place: list[str]) -> None:
+    """Replace the name of a file that stands somewhere in the options of a task."""
+    *outer, last = place
+    for key in outer:
+        options = options[int(key)] if isinstance(options, list) else options[key]
+    options[int(last) if isinstance(options, list) else last] = "a file"
 
 
 def _completed(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> Fingerprint:
@@ -112,8 +161,12 @@ def _completed(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> Fin
     }
     # States from before these were noted are as good as those with which nothing has changed.
     defaults |= {key: value for key, value in now.items() if key.startswith(LISTING)}
-    present = {key: _read_again(fields.get(key), text) for key, text in before.items()}
-    return {**defaults, **present}
+    present = {
+        key: _read_again(fields.get(key), text)
+        for key, text in before.items()
+        if key not in INDIFFERENT
+    }
+    return {**defaults, **_nameless(present)}
 
 
 def _read_again(field: FieldInfo | None, text: str) -> str:

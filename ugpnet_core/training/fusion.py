@@ -63,9 +63,15 @@ class FusionStage(SingleLossStage):
         return cls(context, settings, lpips, _contextual(context, settings))
 
     @classmethod
+    def is_planned(cls, config: TrainConfig) -> bool:
+        """Not of a baseline."""
+        return not config.model.baseline
+
+    @classmethod
     def module_in(cls, model: UGPNet) -> nn.Module:
         """The fusion network."""
-        return model.fusion
+        fusion: nn.Module = model.fusion
+        return fusion
 
     @classmethod
     def perceptual_networks(cls, config: TrainConfig) -> frozenset[str]:

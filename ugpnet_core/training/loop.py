@@ -18,7 +18,7 @@ from ugpnet_core.training.batch_statistics import estimate_statistics, following
 from ugpnet_core.training.data import Pair, training_batches
 from ugpnet_core.training.display import Display
 from ugpnet_core.training.divergence import check_losses, check_weights
-from ugpnet_core.training.fingerprint import Fingerprint
+from ugpnet_core.training.fingerprint import PROCESSES, Fingerprint
 from ugpnet_core.training.plan import steps_before
 from ugpnet_core.training.processes import any_process, mean_losses
 from ugpnet_core.training.progress import Best, Progress, begun
@@ -60,7 +60,7 @@ def run_stage(
     accelerator, total = stage.context.accelerator, stage.settings.iterations
     stop = stop or Stop()
     if accelerator.num_processes > 1:
-        made_by = {**made_by, "number of processes": str(accelerator.num_processes)}
+        made_by = {**made_by, PROCESSES: str(accelerator.num_processes)}
     progress = begun(stage, made_by)
     watch = Watch(stop, accelerator, progress.size)
     quiet = not accelerator.is_main_process
@@ -122,6 +122,7 @@ class _Run:
         states = {name: _copy(network.state_dict()) for name, network in stage.networks.items()}
         if keep_best and best.state is not None:
             chosen.load_state_dict(best.state)
+        stage.conclude(chosen)
         psnr = best.psnr if best.state is not None else None
         estimated = self._estimate_statistics(pairs)
         if estimated:
@@ -129,12 +130,14 @@ class _Run:
         states["network"] = _copy(chosen.state_dict())
         record = {
             "iterations": self.progress.done,
-            "images": self.progress.done * self.images_per_step,
+            "images": self._images(),
             "minutes": round((time.monotonic() - self.progress.began) / 60, 1),
             "kept": f"iteration {best.step}" if keep_best else "last",
             **({"validation_psnr": round(psnr, 3)} if psnr is not None else {}),
             **({"batch_statistics": f"of {estimated} images"} if estimated else {}),
+            **({"stopped": self._waiting()} if self._is_early() else {}),
             **stage.describe(),
+            **({"history": list(self.progress.history)} if self.progress.history else {}),
         }
         return Finished(states, record)
 
@@ -171,12 +174,30 @@ class _Run:
             self._show_losses()
 
     def _is_last(self) -> bool:
-        """Whether all iterations are made, or the stage's minutes are over; for all processes."""
-        if self.progress.done >= self.settings.iterations:
+        """Whether all iterations are made, the stage's minutes are over, or nothing has become
+        better for long enough; for all processes."""
+        if self.progress.done >= self.settings.iterations or self._has_waited():
             return True
         if self.settings.minutes is None or not self.progress.done:
             return False
         return any_process(self.accelerator, time.monotonic() >= self._end())
+
+    def _has_waited(self) -> bool:
+        limit = self.settings.stop_after
+        return limit is not None and self.progress.best.waited >= limit
+
+    def _is_early(self) -> bool:
+        return self._has_waited() and self.progress.done < self.settings.iterations
+
+    def _waiting(self) -> str:
+        return f"after {self.progress.best.waited} validations without a better PSNR"
+
+    def _images(self) -> int:
+        """How many were learned from, with those of earlier trainings."""
+        first, before = 0, 0
+        if self.progress.history:
+            first, before = (self.progress.history[-1][key] for key in ("iterations", "images"))
+        return before + (self.progress.done - first) * self.images_per_step
 
     def _end(self) -> float:
         return self.progress.began + 60 * (self.settings.minutes or 0)
@@ -219,6 +240,11 @@ class _Run:
             self._log({"psnr": psnr})
             if psnr > progress.best.psnr:
                 progress.best = Best(psnr, done, _copy(chosen.state_dict()))
+            else:
+                progress.best.waited += 1
+            if not last and any_process(self.accelerator, self._has_waited()):
+                say(f"{stage.name} {done}: stopped {self._waiting()}")
+                last = self.is_over = True
         if done % config.sample_every == 0 or last:
             self.watch.alone(partial(write_samples, stage, chosen, self.validation, done))
         progress.is_looked_at = True

@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.degradations import rng_for
+from ugpnet_core.degradations.held import rehearse_task
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.factory import create_backbone, create_task_at
 from ugpnet_core.networks.restoration import restoration_module
@@ -63,6 +64,7 @@ def read_restoration(path: Path, resolution: int) -> Restoration:
             f"{path} is for task {settings.task.name!r} (scale {task.scale}), which cannot degrade "
             f"photographs of {resolution} pixels; leave it out of synthesis.restorations."
         )
+    rehearse_task(task, resolution)
     backbone = create_backbone(settings.backbone.name, **settings.backbone.options)
     module = restoration_module(
         backbone, settings.merging_channels, task.scale // backbone.scale, settings.adapter

@@ -91,6 +91,11 @@ def check(config: TrainConfig, wanted: Sequence[type[Stage]], resume: bool) -> N
 def _check_settings(config: TrainConfig, wanted: Sequence[type[Stage]]) -> None:
     for stage in wanted:
         stage.settings_in(config)
+        if stage not in planned(config):
+            raise ConfigError(
+                f"Baseline {config.model.baseline} has no stage {stage.name}; train its stages "
+                f"{', '.join(one.name for one in planned(config))}."
+            )
     for stage in planned(config):
         stage.check_settings(config)
     # Of one of several steps, a set might be drawn for the first time after hours.

@@ -9,15 +9,17 @@ regularisation, style mixing, averaged weights. Against small data sets, what D 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.state_dict import load_weights
 from ugpnet_core.config import PriorStageConfig, StageConfig, TrainConfig
 from ugpnet_core.degradations import rng_for
 from ugpnet_core.errors import ConfigError, TrainingError
-from ugpnet_core.factory import make_discriminator
+from ugpnet_core.factory import make_discriminator, require_discriminator
 from ugpnet_core.losses.adversarial import (
     discriminator_loss,
     generator_loss,
@@ -25,11 +27,13 @@ from ugpnet_core.losses.adversarial import (
     path_lengths,
     r1_penalty,
 )
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.protocols import TrainablePrior
 from ugpnet_core.training.adaptive_augmentation import AdaptiveAugmentation
 from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.data import Pair
+from ugpnet_core.training.fine_tuning import fit_part, kept_layers
 from ugpnet_core.training.prior_quality import PriorQuality, make_quality
 from ugpnet_core.training.processes import optimizer_step
 from ugpnet_core.training.stage import Losses, Stage
@@ -71,9 +75,14 @@ class PriorStage(Stage):
             )
         generator = cast(nn.Module, found)
         discriminator = make_discriminator(model.config.prior.name, **model.config.prior.options)
+        taken = context.discriminator if settings.weights is not None else None
+        if taken is not None:
+            fit_part(discriminator, taken, f"The discriminator in {settings.weights}")
+        self.kept = kept_layers(discriminator, taken or {}, settings.freeze_d)
         if context.config.channels_last:
             discriminator.to(memory_format=torch.channels_last)
         generator.requires_grad_(True)
+        self._let_discriminator_learn(discriminator)
         self.generator, generator_steps = self.prepare(generator, settings.learning_rate)
         self.discriminator, discriminator_steps = self.prepare(
             discriminator, settings.discriminator_learning_rate
@@ -90,9 +99,46 @@ class PriorStage(Stage):
 
     @classmethod
     def from_config(cls, context: TrainingContext) -> PriorStage:
-        """With the Fréchet distance, where that is asked for."""
+        """With the Fréchet distance, where that is asked for; and the discriminator of the file of
+        weights, where that has one."""
         settings = cast(PriorStageConfig, cls.settings_in(context.config))
+        if settings.weights is not None and context.discriminator is None:
+            context.say(
+                f"The discriminator starts untrained: {settings.weights} holds a generator without "
+                "one that can be read."
+            )
         return cls(context, settings, make_quality(context, settings))
+
+    @classmethod
+    def load_pretrained(
+        cls,
+        model: UGPNet,
+        path: Path,
+        prior: PriorWeights | None = None,
+        key: str | None = None,
+    ) -> str:
+        """G from a file of a prior; layers that it lacks, because it was made for fewer pixels,
+        stay new.
+
+        Returns:
+            what was taken, "prior".
+        """
+        if prior is not None:
+            fit_part(cls.module_in(model), prior.generator, str(path))
+        else:
+            load_weights(cls.module_in(model), path, key)
+        return cls.name
+
+    def _let_discriminator_learn(self, discriminator: nn.Module) -> None:
+        """All of it, but for the layers that are kept."""
+        discriminator.requires_grad_(True)
+        for layer in self.kept:
+            layer.requires_grad_(False)
+
+    @classmethod
+    def has_discriminator(cls, config: TrainConfig) -> bool:
+        """Always."""
+        return True
 
     @classmethod
     def module_in(cls, model: UGPNet) -> nn.Module:
@@ -101,11 +147,12 @@ class PriorStage(Stage):
 
     @classmethod
     def check_settings(cls, config: TrainConfig) -> None:
-        """A prior is trained or read from a file."""
+        """A prior is trained here or read for the synthesis stage, and needs a discriminator."""
+        require_discriminator(config.model.prior.name)
         if config.synthesis.weights is not None:
             raise ConfigError(
                 "The prior is trained (section 'prior') and also read from synthesis.weights; "
-                "remove one of them."
+                "remove one of them, or train that one on (prior.weights)."
             )
 
     @classmethod
@@ -159,7 +206,7 @@ class PriorStage(Stage):
         self, batches: Sequence[Pair], fakes: Sequence[Tensor], step: int
     ) -> Losses:
         accelerator, count = self.context.accelerator, len(batches)
-        self.discriminator.requires_grad_(True)
+        self._let_discriminator_learn(self.discriminator)
         optimizer, _ = self.optimizers["discriminator"]
         optimizer.zero_grad(set_to_none=True)
         regularise = self.options.r1_weight > 0 and step % self.options.r1_every == 0
@@ -264,6 +311,15 @@ class PriorStage(Stage):
         """Go on from both."""
         self.augment.load_state_dict(state)
         self.mean_length = state["mean_length"]
+
+    @torch.no_grad()
+    def conclude(self, network: nn.Module) -> None:
+        """Let the mean of w, where G holds one for truncation, be that of the trained network."""
+        centre = getattr(network, "w_avg", None)
+        if isinstance(centre, Tensor):
+            seed = rng_for(self.context.config.seed, self.name, "mean").integers(2**62)
+            rng = torch.Generator().manual_seed(int(seed))
+            centre.copy_(cast(TrainablePrior, network).mean_latent(TRUNCATION_CODES, rng)[0])
 
     def describe(self) -> Mapping[str, str]:
         """Where the augmentation ended, and what the distance was measured with."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from ugpnet_core.training.stage import Stage
 
 @dataclass
 class Best:
-    """The best validation so far."""
+    """The best validation so far; ``waited`` is how many came after it."""
 
     psnr: float = -math.inf
     step: int = 0
     state: Mapping[str, Tensor] | None = None
+    waited: int = 0
 
 
 @dataclass
@@ -37,6 +38,8 @@ class Progress:
         is_looked_at: whether what comes after these iterations (validation, samples) was made, too.
         saved: after how many iterations the checkpoint was written, if ever.
         began: when the stage would have begun, had it never been interrupted.
+        history: the records of earlier trainings that this one goes on from
+            (:mod:`ugpnet_core.training.extending`).
     """
 
     stage: Stage
@@ -48,6 +51,7 @@ class Progress:
     saved: int | None = None
     best: Best = field(default_factory=Best)
     began: float = field(default_factory=lambda: time.monotonic())
+    history: Sequence[Mapping[str, Any]] = ()
 
     @property
     def chosen(self) -> nn.Module:
@@ -77,7 +81,8 @@ class Progress:
             "optimizers": {name: opt.state_dict() for name, (opt, _) in stage.optimizers.items()},
             "averaged": self.averaged.state_dict() if self.averaged is not None else None,
             "stage": dict(stage.state_dict()),
-            "best": {"psnr": self.best.psnr, "step": self.best.step, "state": self.best.state},
+            "best": dict(vars(self.best)),
+            "history": [dict(one) for one in self.history],
         }
         write_checkpoint(self.path, state)
 
@@ -100,16 +105,28 @@ def begun(stage: Stage, made_by: Fingerprint) -> Progress:
 
 
 def _restore(progress: Progress, state: Mapping[str, Any]) -> None:
-    stage = progress.stage
+    """Go on from a state. One that goes on from a finished stage may lack what that did not have:
+    optimisers, an average, a discriminator."""
+    stage, settings = progress.stage, progress.stage.settings
     for name, network in stage.networks.items():
-        network.load_state_dict(state["networks"][name])
+        if name in state["networks"]:
+            network.load_state_dict(state["networks"][name])
     for name, (optimizer, _) in stage.optimizers.items():
-        optimizer.load_state_dict(state["optimizers"][name])
+        if name in state["optimizers"]:
+            optimizer.load_state_dict(state["optimizers"][name])
+            for group in optimizer.param_groups:  # those of a finished stage may be others
+                group.update(betas=settings.betas, weight_decay=settings.weight_decay)
     if progress.averaged is not None:
-        progress.averaged.load_state_dict(state["averaged"])
+        if state["averaged"] is not None:
+            progress.averaged.load_state_dict(state["averaged"])
+        else:
+            progress.averaged.module.load_state_dict(stage.trained.state_dict())
     # Older code called it memory.
-    stage.load_state_dict(state["stage"] if "stage" in state else state["memory"])
+    remembered = state["stage"] if "stage" in state else state["memory"]
+    if remembered is not None:
+        stage.load_state_dict(remembered)
     progress.best = Best(**state["best"])
+    progress.history = state.get("history", ())
     progress.done = progress.saved = state["step"]
     # Older code wrote a checkpoint only after it had looked.
     progress.is_looked_at = state.get("is_looked_at", True)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ugpnet_core.checkpoints.state_dict import check_fit, fit, load_weights
-from ugpnet_core.config import RestorationStageConfig, StageConfig
+from ugpnet_core.config import RestorationStageConfig, StageConfig, TrainConfig
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.losses.pixel import PIXEL_LOSSES, psnr_loss
@@ -51,6 +51,11 @@ class RestorationStage(SingleLossStage):
     def from_config(cls, context: TrainingContext) -> RestorationStage:
         """With the loss of the settings or of the backbone."""
         return cls(context, context.config.restoration)
+
+    @classmethod
+    def is_planned(cls, config: TrainConfig) -> bool:
+        """Not of a baseline."""
+        return not config.model.baseline
 
     @classmethod
     def module_in(cls, model: UGPNet) -> nn.Module:

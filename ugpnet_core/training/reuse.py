@@ -8,7 +8,7 @@ from pathlib import Path
 from ugpnet_core.atomic import copy_whole
 from ugpnet_core.errors import TrainingError
 from ugpnet_core.training.checkpoint import read_result, result_path
-from ugpnet_core.training.fingerprint import Fingerprint, agree
+from ugpnet_core.training.fingerprint import Fingerprint, differences
 from ugpnet_core.training.stage import Stage
 
 
@@ -43,7 +43,7 @@ def reuse_result(
         except TrainingError as error:
             say(f"Not reused: {error}")
             continue
-        if agree(stage, before, made_by):
+        if not differences(stage, before, made_by):
             try:
                 copy_whole(found, path)
             except OSError as error:

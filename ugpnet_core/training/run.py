@@ -12,13 +12,13 @@ from ugpnet_core.config import TrainConfig
 from ugpnet_core.model_files.stage_results import StageResult
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.training.checkpoint import (
-    checkpoint_path,
     read_result,
     result_path,
     write_result,
 )
 from ugpnet_core.training.compiling import compile_network
 from ugpnet_core.training.context import TrainingContext
+from ugpnet_core.training.extending import check_extension, keep_state, reopen
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.making import make_model
@@ -30,7 +30,7 @@ from ugpnet_core.training.reuse import reuse_result
 from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.stages import find_stage
 from ugpnet_core.training.stopping import Stop, Stopped
-from ugpnet_core.training.training_data import read_training_data
+from ugpnet_core.training.training_data import read_training_data, rehearsed_task
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ def train(
     stage: str = "all",
     *,
     resume: bool = False,
+    extend: bool = False,
     reuse: Sequence[Path] = (),
     stop: Stop | None = None,
     say: Callable[[str], None] = logger.info,
@@ -52,6 +53,8 @@ def train(
         config: The settings of the training.
         stage: The stage to run: "prior", "restoration", "synthesis", "fusion", or "all".
         resume: Whether to go on with stages that were begun.
+        extend: Whether finished stages whose settings have changed are trained on, instead of
+            being refused.
         reuse: Outputs of other trainings; a stage that is finished there and was made by the
             same settings and inputs is reused instead of trained.
         stop: An object that knows when to stop before the end, in a state that ``resume`` goes on
@@ -73,6 +76,8 @@ def train(
     stop = stop or Stop()
     wanted = planned(config) if stage == "all" else (find_stage(stage),)
     check(config, wanted, resume)
+    if extend:
+        check_extension(config, wanted)
     config, pretrained = read_pretrained_prior(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
@@ -83,7 +88,9 @@ def train(
     discriminator = pretrained.discriminator if pretrained is not None else None
     for one in wanted:
         one.check_files(config)
-    learning = [one for one in wanted if not result_path(config.output, one.name).exists()]
+    learning = [
+        one for one in wanted if extend or not result_path(config.output, one.name).exists()
+    ]
     with_crops = any(one.takes_crops for one in learning)
     quiet = not accelerator.is_main_process
     data = read_training_data(config, say, quiet, with_crops=with_crops)
@@ -93,7 +100,7 @@ def train(
     try:
         for one in planned(config):
             if one in wanted or is_finished(config, one):
-                _run(one, context, reuse, stop)
+                _run(one, context, stop, reuse, extend=extend and one in wanted)
     finally:
         # An interrupted training keeps its scalars, too.
         for tracker in accelerator.trackers:
@@ -122,10 +129,18 @@ def rehearse(config: TrainConfig) -> UGPNet:
     config, pretrained = read_pretrained_prior(config)
     for stage in wanted:
         stage.check_files(config)
+    rehearsed_task(config)
     return make_model(config, wanted, pretrained, logger.debug)
 
 
-def _run(stage: type[Stage], context: TrainingContext, reuse: Sequence[Path], stop: Stop) -> None:
+def _run(
+    stage: type[Stage],
+    context: TrainingContext,
+    stop: Stop,
+    reuse: Sequence[Path],
+    *,
+    extend: bool,
+) -> None:
     """Train a stage, or take its finished weights; either way install them in the model."""
     config, accelerator, output = context.config, context.accelerator, context.config.output
     images, listings = len(context.data.photographs), context.data.listings
@@ -133,6 +148,8 @@ def _run(stage: type[Stage], context: TrainingContext, reuse: Sequence[Path], st
     path = result_path(output, stage.name)
     if accelerator.is_main_process and not path.exists():
         reuse_result(stage, output, made_by, reuse, context.say)
+    elif accelerator.is_main_process and extend:
+        reopen(config, stage, made_by, context.say)
     accelerator.wait_for_everyone()
     was_finished = path.exists()
     # No process may write the result before all have seen that it is not there.
@@ -148,7 +165,7 @@ def _run(stage: type[Stage], context: TrainingContext, reuse: Sequence[Path], st
         accelerator.wait_for_everyone()
         accelerator.free_memory()
     if accelerator.is_main_process:
-        checkpoint_path(output, stage.name).unlink(missing_ok=True)
+        keep_state(config, stage)
     # Read by every process, and also by the one that wrote it: what follows is then the same as
     # after an interruption.
     states, _, record = read_result(path)

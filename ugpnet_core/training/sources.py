@@ -75,7 +75,7 @@ def find_originals(sources: Sequence[Source]) -> Found:
 
     for source in sources:
         if isinstance(source, PairedFolders):
-            for name, clean, degraded in match_pairs(source.clean, source.degraded):
+            for name, clean, degraded in match_pairs(source.clean, source.degraded, source.pattern):
                 found.photographs.append(Photograph(File(clean), File(degraded)))
                 note(name, clean.suffix, _size(clean), degraded.suffix, _size(degraded))
         elif source.suffix == ".tar":

@@ -103,6 +103,9 @@ class Stage(StageDefinition):
         """
         return {}
 
+    def conclude(self, network: nn.Module) -> None:
+        """Put right, at the end, what follows from the weights that were chosen."""
+
     def state_dict(self) -> Mapping[str, Tensor]:
         """What the stage remembers from step to step besides networks and optimisers."""
         return {}

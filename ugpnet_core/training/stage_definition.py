@@ -75,10 +75,10 @@ class StageDefinition(ABC):
 
     @classmethod
     def check_settings(cls, config: TrainConfig) -> None:
-        """Refuse settings that contradict each other.
+        """Refuse settings that contradict each other or what is installed.
 
         Raises:
-            ConfigError: they do.
+            ConfigError, PluginError: they do.
         """
         del config
 
@@ -95,6 +95,11 @@ class StageDefinition(ABC):
     def perceptual_networks(cls, config: TrainConfig) -> frozenset[str]:
         """Which of "lpips", "contextual" and "frechet" it needs."""
         return frozenset()
+
+    @classmethod
+    def has_discriminator(cls, config: TrainConfig) -> bool:
+        """Whether it learns against a discriminator."""
+        return False
 
     @classmethod
     def weights_in(cls, config: TrainConfig) -> Path | None:

@@ -19,7 +19,7 @@ from ugpnet_core.config import (
     TrainConfig,
 )
 from ugpnet_core.errors import ConfigError
-from ugpnet_core.factory import create_task_at, make_discriminator
+from ugpnet_core.factory import create_task_at, make_discriminator, require_discriminator
 from ugpnet_core.losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ugpnet_core.losses.perceptual import LPIPS
 from ugpnet_core.losses.pixel import l1_loss
@@ -124,13 +124,21 @@ class SynthesisStage(Stage):
             )
 
     @classmethod
+    def has_discriminator(cls, config: TrainConfig) -> bool:
+        """Where there is L_adv."""
+        return config.synthesis.adversarial_weight > 0
+
+    @classmethod
     def module_in(cls, model: UGPNet) -> nn.Module:
         """E, map2style and G."""
         return model.synthesis
 
     @classmethod
     def check_settings(cls, config: TrainConfig) -> None:
-        """Restoration modules of other models bring their own tasks."""
+        """L_adv needs a discriminator; restoration modules of other models bring their own
+        tasks."""
+        if config.synthesis.iterations and cls.has_discriminator(config):
+            require_discriminator(config.model.prior.name)
         pairs = [one for one in config.data.train if isinstance(one, PairedFolders)]
         if config.synthesis.restorations and pairs:
             raise ConfigError(

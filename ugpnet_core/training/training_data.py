@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ugpnet_core.config import TrainConfig
+from ugpnet_core.degradations.held import rehearse_task
+from ugpnet_core.degradations.paired import Paired
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
+from ugpnet_core.protocols import Task
 from ugpnet_core.training.crops import CropPhotographs, crops_listing, read_crop_photographs
 from ugpnet_core.training.data import Pair, validation_batches
 from ugpnet_core.training.photographs import Photographs, read_photographs
@@ -30,6 +33,20 @@ class TrainingData:
     crops: CropPhotographs | None = None
 
 
+def rehearsed_task(config: TrainConfig) -> Task:
+    """The model's task, which was seen to work.
+
+    Raises:
+        PluginError: it is not installed, or breaks its contract.
+        ConfigError: its options are impossible.
+    """
+    data = config.data
+    task = create_task_at(config.model.task, data.resolution)
+    if not isinstance(task, Paired):
+        rehearse_task(task, data.resolution)
+    return task
+
+
 def read_training_data(
     config: TrainConfig, say: Callable[[str], None], quiet: bool, *, with_crops: bool = True
 ) -> TrainingData:
@@ -40,6 +57,7 @@ def read_training_data(
 
     Raises:
         ConfigError: task "paired" has no pairs.
+        PluginError: the task breaks its contract.
         TrainingError: a source is missing or holds no readable image, or pairs have another scale.
         ImageError: a pair of folders does not match.
     """
@@ -55,7 +73,7 @@ def read_training_data(
             "Task 'paired' takes images that come degraded, which those of data.crops do not; "
             "leave data.crops out, or choose another task."
         )
-    task = create_task_at(config.model.task, data.resolution)
+    task = rehearsed_task(config)
     listings = {"crops": crops_listing(data.crops)} if data.crops else {}
     photographs = read_photographs(
         data.train, data.resolution, scale=task.scale, cache=data.cache, quiet=quiet

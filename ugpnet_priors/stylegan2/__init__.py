@@ -16,6 +16,7 @@ def ugpnet_priors() -> list[PriorEntry]:
             factory="ugpnet_priors.stylegan2.generator:StyleGAN2Generator",
             discriminator="ugpnet_priors.stylegan2.discriminator:discriminator_for",
             reader="ugpnet_priors.stylegan2.reader:read",
+            grow="ugpnet_priors.stylegan2.growing:grow",
             signatures={
                 "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator",
                 "conv1.conv.modulation.weight": "a StyleGAN2 generator",

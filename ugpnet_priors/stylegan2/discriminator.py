@@ -107,6 +107,11 @@ class StyleGAN2Discriminator(nn.Module):
             EqualLinear(widths[4] * 16, widths[4], activate=True), EqualLinear(widths[4], 1)
         )
 
+    @property
+    def layers(self) -> list[nn.Module]:
+        """All of it in the order in which it runs, for keeping the first ones as they are."""
+        return [*self.conv_body, self.final_conv, *self.final_linear]
+
     def forward(self, image: Tensor) -> Tensor:
         """Map images (N, 3, r, r) in [0, 1] to logits (N, 1).
 

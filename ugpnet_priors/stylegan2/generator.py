@@ -8,7 +8,7 @@ parameters are those of the FFHQ checkpoints in the layout of BasicSR (Apache-2.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -18,6 +18,8 @@ from ugpnet_core.plugins import ConfigError, PriorOutput, SizeError
 from ugpnet_priors.stylegan2.modulation import StyleConv, ToRGB
 from ugpnet_priors.stylegan2.ops import EPSILON, EqualLinear, normal
 from ugpnet_priors.stylegan2.options import DiscriminatorOptions, channel_widths, check_sizes
+
+Modulate = Callable[[int, Tensor], Tensor]
 
 
 class StyleGAN2Generator(nn.Module):
@@ -70,6 +72,7 @@ class StyleGAN2Generator(nn.Module):
         self.base_size = base_size
         self.base_channels = widths[base_size]
         self.feature_channels = widths[resolution]
+        self.modulated_channels = {s: w for s, w in widths.items() if s > base_size}
         self.num_latents = 2 * int(math.log2(resolution)) - 2
         self.num_styles = self.num_latents - 2 * int(math.log2(base_size)) + 4
 
@@ -194,6 +197,7 @@ class StyleGAN2Generator(nn.Module):
         *,
         randomize_noise: bool = False,
         rng: torch.Generator | None = None,
+        modulate: Modulate | None = None,
     ) -> PriorOutput:
         """Generate from a base code and styles (UGPNet's F/W+ space).
 
@@ -206,6 +210,8 @@ class StyleGAN2Generator(nn.Module):
             styles: (N, num_styles, style_dim), the last num_styles of the W+ space.
             randomize_noise: draw fresh noise maps (training) instead of the stored ones.
             rng: generator for what is drawn; the global one where None.
+            modulate: takes the side of each map above base_size, after the convolution that
+                enlarges, and the map (N, channels, side, side); gives what replaces it.
 
         Returns:
             image (N, 3, r, r), about [0, 1], not clamped; features (N, feature_channels, r, r),
@@ -227,7 +233,7 @@ class StyleGAN2Generator(nn.Module):
         noise = self._noise(layer + 1, base, 1, noises, rng)
         x = self.style_convs[layer](base, styles[:, 0], noise)
         skip = self.to_rgbs[block](x, styles[:, 1])
-        return self._render(x, skip, styles[:, 1:], block + 1, noises, rng)
+        return self._render(x, skip, styles[:, 1:], block + 1, noises, rng, modulate)
 
     def _render(
         self,
@@ -237,12 +243,15 @@ class StyleGAN2Generator(nn.Module):
         first: int,
         noises: NoiseMaps | None,
         rng: torch.Generator | None,
+        modulate: Modulate | None = None,
     ) -> PriorOutput:
         """Run the blocks from ``first`` on; a to-RGB layer shares its style with what follows."""
         for index, block in enumerate(range(first, len(self.to_rgbs))):
             layer = 2 * block
             noise = self._noise(layer + 1, x, 2, noises, rng)
             x = self.style_convs[layer](x, styles[:, 2 * index], noise)
+            if modulate is not None:
+                x = modulate(8 << block, x)
             noise = self._noise(layer + 2, x, 1, noises, rng)
             x = self.style_convs[layer + 1](x, styles[:, 2 * index + 1], noise)
             skip = self.to_rgbs[block](x, styles[:, 2 * index + 2], skip)
