@@ -1,4 +1,4 @@
-"""What ``ugpnet check-backbone``, ``-prior``, ``-task`` and ``-model`` share: all but their words."""
+"""What the commands ``ugpnet check-...`` share: all but their words."""
 
 from __future__ import annotations
 

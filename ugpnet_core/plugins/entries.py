@@ -167,53 +167,36 @@ class BackboneEntry:
 class PriorEntry:
     """A generator G and, for training, its discriminator D.
 
-    <<<<<<< HEAD
-        Attributes:
-            name: The name that :func:`ugpnet_core.create_prior` takes.
-            description: One line about what it is.
-            factory: What makes the generator, as "package.module:callable": it is called with the
-                validated options as keyword arguments and returns an ``nn.Module`` that fulfils
-                :class:`ugpnet_core.protocols.Prior`.
-            discriminator: What makes the discriminator, likewise and with the same options: a module
-                that maps images (N, 3, r, r) in [0, 1] to logits (N, 1).
-            reader: A function, as "package.module:callable", that knows the layouts of published
-                checkpoints. It takes a list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and
-                returns :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one
-                of them is not for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a
-                network that it recognises and cannot read.
-            options: The options of the factory, as a pydantic model.
-            resolution: The side r of its images with the default options, in pixels.
-            parameters: The number of the generator's parameters with the default options.
-            file: Weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
-                checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no
-                others are given.
-            sha256: The SHA-256 of the file, which is checked before use.
-            size: The size of the file in bytes, which is said before a download.
-            paper: The paper that the network is from.
-            signatures: Keys of its state dict that tell its checkpoints, as a backbone's do.
-            small: Options that make a small form, which most checks take.
-            licence: The licence of the code, and of the weights where there are some.
-    =======
-        ``factory`` gives an ``nn.Module`` that fulfils :class:`ugpnet_core.protocols.Prior`;
-        ``discriminator`` is called with the same options and gives a module that maps images
-        (N, 3, r, r) in [0, 1] to logits (N, 1).
-
-        ``signatures`` tells its checkpoints, as a backbone's do.
-        ``reader`` ("package.module:callable") knows the layouts of published checkpoints: it takes a
-        list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and returns
-        :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one of them is not
-        for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a network that it
-        recognises and cannot read.
-
-        ``grow`` ("package.module:callable") takes such weights and returns them for a network of twice
-        the resolution: its options, and the state dicts without the layers that begin anew. The first
-        layers of a discriminator can be kept as they are where it has ``layers``, a list of its modules
-        in the order in which they run (``prior.weights`` and ``prior.freeze_d`` of a training).
-
-        ``file`` are weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
-        checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no others
-        are given. ``licence`` is then that of the weights, too.
-    >>>>>>> h-train
+    Attributes:
+        name: The name that :func:`ugpnet_core.create_prior` takes.
+        description: One line about what it is.
+        factory: What makes the generator, as "package.module:callable": it is called with the
+            validated options as keyword arguments and returns an ``nn.Module`` that fulfils
+            :class:`ugpnet_core.protocols.Prior`.
+        discriminator: What makes the discriminator, likewise and with the same options: a module
+            that maps images (N, 3, r, r) in [0, 1] to logits (N, 1).
+        reader: A function, as "package.module:callable", that knows the layouts of published
+            checkpoints. It takes a list of :class:`ugpnet_core.checkpoints.file.Checkpoint` and
+            returns :class:`ugpnet_core.model_files.prior_weights.PriorWeights`, or None where one
+            of them is not for this prior. It raises :class:`ugpnet_core.errors.WeightsError` for a
+            network that it recognises and cannot read.
+        grow: A function, likewise, that takes such weights and returns them for a network of twice
+            the resolution: its options, and the state dicts without the layers that begin anew. The
+            first layers of a discriminator can be kept as they are where it has ``layers``, a list
+            of its modules in the order in which they run (``prior.weights`` and ``prior.freeze_d``
+            of a training).
+        options: The options of the factory, as a pydantic model.
+        resolution: The side r of its images with the default options, in pixels.
+        parameters: The number of the generator's parameters with the default options.
+        file: Weights of its own, in one of the forms of :class:`ModelEntry`: a prior file or a
+            checkpoint that the reader knows, which :func:`ugpnet_core.create_prior` loads where no
+            others are given.
+        sha256: The SHA-256 of the file, which is checked before use.
+        size: The size of the file in bytes, which is said before a download.
+        paper: The paper that the network is from.
+        signatures: Keys of its state dict that tell its checkpoints, as a backbone's do.
+        small: Options that make a small form, which most checks take.
+        licence: The licence of the code, and of the weights where there are some.
     """
 
     name: str
@@ -238,39 +221,23 @@ class PriorEntry:
 class ModelEntry:
     """A trained UGPNet: a model file.
 
-    <<<<<<< HEAD
-        Attributes:
-            name: The name that :func:`ugpnet_core.load_model` takes.
-            description: One line about what it is for.
-            file: The model file: "package.module:relative/path.safetensors" is one inside the
-                distribution, "hub:owner/name/path@revision" one on the Hugging Face Hub; or an absolute
-                path.
-            sha256: The SHA-256 of the file, which is checked before use.
-            task: The task that it was trained for.
-            resolution: The side of its prior's images, in pixels.
-            backbone: The name of its backbone.
-            prior: The name of its prior.
-            parameters: The number of its parameters.
-            size: The size of the file in bytes, which is said before a download.
-            domain: What the prior knows: "faces" are squares aligned as FFHQ's are (eyes and mouth give
-                the crop), which are then found in photographs; "" is anything, which is restored in
-                tiles. None leaves it to the file.
-            licence: The licence of the weights.
-    =======
-        ``file`` is "package.module:relative/path.safetensors" for one inside the distribution,
-        "hub:owner/name/path@revision" for one on the Hugging Face Hub, or an absolute path; ``sha256``
-        is checked before use. ``size`` in bytes is what is said before a download.
-
-        ``domain`` is what the prior knows: "faces" for squares aligned as FFHQ's are (eyes and mouth
-        give the crop), which are then found in photographs; "" for anything, which is restored in
-        tiles. None leaves it to the file.
-
-        ``name`` is what ``-m`` takes and ``description`` its line in listings. ``task``, ``backbone``
-        and ``prior`` are the names of what its configuration has, ``resolution`` is the side of the
-        images that it makes, in pixels, and ``parameters`` counts its numbers: they say again what the
-        file says, so that listings need not open it, and ``ugpnet check-model`` compares them.
-        ``licence`` is that of the weights.
-    >>>>>>> h-train
+    Attributes:
+        name: The name that :func:`ugpnet_core.load_model` takes.
+        description: One line about what it is for.
+        file: The model file: "package.module:relative/path.safetensors" is one inside the
+            distribution, "hub:owner/name/path@revision" one on the Hugging Face Hub; or an absolute
+            path.
+        sha256: The SHA-256 of the file, which is checked before use.
+        task: The task that it was trained for.
+        resolution: The side of its prior's images, in pixels.
+        backbone: The name of its backbone.
+        prior: The name of its prior.
+        parameters: The number of its parameters.
+        size: The size of the file in bytes, which is said before a download.
+        domain: What the prior knows: "faces" are squares aligned as FFHQ's are (eyes and mouth give
+            the crop), which are then found in photographs; "" is anything, which is restored in
+            tiles. None leaves it to the file.
+        licence: The licence of the weights.
     """
 
     name: str
