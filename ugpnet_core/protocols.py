@@ -164,7 +164,8 @@ class Prior(Protocol):
 class ModulatedPrior(Prior, Protocol):
     """A prior whose features can be changed while it generates.
 
-    ``modulated_channels`` are the channels of the maps that are, by their side.
+    Attributes:
+        modulated_channels: The channels of the maps that can be changed, by their side.
     """
 
     modulated_channels: Mapping[int, int]
@@ -176,8 +177,14 @@ class ModulatedPrior(Prior, Protocol):
         *,
         modulate: Callable[[int, Tensor], Tensor] | None = None,
     ) -> PriorOutput:
-        """As :meth:`Prior.synthesize`; ``modulate`` takes the side of a map and the map
-        (N, channels, side, side), and gives what is to be gone on with."""
+        """Generate as :meth:`Prior.synthesize` does.
+
+        Args:
+            base: The base code, as there.
+            styles: The styles, as there.
+            modulate: A function of the side of a map and the map (N, channels, side, side), which
+                gives the map to go on with.
+        """
 
 
 @runtime_checkable

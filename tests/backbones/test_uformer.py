@@ -302,8 +302,11 @@ def test_impossible_options_are_refused(options: dict[str, Any]) -> None:
         ug.create_backbone("uformer", **options)
 
 
-@pytest.mark.parametrize(("name", "millions"), [("t", 5.23), ("s", 20.63), ("b", 50.88)])
-def test_presets_have_as_many_parameters_as_the_paper_says(name: str, millions: float) -> None:
+# The paper counts 5.23 M and 20.63 M: its published code switches the modulators on in these, too.
+@pytest.mark.parametrize(("name", "millions"), [("t", 5.29), ("s", 20.75), ("b", 50.88)])
+def test_presets_have_as_many_parameters_as_the_published_networks(
+    name: str, millions: float
+) -> None:
     with torch.device("meta"):
         network = ug.create_backbone(f"uformer-{name}")
     assert isinstance(network, Uformer)

@@ -94,11 +94,14 @@ def test_what_appears_in_the_middle_is_not_replaced(
 ) -> None:
     out = tmp_path / "out"
 
-    def interfering(clean: Tensor, rng: object) -> Tensor:
-        make(out, "2.png")
-        return clean
+    class Interfering:
+        name, scale = "interfering", 1
 
-    monkeypatch.setattr("ugpnet_core.factory.create_task_at", lambda *_: interfering)
+        def __call__(self, clean: Tensor, rng: object) -> Tensor:
+            make(out, "2.png")
+            return clean.clone()
+
+    monkeypatch.setattr("ugpnet_core.factory.create_task_at", lambda *_: Interfering())
     assert degrade(trip, "-o", out) == 1
     assert "2.png has come to exist meanwhile" in capsys.readouterr().err
     assert names(out) == ["1.png", "2.png", "3.png"]

@@ -159,10 +159,11 @@ def test_jpeg_in_tiff(photometric: str) -> None:
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
 def test_chroma_without_jpeg(compression: str) -> None:
     buffer = io.BytesIO()
-    Image.fromarray(levels(3, "uint8")).convert("YCbCr").save(
-        buffer, "TIFF", compression=compression
-    )
-    expected = np.asarray(Image.open(buffer).convert("RGB"))
+    picture = Image.fromarray(levels(3, "uint8")).convert("YCbCr")
+    picture.save(buffer, "TIFF", compression=compression)
+    # Pillow 12 cannot read what it wrote without compression.
+    written = picture if compression == "raw" else Image.open(buffer)
+    expected = np.asarray(written.convert("RGB"))
     image = decode_image(buffer.getvalue(), Path("a.tif"))
     assert np.array_equal(as_levels(image.pixels, 255), expected)
 

@@ -119,6 +119,9 @@ def network_prefix(state: Mapping[Any, Any], source: str) -> str:
     """
     keys = [key for key, value in state.items() if isinstance(key, str) and is_tensor(value)]
     found = averaged(network_prefixes(keys))
+    # Parts of a larger network may look like small ones; networks are most of a file.
+    if len(found) > 1 and 2 * sum(key.startswith(tuple(found)) for key in keys) < len(keys):
+        return ""
     if len(found) > 1:
         names = quoted(prefix.rstrip(".") for prefix in found)
         raise WeightsError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image.colours import (
@@ -106,12 +107,15 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
             f"({page.photometric!s}); save it as RGB."
         )
     profile = page.iccprofile
-    if _only_pillow_reads(page):
+    if _is_plain_ycbcr(page):  # which Pillow 12 cannot read
+        array = np.array(Image.fromarray(page.asarray(), "YCbCr").convert("RGB"))
+        grey, notices = False, list[str]()
+        array = turned(array, _orientation(page))
+    elif _only_pillow_reads(page):
         array, grey, notices = tiff_page(data, page.index), False, list[str]()
     else:
         array, grey, notices = _pixels(page, colours, profile)
-        tag = page.tags.get(274)
-        array = turned(array, int(tag.value) if tag is not None else 1)
+        array = turned(array, _orientation(page))
     applied = int(page.photometric) in {_CMYK, _CIELAB, _ICCLAB}
     return Decoded(
         array=array,
@@ -127,6 +131,18 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
 def _extent(page: TiffPage) -> tuple[int, int, int]:
     item = page.dtype.itemsize if page.dtype is not None else 1
     return page.imagewidth, page.imagelength, item * int(page.samplesperpixel)
+
+
+def _orientation(page: TiffPage) -> int:
+    tag = page.tags.get(274)
+    return int(tag.value) if tag is not None else 1
+
+
+def _is_plain_ycbcr(page: TiffPage) -> bool:
+    """Whether chroma is stored for every pixel, and not compressed."""
+    whole = tuple(page.subsampling or (2, 2)) == (1, 1)
+    eight = page.dtype == np.uint8 and int(page.samplesperpixel) == 3
+    return int(page.photometric) == _YCBCR and int(page.compression) == 1 and whole and eight
 
 
 def _only_pillow_reads(page: TiffPage) -> bool:
