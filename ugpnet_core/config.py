@@ -291,14 +291,14 @@ class PriorStageConfig(StartedStageConfig):
 
     weights: Path | None = Field(
         default=None,
-        description="A prior file, or a published checkpoint that the prior reads, to train on: at its "
-        "resolution or, with new layers on top, at the next powers of two.",
+        description="A prior file, or a published checkpoint that the prior reads, to train on: at "
+        "its resolution or, with new layers on top, at the next powers of two.",
     )
     freeze_d: int = Field(
         default=0,
         ge=0,
-        description="Number of the first layers of D, those next to the pixels, that are kept as they "
-        "are in the file of weights.",
+        description="Number of the first layers of D, those next to the pixels, that are kept as "
+        "they are in the file of weights.",
     )
 
     iterations: Positive = 100_000
