@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +26,15 @@ from ugpnet_core.testing.priors import discriminator, random_codes, weights
 from ugpnet_core.testing.report import Outcome, Report
 from ugpnet_core.testing.running import Check, Suite
 from ugpnet_core.testing.subject import Subject, subject_of
+
+
+def _backbone(what: Any, **options: Any) -> Subject:
+    return subject_of(what, "backbone", **options)
+
+
+def _prior(what: Any, **options: Any) -> Subject:
+    return subject_of(what, "prior", **options)
+
 
 _BUILT = ("builds", "protocol")
 _RUNS = (*_BUILT, "runs")
@@ -97,7 +105,7 @@ BACKBONES = Suite(
         Check(deployment.check_exports_onnx, (*_RUNS, "determinism")),
         Check(speed.check_speed, (*_SIZED, "determinism", "hidden_state"), whole=True),
     ),
-    functools.partial(subject_of, word="backbone"),
+    _backbone,
 )
 _CODES = (*_RUNS, "shapes", "determinism", "random_codes")
 PRIORS = Suite(
@@ -121,7 +129,7 @@ PRIORS = Suite(
         Check(discriminator.check_logits, _BUILT),
         Check(discriminator.check_discriminator_gradients, (*_BUILT, "logits")),
     ),
-    functools.partial(subject_of, word="prior"),
+    _prior,
 )
 SUITES = {suite.word: suite for suite in (BACKBONES, PRIORS)}
 FUNCTIONS: dict[str, Callable[[Subject], Outcome]] = {
