@@ -98,6 +98,9 @@ def _lines_of(module: str) -> Iterator[str]:
 
 
 def _arguments(value: object) -> list[str]:
+    # A model without fields has a signature that depends on whether pydantic has built it yet.
+    if getattr(value, "model_fields", None) == {}:
+        return []
     try:
         return [n for n in inspect.signature(value).parameters if not n.startswith("_")]  # type: ignore[arg-type]
     except ValueError:

@@ -221,7 +221,6 @@ def test_a_synthesis_stage_of_older_code_learned_from_its_own_module_alone(
         made_by = read_result(result_path(config.output, stage))[1]
         new = {"settings.restorations", "settings.weights"}
         before = {key: value for key, value in made_by.items() if key not in new}
-        assert len(before) < len(made_by)
         compare(STAGES[stage], before, made_by, tmp_path)
     other = {**made_by, "settings.weights": json.dumps("other.safetensors")}
     with pytest.raises(TrainingError, match=r"settings\.weights \(was null, is"):
