@@ -38,7 +38,7 @@ from ugpnet_core.inference.rows import (
     TensorRows,
     banded,
     reduced,
-    to_levels,
+    write_levels,
 )
 from ugpnet_core.inference.scope import Scope, scope_of, share_relied_on
 from ugpnet_core.inference.tiling import OnTile
@@ -194,7 +194,7 @@ class Restorer(Calling):
         reused = self.scale == 1 and levels.flags.writeable
         made = levels if reused else np.empty((height, width, 3), levels.dtype)
         for top, (image, _, _) in layers.bands():
-            to_levels(image, made[top : top + image.shape[-2]])
+            write_levels(image, made[top : top + image.shape[-2]])
         return RestoredLevels(made, faces, notices)
 
     def _restored(self, x: Tensor) -> Restored:
@@ -211,6 +211,9 @@ class Restorer(Calling):
         and what there is to say about it."""
         noise = noise_level(source)
         came: Rows = source if self.scale == 1 else EnlargedRows(source, self.scale)
+        prior = 1 - self.fidelity
+        if self.scope is not None:
+            prior *= self.scope.prior_share(noise)
         faces: tuple[Face, ...] = ()
         additions: Additions
         if self.domain == "faces":
@@ -218,14 +221,15 @@ class Restorer(Calling):
             if self.faces == "auto":
                 # Where the noise is gone they are found best.
                 faces = self._faces_of(regression)
-            pasted = whole.by_faces(self.model, source, faces, self.device, self.dtype)
+            if prior or synthesis:
+                pasted = whole.by_faces(self.model, source, faces, self.device, self.dtype)
+            else:
+                pasted = whole.nothing_added(self.model, source, faces)
             additions = FaceAdditions(pasted)
         else:
             regression, additions = self._by_tiles(source, came, noise, exact, synthesis)
-        layers = Layers(came, regression, additions, prior=1 - self.fidelity, grey=is_grey(source))
+        layers = Layers(came, regression, additions, prior=prior, grey=is_grey(source))
         layers.keep = self.background == "keep"
-        if self.scope is not None:
-            layers.prior *= self.scope.prior_share(noise)
         notices: list[str] = []
         trust = self._trust(noise, notices)
         if trust < 1:

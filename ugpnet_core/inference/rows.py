@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ugpnet_core.image import mirrored, resize
+from ugpnet_core.image import from_levels, mirrored, resize
 
 Array = npt.NDArray[Any]
 
@@ -80,9 +80,7 @@ class LevelRows:
 
     def band(self, top: int, bottom: int) -> Tensor:
         """See :class:`Rows`; in [0, 1]."""
-        some = self.levels[top:bottom]
-        planes = np.ascontiguousarray(some.transpose(2, 0, 1), dtype=np.float32)
-        return torch.from_numpy(planes).div_(float(np.iinfo(self.levels.dtype).max))
+        return from_levels(self.levels[top:bottom])
 
 
 class EnlargedRows:
@@ -162,7 +160,7 @@ def reduced(source: Rows, longest: int) -> tuple[Tensor, int]:
     return made, factor
 
 
-def to_levels(rows: Tensor, into: Array) -> None:
+def write_levels(rows: Tensor, into: Array) -> None:
     """Write (3, n, W) in [0, 1] as levels into (n, W, 3), uint8 or uint16."""
     white = float(np.iinfo(into.dtype).max)
     into[:] = (rows * white).round_().permute(1, 2, 0).numpy()

@@ -71,8 +71,21 @@ def by_faces(
         addition = luma(fast(image - own, model.resolution / SLOW)).expand_as(own)
         added += list(torch.cat([addition, synthesis - own], 1))
     weighted = [one * sureness(face) for one, face in zip(added, faces, strict=True)]
+    return _pasted(model, source, faces, weighted)
+
+
+def nothing_added(model: UGPNet, source: Rows, faces: Sequence[Face]) -> Pasted:
+    """What :func:`by_faces` returns, without what the model would add: where nothing of it is
+    wanted, the model need not run."""
+    size = model.resolution
+    return _pasted(model, source, faces, [torch.zeros(6, size, size)] * len(faces))
+
+
+def _pasted(
+    model: UGPNet, source: Rows, faces: Sequence[Face], patches: Sequence[Tensor]
+) -> Pasted:
     large = source.height * model.scale, source.width * model.scale
-    return Pasted(weighted, scaled(faces, model.scale), 6, large)
+    return Pasted(patches, scaled(faces, model.scale), 6, large)
 
 
 def sureness(face: Face) -> float:

@@ -14,7 +14,7 @@ from ugpnet_core.errors import ImageError
 from ugpnet_core.image import ImageFile, resize, write_image
 from ugpnet_core.image.files import QUALITY, check_writable
 from ugpnet_core.image.frames import write_frames
-from ugpnet_core.inference.rows import Array, to_levels
+from ugpnet_core.inference.rows import Array, write_levels
 
 
 @dataclass(frozen=True)
@@ -106,5 +106,5 @@ def with_alpha(levels: Array, photo: ImageFile) -> Array:
     if alpha is None:
         return levels
     opaque = np.empty((*levels.shape[:2], 1), levels.dtype)
-    to_levels(alpha.clamp(0, 1), opaque)
+    write_levels(alpha.clamp(0, 1), opaque)
     return np.concatenate([levels, opaque], 2)
