@@ -61,7 +61,7 @@ def test_enlarged(height: int, width: int, scale: int, step: int) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_levels_come_back(dtype: type[np.generic]) -> None:
     rng = np.random.default_rng(0)
-    levels = rng.integers(0, np.iinfo(dtype).max, (70, 50, 3), dtype, endpoint=True)  # type: ignore[type-var]
+    levels = rng.integers(0, np.iinfo(dtype).max, (70, 50, 3), dtype, endpoint=True)  # type: ignore[arg-type]
     made = np.zeros_like(levels)
     for top, bottom in bands(70):
         write_levels(LevelRows(levels).band(top, bottom), made[top:bottom])
