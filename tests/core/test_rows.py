@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,9 +60,9 @@ def test_enlarged(height: int, width: int, scale: int, step: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_levels_come_back(dtype: type[np.generic]) -> None:
+def test_levels_come_back(dtype: Any) -> None:
     rng = np.random.default_rng(0)
-    levels = rng.integers(0, np.iinfo(dtype).max, (70, 50, 3), dtype, endpoint=True)  # type: ignore[arg-type]
+    levels = rng.integers(0, np.iinfo(dtype).max, (70, 50, 3), dtype, endpoint=True)
     made = np.zeros_like(levels)
     for top, bottom in bands(70):
         write_levels(LevelRows(levels).band(top, bottom), made[top:bottom])
