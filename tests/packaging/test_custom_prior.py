@@ -43,6 +43,8 @@ def test_it_passes_the_checks_with_what_it_declares(environment: Environment) ->
     assert report["ok"]
     assert (report["distribution"], report["version"]) == ("film-prior", "0.3.0")
     statuses = {result["name"]: result["status"] for result in report["results"]}
+    # It names no file of weights, and all else is as declared.
+    assert statuses.pop("weights") == "not declared"
     assert set(statuses.values()) == {"passed"}, statuses
 
 

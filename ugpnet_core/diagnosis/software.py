@@ -41,9 +41,10 @@ BRINGS = {
     "export": "ugpnet export to ONNX, and restore --engine onnx",
     "ray": "restore --engine ray: a cluster's machines",
     "ui": "ugpnet ui: restoring in a browser",
+    "check": "checks in other processes of what a script or notebook defines",
 }
 # For those who work on the toolkit itself.
-NOT_FOR_USERS = ("dev",)
+NOT_FOR_USERS = ("dev", "docs")
 
 
 def libraries() -> Iterator[Finding]:
