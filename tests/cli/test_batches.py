@@ -452,6 +452,36 @@ def test_progress_without_a_terminal(
     assert any(line.startswith("Restoring: 1 of 2, ") for line in lines)
 
 
+def test_each_result_is_told_while_the_next_picture_is_worked_on(
+    trip: Path,
+    tmp_path: Path,
+    model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    call = Restorer.restore_levels
+    out = tmp_path / "out"
+    told: list[list[str]] = []
+
+    def slow(self: Restorer, levels: npt.NDArray[Any]) -> object:
+        assert self.on_tile is not None
+        lines: list[str] = []
+        for part in range(100):
+            self.on_tile(part, 100)
+            lines += capsys.readouterr().out.splitlines()
+            if len(lines) == min(len(told), 1):
+                break
+            time.sleep(0.05)
+        told.append(lines)
+        return call(self, levels)
+
+    monkeypatch.setattr(Restorer, "restore_levels", slow)
+    assert run("restore", trip, "-o", out, "-m", model, "--json") == 0
+    told.append(capsys.readouterr().out.splitlines())
+    names = [[Path(json.loads(line)["input"]).name for line in lines] for lines in told]
+    assert names == [[], ["1.png"], ["2.png"], ["3.png"]]
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
     while not condition():

@@ -13,8 +13,8 @@ from ugpnet_core.cli.result_lines import left_out_record, print_record
 from ugpnet_core.cli.telling import AGAIN, ANEW, SKIPPING, Telling, Words
 
 if TYPE_CHECKING:
-    from ugpnet_core.inference.batch import Result
     from ugpnet_core.inference.outputs import Job, Naming
+    from ugpnet_core.inference.turn import Result
     from ugpnet_core.inference.watching import Watch
 
 

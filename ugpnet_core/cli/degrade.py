@@ -26,8 +26,8 @@ from ugpnet_core.cli.stopping import stoppable
 from ugpnet_core.cli.telling import DEGRADING
 
 if TYPE_CHECKING:
-    from ugpnet_core.inference.batch import Result
     from ugpnet_core.inference.outputs import Job
+    from ugpnet_core.inference.turn import Result
 
 
 def degrade(
@@ -62,8 +62,9 @@ def degrade(
         from ugpnet_core.degradations.held import run_task
         from ugpnet_core.factory import create_task_at
         from ugpnet_core.image import center_square, read_image
-        from ugpnet_core.inference.batch import Work, each_file
+        from ugpnet_core.inference.batch import each_file
         from ugpnet_core.inference.outputs import Naming
+        from ugpnet_core.inference.turn import Work
         from ugpnet_core.inference.writing import Writing
         from ugpnet_core.seeding import rng_for
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from ugpnet_core.inference.batch import Result
+    from ugpnet_core.inference.turn import Result
 
 MANY = 20
 

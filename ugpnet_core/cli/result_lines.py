@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ugpnet_core.image.listing import LeftOut
-    from ugpnet_core.inference.batch import Result
+    from ugpnet_core.inference.turn import Result
 
 
 def result_record(result: Result, done: str) -> dict[str, Any]:

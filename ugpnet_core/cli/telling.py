@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +17,7 @@ from ugpnet_core.cli.stopping import STOPPED
 from ugpnet_core.progress import LINE_EVERY_SECONDS, Bar
 
 if TYPE_CHECKING:
-    from ugpnet_core.inference.batch import Result
+    from ugpnet_core.inference.turn import Result
 
 
 class Words(NamedTuple):
@@ -65,6 +65,8 @@ class Telling:
         self.words, self.out, self.total, self.as_json = words, out, total, as_json
         self._stream = sys.stderr if as_json or silent else sys.stdout
         self._hidden, self._going_on = hidden, going_on
+        # What there is while the next result is waited for; see Flow.
+        self._finished: Callable[[], Iterable[Result]] = tuple
         # A file that was written to again has another result then.
         self._results: dict[Path, Result] = {}
         self._is_full = False
@@ -80,6 +82,7 @@ class Telling:
 
     def follow(self, results: Iterable[Result]) -> None:
         """Take result after result until there is no further one, or somebody stops it."""
+        self._finished = getattr(results, "finished", self._finished)
         try:
             with self._bar:
                 for result in results:
@@ -90,7 +93,9 @@ class Telling:
             self._failures.close()
 
     def part(self, done: int, total: int) -> None:
-        """Show how far the present file is."""
+        """Show how far the present file is, and take what has become of the one before."""
+        for result in self._finished():
+            self._take(result)
         if self.total == 1:
             self._bar(self.words.doing, done, total)
         elif total > 1:

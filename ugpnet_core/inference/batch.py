@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ugpnet_core.errors import UGPNetError
 from ugpnet_core.faces.face import Face
-from ugpnet_core.image import ImageFile, read_image
+from ugpnet_core.image import ImageFile
 from ugpnet_core.image.files import QUALITY
 from ugpnet_core.image.frames import holds_frames, read_frames
 from ugpnet_core.inference.check import checked
+from ugpnet_core.inference.flow import Flow, Made
 from ugpnet_core.inference.outputs import CHECK, REGRESSION, SYNTHESIS, Job
 from ugpnet_core.inference.restored import Restored
 from ugpnet_core.inference.rows import Array
+from ugpnet_core.inference.turn import Result, Turn, Work
 from ugpnet_core.inference.writing import Writing, with_alpha
 
 if TYPE_CHECKING:
@@ -27,32 +26,6 @@ if TYPE_CHECKING:
 
 Notices = tuple[str, ...]
 Faces = tuple[Face, ...]
-
-# What every further file would run into, too.
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of one file; ``error`` says what went wrong, and is None if nothing did, and
-    ``notices`` what there is to know about the result. ``faces`` is how many the prior restored,
-    None where the model does not look for any. ``no_room``: the disk took nothing more, and no
-    further file is tried."""
-
-    job: Job
-    seconds: float
-    skipped: bool = False
-    error: str | None = None
-    notices: tuple[str, ...] = ()
-    faces: int | None = None
-    no_room: bool = False
-
-
-class Work(NamedTuple):
-    """What there is to say of a file that was worked on; see :class:`Result`."""
-
-    notices: tuple[str, ...] = ()
-    faces: int | None = None
 
 
 def restore_files(
@@ -65,8 +38,9 @@ def restore_files(
     overwrite: bool = True,
     quality: int = QUALITY,
     strip: bool = False,
-) -> Iterator[Result]:
-    """Restore file after file, and yield what became of each.
+) -> Flow:
+    """Restore file after file, and yield what became of each; see
+    :class:`~ugpnet_core.inference.flow.Flow`.
 
     Of several pages or frames, all are restored where the format of the result holds them, and the
     first with a notice otherwise; of further results, always the first. A result has the bit depth,
@@ -83,8 +57,9 @@ def restore_files(
         strip: leave out EXIF and other metadata; the colour profile stays.
     """
     write = Writing(overwrite, skip_existing, quality, strip)
-    work = _Restoring(restorer, write, save_all=save_all, check=check)
-    return each_file(jobs, work, further_results(save_all, check) if skip_existing else None)
+    make = _Restoring(restorer, write, save_all=save_all, check=check)
+    skip = further_results(save_all, check) if skip_existing else None
+    return Flow(jobs, make, growth=restorer.scale**2, skip=skip)
 
 
 class _Restoring:
@@ -94,14 +69,14 @@ class _Restoring:
         self.restorer, self.write, self.save_all, self.check = restorer, write, save_all, check
         self.looks = restorer.domain == "faces" and restorer.faces == "auto"
 
-    def __call__(self, job: Job) -> Work:
-        photo = read_image(job.source)
+    def __call__(self, job: Job, photo: ImageFile) -> Made:
         lost = self.write.lost(job.target, photo, self.restorer.scale)
         if holds_frames(job.target, photo):
             return self._all_frames(job, lost)
         image, notices, faces = self._restored(job, photo)
-        self.write(job.target, image, photo)  # last: it marks the job as done
-        return Work((*photo.notices, *lost, *notices), len(faces) if self.looks else None)
+        work = Work((*photo.notices, *lost, *notices), len(faces) if self.looks else None)
+        # Last: it marks the job as done.
+        return Made(partial(self.write, job.target, image, photo), work)
 
     def _restored(self, job: Job, photo: ImageFile) -> tuple[Tensor | Array, Notices, Faces]:
         """What becomes of one picture; what is asked for beside it is written. Without that it is
@@ -113,7 +88,8 @@ class _Restoring:
         notices = (*output.notices, *self._further(job, photo, output))
         return output.image, notices, output.faces[0]
 
-    def _all_frames(self, job: Job, lost: tuple[str, ...]) -> Work:
+    def _all_frames(self, job: Job, lost: tuple[str, ...]) -> Made:
+        """All pictures of a file, which are written as they are made."""
         notices = dict.fromkeys(lost)
         faces = 0
 
@@ -128,7 +104,7 @@ class _Restoring:
                 yield replace(photo, levels=with_alpha(made.levels, photo))
 
         self.write.frames(job.target, restored())
-        return Work(tuple(notices), faces if self.looks else None)
+        return Made(_nothing, Work(tuple(notices), faces if self.looks else None))
 
     def _further(self, job: Job, photo: ImageFile, output: Restored) -> tuple[str, ...]:
         """Write what is asked for beside the result, and return what there is to say of it."""
@@ -140,6 +116,10 @@ class _Restoring:
         found = checked(self.restorer, photo.pixels, output.image)
         self.write(job.beside(CHECK), found.heat_map)
         return (found.sentence(),)
+
+
+def _nothing() -> None:
+    """What is left to write of a file that is written."""
 
 
 def further_results(save_all: bool, check: bool) -> tuple[str, ...]:
@@ -159,20 +139,10 @@ def each_file(
         skip: where not None, jobs are skipped whose target exists, with those suffixes beside it.
     """
     for job in jobs:
-        begun = time.perf_counter()
-        skipped = skip is not None and all(map(os.path.lexists, job.writes(skip)))
-        error = None
-        done = None
-        no_room = False
-        if not skipped:
-            try:
-                done = work(job)
-            except UGPNetError as problem:
-                error = str(problem)
-                no_room = getattr(problem.__cause__, "errno", None) in _NO_ROOM
-            except Exception as problem:
-                error = f"{job.source}: {type(problem).__name__}: {problem}"
-        seconds = time.perf_counter() - begun
-        yield Result(job, seconds, skipped, error, *(done or Work()), no_room)
-        if no_room:
+        turn = Turn(job, skip)
+        if turn.goes_on:
+            with turn.step():
+                turn.work = work(job) or Work()
+        yield turn.result()
+        if turn.no_room:
             return
