@@ -1,10 +1,11 @@
 """How fast a folder is restored: file after file, and with reading and writing beside the networks.
 
     python -m benchmarks.folder_speed [-m MODEL] [--pictures 40] [--size 768 512] [--kind jpg]
-        [--faces auto] [--rounds 3]
+        [--faces auto] [--rounds 3] [--wait SECONDS]
 
 Both ways in turn, round after round, in one process; the least seconds of each. What the machine
-does else counts in both, and should be nothing.
+does else counts in both, and should be nothing. With ``--wait`` each picture takes so long instead
+of going through the networks, and the processor is idle meanwhile, as beside a GPU.
 """
 
 from __future__ import annotations
@@ -22,6 +23,19 @@ import ugpnet_core as ug
 from ugpnet_core.devices import keep_memory
 from ugpnet_core.inference.batch import restore_files
 from ugpnet_core.inference.outputs import Job, plan
+from ugpnet_core.inference.restored import RestoredLevels
+from ugpnet_core.inference.rows import Array
+
+
+class Waiting(ug.Restorer):
+    """Stands in for a device that leaves the processor alone."""
+
+    seconds = 0.0
+
+    def restore_levels(self, levels: Array) -> RestoredLevels:
+        """The picture as it came, later."""
+        time.sleep(self.seconds)
+        return RestoredLevels(levels)
 
 
 def photographs(folder: Path, count: int, size: tuple[int, int], kind: str) -> None:
@@ -67,10 +81,13 @@ def main() -> None:
     parser.add_argument("--kind", choices=["jpg", "png", "tif", "webp"], default="jpg")
     parser.add_argument("--faces", choices=["auto", "off"], default="auto")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--wait", type=float, metavar="SECONDS")
     given = parser.parse_args()
     width, height = given.size
     keep_memory()
-    restorer = ug.Restorer(given.model, faces=given.faces)
+    restorer = (Waiting if given.wait else ug.Restorer)(given.model, faces=given.faces)
+    if isinstance(restorer, Waiting):
+        restorer.seconds = given.wait
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "photographs"
         photographs(folder, given.pictures, (width, height), given.kind)
@@ -83,9 +100,10 @@ def main() -> None:
                 way(restorer, jobs)
                 taken[name].append(time.perf_counter() - started)
     least = [min(seconds) for seconds in taken.values()]
+    networks = f"{given.wait} s of waiting" if given.wait else f"faces {given.faces}"
     print(
         f"{given.model} on {restorer.device}, {torch.get_num_threads()} threads: {given.pictures} "
-        f"{given.kind} of {width} x {height}, faces {given.faces}"
+        f"{given.kind} of {width} x {height}, {networks}"
     )
     for name, seconds in zip(WAYS, least, strict=True):
         print(f"{name}: {seconds:.2f} s, {given.pictures / seconds:.2f} pictures a second")

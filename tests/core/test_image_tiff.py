@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -384,3 +386,19 @@ def test_scrambled_directories_never_crash() -> None:
         except ImageError:
             continue
         assert image.pixels.isfinite().all()
+
+
+def test_nothing_of_the_file_is_kept_but_its_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((500, 400, 3), np.uint8), photometric="rgb")
+    read_image(path)  # what is imported
+    gc.collect()
+    gc.disable()  # which would clear away what refers to itself, but only now and then
+    tracemalloc.start()
+    try:
+        image = read_image(path)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert image.levels.nbytes <= kept < 1.3 * image.levels.nbytes

@@ -81,7 +81,8 @@ def decode_pages(data: bytes, path: Path) -> Iterator[Decoded]:
     from tifffile import TiffFile
 
     try:
-        with TiffFile(io.BytesIO(data)) as tif:
+        # Closed, as pages and file refer to each other, and would keep all of it for some time.
+        with io.BytesIO(data) as content, TiffFile(content) as tif:
             found = pages(tif)
             if not found:
                 raise ValueError("it holds no picture")
