@@ -48,7 +48,8 @@ class Broken(nn.Module):
         self.last = nn.Conv2d(4, 3, 1)
         # Without a fault, its values are near 0.5.
         nn.init.uniform_(self.last.weight, -0.05, 0.05)
-        nn.init.constant_(self.last.bias, 0.5)
+        with torch.no_grad():
+            self.last.get_parameter("bias").fill_(0.5)
         self.own = torch.Generator()
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ def test_of_a_model(
 def test_of_a_network_whose_images_spandrel_clamps(
     times: float, finding: str, measured: Callable[..., Evaluation], tmp_path: Path
 ) -> None:
-    network = ug.create_backbone("rrdbnet", scale=1, num_feat=8, num_block=1)
+    network: Any = ug.create_backbone("rrdbnet", scale=1, num_feat=8, num_block=1)
     with torch.no_grad():
         network.get_parameter("conv_last.weight").mul_(times)
     torch.save({"params": network.state_dict()}, tmp_path / "network.pth")

@@ -43,13 +43,15 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     narrow = GFPGAN.GFPGAN
 
     def smaller(**arguments: Any) -> nn.Module:
-        return narrow(**{**arguments, "out_size": SIDE, "narrow": 1 / 32, "num_style_feat": 8})
+        small = {"out_size": SIDE, "narrow": 1 / 32, "num_style_feat": 8}
+        network: nn.Module = narrow(**{**arguments, **small})
+        return network
 
     # Of GFP-GAN, spandrel makes the one size that was published: 330 MB.
     monkeypatch.setattr(GFPGAN, "GFPGAN", smaller)
     monkeypatch.setattr(foreign, "FACE_SIDE", SIDE)
     torch.manual_seed(0)
-    networks = {
+    networks: dict[str, Any] = {
         "Real-ESRGAN": ug.create_backbone("rrdbnet", scale=4, num_feat=8, num_block=1),
         "GFP-GAN": smaller(),
         "RestoreFormer": RestoreFormer(
