@@ -187,6 +187,16 @@ def test_a_full_disk_ends_it_with_the_result_that_met_it(steps: Steps, jobs: lis
     assert "make d" not in steps.seen
 
 
+def test_a_full_disk_ends_it_before_a_large_picture(
+    steps: Steps, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = [True, True, False]
+    monkeypatch.setattr(flow, "_fits_beside", lambda job, growth: small.pop(0))
+    steps.before = {"write b": full}
+    assert [result.no_room for result in Flow(jobs, steps.make)] == [False, True]
+    assert "read c" not in steps.seen
+
+
 @pytest.mark.parametrize("step", ["make c", "make e"])
 def test_a_stop_lets_the_last_one_be_written_and_told(
     steps: Steps, jobs: list[Job], step: str
@@ -213,6 +223,7 @@ def test_a_result_can_be_had_while_the_next_one_is_worked_on(steps: Steps, jobs:
     def look() -> None:
         for _ in range(PATIENCE * 100):
             early.extend(results.finished())
+            assert results.number == 2
             if early:
                 return
             threading.Event().wait(0.01)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +17,7 @@ from ugpnet_core.cli.stopping import STOPPED
 from ugpnet_core.progress import LINE_EVERY_SECONDS, Bar
 
 if TYPE_CHECKING:
+    from ugpnet_core.inference.flow import Flow
     from ugpnet_core.inference.turn import Result
 
 
@@ -65,8 +66,7 @@ class Telling:
         self.words, self.out, self.total, self.as_json = words, out, total, as_json
         self._stream = sys.stderr if as_json or silent else sys.stdout
         self._hidden, self._going_on = hidden, going_on
-        # What there is while the next result is waited for; see Flow.
-        self._finished: Callable[[], Iterable[Result]] = tuple
+        self._flow: Flow | None = None
         # A file that was written to again has another result then.
         self._results: dict[Path, Result] = {}
         self._is_full = False
@@ -82,7 +82,9 @@ class Telling:
 
     def follow(self, results: Iterable[Result]) -> None:
         """Take result after result until there is no further one, or somebody stops it."""
-        self._finished = getattr(results, "finished", self._finished)
+        from ugpnet_core.inference.flow import Flow
+
+        self._flow = results if isinstance(results, Flow) else None
         try:
             with self._bar:
                 for result in results:
@@ -94,7 +96,7 @@ class Telling:
 
     def part(self, done: int, total: int) -> None:
         """Show how far the present file is, and take what has become of the one before."""
-        for result in self._finished():
+        for result in () if self._flow is None else self._flow.finished():
             self._take(result)
         if self.total == 1:
             self._bar(self.words.doing, done, total)
@@ -103,7 +105,7 @@ class Telling:
             now = time.monotonic()
             if not self._bar.is_live and now >= self._next_line:
                 self._next_line = now + LINE_EVERY_SECONDS
-                number = len(self._results) + 1
+                number = len(self._results) + 1 if self._flow is None else self._flow.number
                 self._say(
                     f"{self.words.doing}: image {number}, {done} of {total} {self.words.parts}"
                 )

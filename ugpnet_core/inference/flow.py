@@ -39,10 +39,13 @@ class Flow(Iterator[Result]):
     a result before the KeyboardInterrupt goes on.
 
     Args:
-        jobs: the files; it is asked for one more than there were results, at most for two.
+        jobs: the files; two more are taken of it than results were asked for.
         make: what networks do with a picture that was read.
         growth: how many pixels of a result come of each of its file.
         skip: see :class:`~ugpnet_core.inference.turn.Turn`.
+
+    Attributes:
+        number: which file is worked on, from 1 on.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Flow(Iterator[Result]):
         self._make, self._growth = make, growth
         self._written: Future[_Picture] | None = None
         self._is_full = False
+        self.number = 0
         self._results = self._run()
 
     def __next__(self) -> Result:
@@ -77,9 +81,12 @@ class Flow(Iterator[Result]):
                 reading = self._next(reader)
                 while reading is not None:
                     picture = reading.result()
+                    self.number += 1
                     alone = picture.is_large
                     if alone:
                         yield from self._settled()
+                        if self._is_full:
+                            return
                         picture.read()
                     else:
                         reading = self._next(reader)
