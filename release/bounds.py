@@ -149,11 +149,16 @@ def make_environment(folder: Path, python: str, pinned: Mapping[str, Version]) -
 def find_python(wanted: str) -> str:
     """The path of a Python of this machine: a version or a command.
 
+    Those that pyenv installed count too, also where another one is its current one.
+
     Raises:
         RuntimeError: there is none.
     """
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    folders = map(str, sorted(pyenv.glob("versions/*/bin")))
+    environment = {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", ""), *folders])}
     command = _uv("python", "find", "--no-python-downloads", wanted)
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise RuntimeError(
             f"Python {wanted} was not found; install it, or name another one, for instance "
