@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 import tifffile
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image import ImageFile, decode_image, read_image, write_image
+from ugpnet_core.image.files import decode_all
 
 Array = npt.NDArray[Any]
 CASES = Path(__file__).parents[1] / "cases" / "files"
@@ -175,6 +176,27 @@ def test_black_and_white(compression: str) -> None:
     picture.save(buffer, "TIFF", compression=compression)
     image = decode_image(buffer.getvalue(), Path("a.tif"))
     assert np.array_equal(as_levels(image.pixels, 255)[..., 0], np.asarray(picture) * 255)
+    assert image.grey
+
+
+def test_pages_of_a_fax_each_upright() -> None:
+    pages = [Image.fromarray(levels(1, "uint8") > most) for most in (64, 128)]
+    buffer = io.BytesIO()
+    turn = TiffImagePlugin.ImageFileDirectory_v2()
+    turn[274] = 3
+    pages[0].save(
+        buffer,
+        "TIFF",
+        compression="group4",
+        save_all=True,
+        append_images=pages[1:],
+        tiffinfo=turn,
+    )
+    read_pages = list(decode_all(buffer.getvalue(), Path("a.tif")))
+    assert len(read_pages) == 2
+    for image, page in zip(read_pages, pages, strict=True):
+        expected = np.asarray(page)[::-1, ::-1] * 255
+        assert np.array_equal(as_levels(image.pixels, 255)[..., 0], expected)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 12])
