@@ -12,7 +12,9 @@ import torch
 from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import ConfigError, PluginError, UGPNetError, UnknownNameError
-from ugpnet_core.model_files.model import card_of, find_model_file, is_model_file, load_model
+from ugpnet_core.model_files.card import card_of, is_model_file
+from ugpnet_core.model_files.finding import find_model_file
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import ModelEntry, find
 from ugpnet_core.testing.report import CheckFailed, Outcome, Report, passed
