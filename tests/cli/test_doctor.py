@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from packaging.requirements import Requirement
 
 from ugpnet_core import cli
 from ugpnet_core.diagnosis import Finding, checks, machine, plugins, self_test, software
-from ugpnet_core.plugins import Problem, Registry, registry
+from ugpnet_core.plugins import Problem, Registry, presence, registry
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -111,6 +112,40 @@ def test_broken_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no acme" in found["acme"].found
     assert "pip install --upgrade acme-net" in found["acme"].advice
     assert found["priors"].status == "note"
+
+
+def test_a_plugin_that_lacks_what_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "acme_net-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: acme-net\nVersion: 1.0\n"
+        "Requires-Dist: ugpnet-core>=0.9,<0.10\nRequires-Dist: acme-parts\n"
+        "Requires-Dist: pluggy>=1\nRequires-Dist: acme-more; extra=='more'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    one = next(iter(registry().backbones.values()))
+    ours = dataclasses.replace(one, distribution="acme-net", version="1.0")
+    here = dataclasses.replace(one, distribution="of this process alone")
+    monkeypatch.setattr(plugins, "registry", lambda: Registry(backbones={"a": ours, "b": here}))
+    (found,) = [finding for finding in plugins.plugins() if finding.status == "broken"]
+    assert found.name == "acme-net"
+    assert re.fullmatch(
+        r"acme-net 1\.0 needs ugpnet-core<0\.10,>=0\.9, and [\d.]+ is installed, "
+        "needs acme-parts, which is not installed",
+        found.found,
+    )
+    assert found.advice == "pip install --upgrade acme-net"
+
+
+def test_a_model_whose_network_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    without = dataclasses.replace(registry(), backbones={})
+    for module in (plugins, presence, self_test):
+        monkeypatch.setattr(module, "registry", lambda: without)
+    found = {finding.name: finding for finding in plugins.models()}
+    assert (found["portraits"].status, found["portraits"].found) == ("broken", "no backbone nafnet")
+    assert found["portraits"].advice == "pip install --upgrade ugpnet-priors-portraits"
+    (tried,) = self_test.self_test()
+    assert tried.status == "note"
 
 
 def test_little_memory_and_little_room(monkeypatch: pytest.MonkeyPatch) -> None:

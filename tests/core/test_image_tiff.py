@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pytest
 import tifffile
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image import ImageFile, decode_image, read_image, write_image
+from ugpnet_core.image.files import decode_all
 
 Array = npt.NDArray[Any]
 CASES = Path(__file__).parents[1] / "cases" / "files"
@@ -177,14 +178,45 @@ def test_black_and_white(compression: str) -> None:
     picture.save(buffer, "TIFF", compression=compression)
     image = decode_image(buffer.getvalue(), Path("a.tif"))
     assert np.array_equal(as_levels(image.pixels, 255)[..., 0], np.asarray(picture) * 255)
+    assert image.grey
+
+
+def test_pages_of_a_fax_each_upright() -> None:
+    pages = [Image.fromarray(levels(1, "uint8") > most) for most in (64, 128)]
+    buffer = io.BytesIO()
+    turn = TiffImagePlugin.ImageFileDirectory_v2()
+    turn[274] = 3
+    pages[0].save(
+        buffer,
+        "TIFF",
+        compression="group4",
+        save_all=True,
+        append_images=pages[1:],
+        tiffinfo=turn,
+    )
+    read_pages = list(decode_all(buffer.getvalue(), Path("a.tif")))
+    assert len(read_pages) == 2
+    for image, page in zip(read_pages, pages, strict=True):
+        expected = np.asarray(page)[::-1, ::-1] * 255
+        assert np.array_equal(as_levels(image.pixels, 255)[..., 0], expected)
+
+
+def packed(array: Array, bits: int) -> bytes:
+    """A TIFF of RGB with so many bits a sample, row by row, which not every imagecodecs packs."""
+    ones = array[..., None] >> np.arange(bits - 1, -1, -1) & 1
+    strip = np.packbits(ones.reshape(len(array), -1).astype(np.uint8), axis=1).tobytes()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[256], tags[257], tags[258], tags[259] = array.shape[1], len(array), (bits,) * 3, 1
+    tags[262], tags[277], tags[278], tags[279] = 2, 3, len(array), len(strip)
+    tags[273] = 0  # counted from behind the tags, by Pillow
+    return b"II*\0" + struct.pack("<I", 8) + tags.tobytes(8) + strip
 
 
 @pytest.mark.parametrize("bits", [2, 4, 12])
 def test_bits_between(bits: int) -> None:
     most = 2**bits - 1
     array = np.random.default_rng(0).integers(0, most + 1, (*SHAPE, 3))
-    array = array.astype(np.uint16 if bits > 8 else np.uint8)
-    image = read(array, photometric="rgb", bitspersample=bits)
+    image = decode_image(packed(array, bits), Path("a.tif"))
     assert image.bit_depth == (16 if bits > 8 else 8)
     assert np.abs(as_levels(image.pixels, 1 << 20) / (1 << 20) - array / most).max() < 1e-4
 

@@ -215,3 +215,16 @@ def test_a_python_that_is_not_there(
 @pytest.mark.parametrize("path", bounds.TESTS)
 def test_the_tests_at_the_bounds_are_there(path: str) -> None:
     assert (projects.ROOT / path).exists()
+
+
+def test_a_python_that_pyenv_has_but_does_not_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "versions" / "any" / "bin"
+    folder.mkdir(parents=True)
+    (folder / "python-of-pyenv").symlink_to(sys.executable)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path))
+    assert bounds.find_python("python-of-pyenv")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "nowhere"))
+    with pytest.raises(RuntimeError, match="python-of-pyenv was not found"):
+        bounds.find_python("python-of-pyenv")

@@ -1,13 +1,16 @@
-"""Plugins that are broken, and models whose weights are not here."""
+"""Plugins that are broken or lack what they need, and models whose weights are not here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.diagnosis.finding import Finding
+from ugpnet_core.diagnosis.software import DISTRIBUTION, unmet
 from ugpnet_core.errors import UGPNetError
-from ugpnet_core.plugins import registry
+from ugpnet_core.plugins import Registry, registry
+from ugpnet_core.plugins.presence import missing_parts
 
 
 def plugins() -> Iterator[Finding]:
@@ -35,8 +38,25 @@ def plugins() -> Iterator[Finding]:
             f"pip install --upgrade {problem.distribution}, tell its author, or do without: "
             f"pip uninstall {problem.distribution}",
         )
+    yield from _requirements(found)
     for sentence in found.slow:
         yield Finding("plugins", "slow", "note", sentence, "tell its author.")
+
+
+def _requirements(found: Registry) -> Iterator[Finding]:
+    """What the distributions of plugins need and have not: other versions came after them, or a
+    part was uninstalled."""
+    groups = (found.backbones, found.priors, found.models, found.tasks)
+    owners = {one.distribution: one.version for group in groups for one in group.values()}
+    for distribution in sorted(owners.keys() - {DISTRIBUTION}):
+        try:
+            lacking = list(unmet(distribution))
+        except PackageNotFoundError:  # a plugin of this process alone
+            continue
+        if lacking:
+            words = f"{distribution} {owners[distribution]} {', '.join(lacking)}"
+            advice = f"pip install --upgrade {distribution}"
+            yield Finding("plugins", distribution, "broken", words, advice)
 
 
 def models() -> Iterator[Finding]:
@@ -55,5 +75,10 @@ def models() -> Iterator[Finding]:
                 if remote
                 else f"pip install --force-reinstall {installed.distribution}",
             )
+            continue
+        missing = missing_parts(installed)
+        if missing:
+            advice = f"pip install --upgrade {installed.distribution}"
+            yield Finding("models", name, "broken", ", ".join(missing), advice)
         else:
             yield Finding("models", name, "ok", f"{path.stat().st_size / 1e6:.1f} MB, as released")

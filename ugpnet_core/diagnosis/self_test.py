@@ -11,6 +11,7 @@ from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.diagnosis.finding import Finding
 from ugpnet_core.errors import UGPNetError
 from ugpnet_core.plugins import registry
+from ugpnet_core.plugins.presence import missing_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,9 +59,11 @@ def self_test() -> Iterator[Finding]:
 
 
 def smallest_model() -> str | None:
-    """The installed model with the fewest parameters whose weights are here."""
+    """The installed model with the fewest parameters whose weights and parts are here."""
     models = registry().models
     for name in sorted(models, key=lambda one: models[one].entry.parameters or 2**63):
+        if missing_parts(models[name]):
+            continue
         try:
             find_weights(models[name], download=False)
         except UGPNetError:

@@ -52,7 +52,7 @@ def libraries() -> Iterator[Finding]:
     python = f"{platform.python_version()} at {sys.executable}, {platform.platform()}"
     yield Finding("software", "python", "ok", python)
     yield Finding("software", DISTRIBUTION, "ok", version(DISTRIBUTION))
-    for requirement in _requirements(None):
+    for requirement in _requirements(DISTRIBUTION):
         yield _library(requirement)
 
 
@@ -61,7 +61,8 @@ def extras() -> Iterator[Finding]:
     for extra in metadata(DISTRIBUTION).get_all("Provides-Extra") or []:
         if extra in NOT_FOR_USERS:
             continue
-        missing = [one.name for one in _requirements(extra) if not _satisfies(one, _installed(one))]
+        needed = _requirements(DISTRIBUTION, extra)
+        missing = [one.name for one in needed if not _satisfies(one, _installed(one))]
         brings = BRINGS.get(extra, "more")
         if missing:
             yield Finding(
@@ -75,13 +76,22 @@ def extras() -> Iterator[Finding]:
             yield Finding("extras", extra, "ok", f"installed: {brings}")
 
 
-def _requirements(extra: str | None) -> list[Requirement]:
-    """What is needed always (None), or by an extra alone."""
+def unmet(distribution: str) -> Iterator[str]:
+    """What a distribution needs and has not, each in a few words."""
+    for one in _requirements(distribution):
+        found = _installed(one)
+        if not _satisfies(one, found):
+            there = "which is not installed" if found is None else f"and {found} is installed"
+            yield f"needs {one}, {there}"
+
+
+def _requirements(distribution: str, extra: str | None = None) -> list[Requirement]:
+    """What is needed always, or by an extra alone."""
 
     def wanted(one: Requirement, extra: str) -> bool:
         return one.marker is None or one.marker.evaluate({"extra": extra})
 
-    every = [Requirement(text) for text in requires(DISTRIBUTION) or []]
+    every = [Requirement(text) for text in requires(distribution) or []]
     always = [one for one in every if wanted(one, "")]
     if extra is None:
         return always

@@ -1,7 +1,7 @@
 """Reading TIFF files of every kind by tifffile, whose compressions are imagecodecs'.
 
-Pillow reads what these do not: chroma at half the resolution without JPEG, and JPEG as TIFF 6.0
-had it.
+Pillow reads what these do not: chroma at half the resolution without JPEG, JPEG as TIFF 6.0 had it,
+and faxes, of which imagecodecs knows nothing in the last version for Python 3.10.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _CIELAB, _ICCLAB 
     *(0, 1, 2, 3, 5, 6),
     *(8, 9),
 )
+_GREYS = {_WHITE_IS_ZERO, _BLACK_IS_ZERO}
 _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4}
 _COLOURS |= {_YCBCR: 3, _CIELAB: 3, _ICCLAB: 3}
 _JPEGS = {7, 33007, 34892}
 _OLD_JPEG = 6
+_FAXES = {2, 3, 4}
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _ASSOCIATED, _UNASSOCIATED = 1, 2
 # It logs what is odd in a file; without a handler that would end up in the terminal.
@@ -101,7 +103,8 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
         )
     require_memory(path, *_extent(page))
     _require_all_of_it(page, data)
-    colours = _COLOURS.get(int(page.photometric))
+    kind = int(page.photometric)
+    colours = _COLOURS.get(kind)
     if colours is None:
         raise ImageError(
             f"{path} holds colours of a kind that cannot be read "
@@ -113,11 +116,11 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
         grey, notices = False, list[str]()
         array = turned(array, _orientation(page))
     elif _only_pillow_reads(page):
-        array, grey, notices = tiff_page(data, page.index), False, list[str]()
+        array, grey, notices = tiff_page(data, page.index), kind in _GREYS, list[str]()
     else:
         array, grey, notices = _pixels(page, colours, profile)
         array = turned(array, _orientation(page))
-    applied = int(page.photometric) in {_CMYK, _CIELAB, _ICCLAB}
+    applied = kind in {_CMYK, _CIELAB, _ICCLAB}
     return Decoded(
         array=array,
         icc_profile=None if applied else profile_for(profile, grey),
@@ -148,7 +151,7 @@ def _is_plain_ycbcr(page: TiffPage) -> bool:
 
 def _only_pillow_reads(page: TiffPage) -> bool:
     ycbcr = int(page.photometric) == _YCBCR and int(page.compression) not in _JPEGS
-    return ycbcr or int(page.compression) == _OLD_JPEG
+    return ycbcr or int(page.compression) in {_OLD_JPEG, *_FAXES}
 
 
 def _require_all_of_it(page: TiffPage, data: bytes) -> None:
@@ -188,8 +191,7 @@ def _pixels(page: TiffPage, colours: int, profile: bytes | None) -> tuple[Array,
     if len(extra) > (alpha is not None):
         what = "the colours" if alpha is None else "the colours and alpha"
         notices.append(f"of its {page.samplesperpixel} channels, only {what} are used")
-    grey = kind in {_WHITE_IS_ZERO, _BLACK_IS_ZERO}
-    return array, grey, notices
+    return array, kind in _GREYS, notices
 
 
 def _extra_samples(page: TiffPage, samples: int, colours: int) -> list[int]:
