@@ -232,9 +232,9 @@ HIDING: Mapping[type[nn.Module], tuple[str, str]] = {
     ChangesOddImages: ("input_unchanged", "changes the image"),
     CopiesTheRandomState: ("determinism", "draw no random numbers"),
     LooksAtGradients: ("determinism", "Where gradients are on"),
-    HeadRemembersTheImage: ("features_unchanged", "compute it from the features alone"),
+    HeadRemembersTheImage: ("hidden_state", "compute head from the features alone"),
     TensorThatCounts: ("hidden_state", "attribute 'calls'"),
-    HooksEveryCall: ("hidden_state", "the number of forward hooks of layer 'first'"),
+    HooksEveryCall: ("hidden_state", "attribute '_forward_hooks' of layer 'first'"),
     CountsInAContext: ("hidden_state", "variable 'CALLS'"),
     CountsInTheEnvironment: ("hidden_state", "environment variables"),
     DrawsOnceForASize: ("random_state", "changes the random state of torch"),
@@ -243,7 +243,7 @@ HIDING: Mapping[type[nn.Module], tuple[str, str]] = {
     GrowsWithTheLargest: ("hidden_state", "After other images"),
     EndsAt64: ("sizes", "image of 65x67"),
     WindowsAbove32: ("sizes", "image of 68x76"),
-    MoreChannelsForLargeImages: ("sizes", "features of 9 channels"),
+    MoreChannelsForLargeImages: ("sizes", "give features (1, 9, 65, 67)"),
 }
 
 
@@ -288,4 +288,4 @@ def test_a_factory_that_cannot_be_imported_is_no_matter_of_options() -> None:
         name="x", description="x", factory="no_such:Net", kind="direct", feature_channels=8
     )
     (failed,) = check_backbone(entry).failed
-    assert failed.message.endswith("correct the name of the factory, or install what it imports.")
+    assert failed.message.endswith("or install what it imports.")
