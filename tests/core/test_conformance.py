@@ -186,7 +186,7 @@ class NoKind(nn.Conv2d):
         super().__init__(3, 3, 1)
 
 
-@zoo("protocol", "size_multiple is 2.0")
+@zoo("protocol", "has size_multiple=2.0")
 class FloatMultiple(Good):
     size_multiple = 2.0  # type: ignore[assignment]
 
@@ -614,7 +614,7 @@ class EvalWrites(Good):
         return self
 
 
-@zoo("hidden_state", "A call in eval mode changes attribute 'count'")
+@zoo("hidden_state", "A call in eval mode changes 'count' of the state dict")
 class EvalCounts(Good):
     count: Tensor
 

@@ -481,7 +481,7 @@ class Broken(NamedTuple):
 BROKEN = [
     Broken("builds", lambda: 3, "torch.nn.Module"),  # type: ignore[arg-type, return-value]
     Broken("protocol", NoSynthesize, "lacks the method synthesize"),
-    Broken("protocol", WrongCount, "num_styles is 2.0"),
+    Broken("protocol", WrongCount, "has num_styles=2.0"),
     Broken("protocol", NoHalving, "halve"),
     Broken("protocol", HalfTrainable, "lacks the method mean_latent"),
     Broken("runs", Raises, "ZeroDivisionError"),

@@ -65,9 +65,8 @@ def check_file(subject: ModelSubject) -> Outcome:
     with failing("Its file cannot be had"):
         path = find_model_file(subject.name)
     size, declared = path.stat().st_size, subject.entry and subject.entry.size
-    require(
-        declared in (None, size), f"The entry says size={declared} and the file has {size} bytes."
-    )
+    said = f"The entry says size={declared} and the file has {size} bytes."
+    require(declared in (None, size), said)
     return passed(f"{path.name}, {size} bytes")
 
 
@@ -92,10 +91,8 @@ def check_declared_values(subject: ModelSubject) -> Outcome:
     }
     for name, value in found.items():
         declared = getattr(subject.entry, name)
-        require(
-            declared in (None, "", value),
-            f"The entry says {name}={declared!r} and the file {value!r}; correct the entry.",
-        )
+        said = f"The entry says {name}={declared!r} and the file {value!r}; correct the entry."
+        require(declared in (None, "", value), said)
     return passed(", ".join(f"{name} {value}" for name, value in found.items()))
 
 
@@ -123,11 +120,8 @@ def check_restores(subject: ModelSubject) -> Outcome:
     for name, image, second, single in zip(names, together, again, alone, strict=True):
         shape, (low, high) = tuple(image.shape), map(float, image.aminmax())
         require(shape == expected, f"{name} is {shape} where {expected} belongs.")
-        require(
-            low >= LOWEST and high <= HIGHEST,
-            f"{name} has values from {low:.3g} to {high:.3g}; it is not trained, or for other "
-            "images than RGB in [0, 1].",
-        )
+        said = f"{name} has values from {low:.3g} to {high:.3g}; it is not trained, or for other"
+        require(low >= LOWEST and high <= HIGHEST, f"{said} images than RGB in [0, 1].")
         same = torch.equal(image, second)
         require(same, f"{name} is another one at the second call; draw nothing.")
         same = torch.allclose(image[:1], single, atol=TOLERANCE)

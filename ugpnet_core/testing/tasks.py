@@ -106,11 +106,8 @@ def check_builds(subject: TaskSubject) -> Outcome:
     with failing("It cannot be made"):
         task = subject.make()
     declared = subject.entry.scale if subject.entry and subject.is_default else None
-    require(
-        declared in (None, task.scale),
-        f"The entry says scale={declared} and the task {task.scale}; make them equal, or declare "
-        "None where options decide.",
-    )
+    said = f"The entry says scale={declared} and the task {task.scale}; make them equal, or declare"
+    require(declared in (None, task.scale), f"{said} None where options decide.")
     return passed(f"{task.name}, scale {task.scale}")
 
 
@@ -143,11 +140,8 @@ def check_determinism(subject: TaskSubject) -> Outcome:
 
     def compare(when: str, one: Task) -> None:
         same = torch.equal(first, _pair(one, image)[1])
-        require(
-            same,
-            f"{when} the same image with the same rng gives another result; draw from "
-            "rng only, keep nothing from call to call, and all it needs as attributes.",
-        )
+        said = f"{when} the same image with the same rng gives another result; draw from rng only,"
+        require(same, f"{said} and keep nothing but attributes from call to call.")
 
     compare("The next time", task)
     _pair(task, picture(24, 32, seed=5), seed=5)
@@ -165,10 +159,8 @@ def check_pairing(subject: TaskSubject) -> Outcome:
     if not isinstance(task, PairingTask):
         return Outcome("not applicable", "what is wanted back is the image itself")
     for seed in range(0 if isinstance(task, Paired) else 4):
-        require(
-            torch.equal(task(image.clone(), rng_for(seed, "check")), _pair(task, image, seed)[1]),
-            "A call gives something else than pair; let it return pair(...)[1].",
-        )
+        same = torch.equal(task(image.clone(), rng_for(seed, "check")), _pair(task, image, seed)[1])
+        require(same, "A call gives something else than pair; let it return pair(...)[1].")
     return passed("a call gives what pair gives")
 
 
@@ -182,11 +174,8 @@ def check_colours(subject: TaskSubject) -> Outcome:
     for level in (0.1, 0.5, 0.9):
         pairs = [_pair(task, torch.full((3, 48, 48), level), seed) for seed in range(DRAWS)]
         moved = sum(float(x.mean() - clean.mean()) for clean, x in pairs) / DRAWS
-        require(
-            abs(moved) <= KEPT,
-            f"A flat image of {level} becomes {moved:+.3f} brighter on average; declare "
-            "moves_colours=True, or its restorations keep the wrong colours.",
-        )
+        said = f"A flat image of {level} becomes {moved:+.3f} brighter on average; declare"
+        require(abs(moved) <= KEPT, f"{said} moves_colours=True, or keep its mean.")
     return passed("flat images keep their mean")
 
 

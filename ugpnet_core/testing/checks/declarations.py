@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
@@ -27,72 +27,61 @@ def check_builds(subject: Subject) -> Outcome:
     """The entry is well-formed, and its factory makes a network."""
     if subject.fault is not None:
         raise CheckFailed(subject.fault)
+    network = None
     with contextlib.suppress(Exception, SystemExit):
-        subject.make()  # where nothing is put back, to see what importing it does to torch
-    network = subject.raw()
-    require(
-        isinstance(network, nn.Module),
-        f"The factory returns a {type(network).__name__}; make it return a torch.nn.Module.",
-    )
+        network = subject.make()  # where nothing is put back, to see what that does to torch
+    if network is None:
+        network = subject.raw()  # which says what is wrong
+    what = type(network).__name__
+    said = f"The factory returns a {what}; make it return a torch.nn.Module."
+    require(isinstance(network, nn.Module), said)
     # Parameters that cannot be moved would fail everything else with a worse message.
-    require(
-        subject.fresh() is not network,
-        "The factory returns the same network at every call; make it build a new one.",
-    )
-    return passed(f"{type(network).__name__} of {type(network).__module__}")
+    said = "The factory returns the same network at every call; make it build a new one."
+    require(subject.fresh() is not network, said)
+    return passed(f"{what} of {type(network).__module__}")
 
 
 def check_protocol(subject: Subject) -> Outcome:
     """The network has the attributes and methods of its protocol in ugpnet_core.protocols."""
     network = subject.raw()
-    (_check_prior if subject.word == "prior" else _check_backbone)(network, type(network).__name__)
+    rules = _prior_rules if subject.word == "prior" else _backbone_rules
+    for holds, said in rules(network):
+        require(holds, f"{type(network).__name__} {said}.")
     counts = PRIOR if subject.word == "prior" else BACKBONE
-    said = [f"{name} {getattr(network, name)}".replace("_", " ") for name in counts]
-    return passed(", ".join([*([network.kind] if subject.word == "backbone" else []), *said]))
+    said = ", ".join(f"{name} {getattr(network, name)}".replace("_", " ") for name in counts)
+    return passed(said if subject.word == "prior" else f"{network.kind}, {said}")
 
 
-def _require_members(network: Any, methods: tuple[str, ...], counts: tuple[str, ...]) -> None:
-    """Fail unless a network has methods, and attributes that are whole numbers from 1 on."""
-    name = type(network).__name__
+# Whether something holds, and what is to be said of the network where not; each may rely on those
+# before it.
+Rules = Iterator[tuple[bool, str]]
+
+
+def _members(network: Any, methods: tuple[str, ...], counts: tuple[str, ...]) -> Rules:
     for method in methods:
-        there = callable(getattr(network, method, None))
-        require(there, f"{name} lacks the method {method}; write it.")
-    for attribute in counts:
-        there = hasattr(network, attribute)
-        require(there, f"{name} lacks the attribute {attribute}; set it in __init__.")
-        value = getattr(network, attribute)
-        require(
-            type(value) is int and value >= 1,
-            f"{name}.{attribute} is {value!r}; make it a whole number of at least 1.",
-        )
+        yield callable(getattr(network, method, None)), f"lacks the method {method}; write it"
+    for name in counts:
+        yield hasattr(network, name), f"lacks the attribute {name}; set it in __init__"
+        value = getattr(network, name)
+        said = f"has {name}={value!r}; make it a whole number of at least 1"
+        yield type(value) is int and value >= 1, said
 
 
-def _check_backbone(network: Any, name: str) -> None:
+def _backbone_rules(network: Any) -> Rules:
+    yield hasattr(network, "kind"), "lacks the attribute kind; set it in __init__"
+    kind, fixed = network.kind, getattr(network, "fixed_size", None)
+    yield kind in ("direct", "residual"), f"has kind={kind!r}; make it 'direct' or 'residual'"
     supervised = getattr(network, "forward_supervised", None) is not None
     methods = ("forward_features", "head", *["forward_supervised"] * supervised)
-    fixed = getattr(network, "fixed_size", None)
-    require(hasattr(network, "kind"), f"{name} lacks the attribute kind; set it in __init__.")
-    _require_members(network, methods, (*BACKBONE, *["fixed_size"] * (fixed is not None)))
-    require(
-        network.kind in ("direct", "residual"),
-        f"{name}.kind is {network.kind!r}; make it 'direct' or 'residual'.",
-    )
-    require(
-        fixed is None or fixed % network.size_multiple == 0,
-        f"{name}.fixed_size is {fixed}, which is no multiple of size_multiple="
-        f"{network.size_multiple}; leave size_multiple at 1.",
-    )
-    require(
-        network.kind == "direct" or network.scale == 1,
-        f"{name} is residual with scale={network.scale}, but what is added to an image must have "
-        "its size; declare it direct.",
-    )
+    yield from _members(network, methods, (*BACKBONE, *["fixed_size"] * (fixed is not None)))
+    scale, multiple = network.scale, network.size_multiple
+    said = f"has fixed_size={fixed}, no multiple of size_multiple={multiple}; leave that at 1"
+    yield fixed is None or fixed % multiple == 0, said
+    said = f"is residual with scale={scale}, and what is added to an image must have its size; "
+    yield kind == "direct" or scale == 1, f"{said}declare it direct"
     options = getattr(network, "rebuild_options", None)
-    require(
-        _can_be_stored(options or {}),
-        f"{name}.rebuild_options is {options!r}, which a model file cannot hold; make it a "
-        "dictionary of numbers, strings and lists.",
-    )
+    said = f"has rebuild_options={options!r}, which no model file can hold; make them a dictionary"
+    yield options is None or _can_be_stored(options), f"{said} of numbers, strings and lists"
 
 
 def _can_be_stored(options: object) -> bool:
@@ -102,19 +91,16 @@ def _can_be_stored(options: object) -> bool:
         return False
 
 
-def _check_prior(prior: Any, name: str) -> None:
-    _require_members(prior, ("synthesize",), PRIOR)
-    with failing(f"{name} says what no encoder can halve", "make resolution 2^n times base_size"):
+def _prior_rules(prior: Any) -> Rules:
+    yield from _members(prior, ("synthesize",), PRIOR)
+    with failing("No encoder can halve its resolution", "make it 2, 4, 8, ... times base_size"):
         halvings(prior)
     # A prior that has begun to be a TrainablePrior has to be one.
     if any(callable(getattr(prior, method, None)) for method in GENERATES):
-        _require_members(prior, GENERATES, ("num_latents",))
-        least = max(2, prior.num_styles)
-        require(
-            isinstance(prior, TrainablePrior) and prior.num_latents >= least,
-            f"{name}.num_latents is {prior.num_latents}; make it {least} or more, and all as "
-            "ugpnet_core.protocols.TrainablePrior says.",
-        )
+        yield from _members(prior, GENERATES, ("num_latents",))
+        least, latents = max(2, prior.num_styles), prior.num_latents
+        yield latents >= least, f"has num_latents={latents}; make it {least} or more"
+        yield isinstance(prior, TrainablePrior), "is no TrainablePrior; make it one"
 
 
 def check_declared_values(subject: Subject) -> Outcome:

@@ -53,12 +53,9 @@ def check_save_and_load(usual: Usual) -> Circumstances:
             load_weights(other, path)
     unknown = unregistered(network)
     lost = [name for name, is_trained in unknown.items() if is_trained]
-    require(
-        not lost,
-        f"The attribute {', '.join(map(repr, lost[:1]))} holds parameters that the network does "
-        "not know of, so they are neither saved nor trained; use nn.ModuleList, nn.ParameterList "
-        "or nn.ModuleDict.",
-    )
+    said = f"The attribute {', '.join(map(repr, lost[:1]))} holds parameters that the network does"
+    said = f"{said} not know of, so they are neither saved nor trained"
+    require(not lost, f"{said}; use nn.ModuleList, nn.ParameterList or nn.ModuleDict.")
     cause = f"{next(iter(unknown))!r} is not in the state dict: " if unknown else ""
     advice = f"{cause}register every tensor that counts as a parameter or a persistent buffer"
     when, run = "Saved and loaded into a new network,", partial(usual.of, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -30,22 +31,15 @@ def check_range(subject: Subject) -> Outcome:
     image = subject.outputs(prior, subject.probe(prior, few))[0]
     finite = torch.isfinite(image).all()
     require(finite, f"The image has values that are not finite; {SMALL_CONSTANT}.")
-    require(
-        float(image.std()) >= 1e-6,
-        "All pixels of all images are the same; look for a last layer that saturates.",
-    )
+    said = "All pixels of all images are the same; look for a last layer that saturates."
+    require(float(image.std()) >= 1e-6, said)
     # Most values, as a few may be far out: a root mean square would follow those.
     largest = float((image - 0.5).abs().flatten()[:: 1 + image.numel() // 2**20].quantile(0.9))
-    require(
-        largest <= LARGEST,
-        f"Values of the image lie about {largest:.3g} from 0.5; return images in about [0, 1] (not "
-        "0 to 255), and start from smaller weights.",
-    )
+    said = f"Values of the image lie about {largest:.3g} from 0.5; return images in about [0, 1]"
+    require(largest <= LARGEST, f"{said} (not 0 to 255), and start from smaller weights.")
     lowest, highest = _limits(subject, prior, few)
-    require(
-        not (-1.001 <= lowest < -0.9 and 0.9 < highest <= 1.001),
-        "The image fills [-1, 1] and never leaves it; return images in [0, 1]: (x + 1) / 2.",
-    )
+    said = "The image fills [-1, 1] and never leaves it; return images in [0, 1]: (x + 1) / 2."
+    require(not (-1.001 <= lowest < -0.9 and 0.9 < highest <= 1.001), said)
     return passed(f"finite, from {float(image.min()):.2g} to {float(image.max()):.2g}")
 
 
@@ -67,29 +61,37 @@ def check_random_codes(subject: Subject) -> Outcome:
     if not isinstance(prior, TrainablePrior):
         return NO_CODES
     z, other = random_codes(prior, 3), random_codes(prior, 3, 1)
-    w, v = _styles(prior, z), _styles(prior, other)
     made, states = _call(prior, z), random_states()
-    _require_same(prior, made, w, "A call with z", "map_styles(z) for each of num_latents layers")
-    for index in sorted({1, prior.num_latents // 2, prior.num_latents - 1}):
-        mixed = torch.cat([w[:, :index], v[:, index:]], 1)
-        what = f"A call of two codes with mixing_index={index}"
-        formula = "the styles of the first below that layer, of the second from it on"
-        _require_same(prior, _call(prior, [z, other], mixing_index=index), mixed, what, formula)
-    for psi in (0.0, 0.5, 1.0):
-        image = _call(prior, z, truncation=psi, truncation_latent=v[:1, 0])
-        what = f"A call with truncation={psi:g}"
-        formula = "truncation_latent + truncation * (w - truncation_latent)"
-        _require_same(prior, image, v[:1] + psi * (w - v[:1]), what, formula)
-    require(
-        difference(_call(prior, z), made) <= SAME and not changed_states(states),
-        "The same z gives another image the next time, or a global random state is another; draw "
-        "noise only where randomize_noise is asked for.",
-    )
+    shapes = tuple(tuple(one.shape) for one in made)
+    require(shapes == subject.kind.shapes(prior, (z,)), f"A call with 3 z gives {shapes}.")
+    for what, called_so, w, formula in _calls(prior, z, other):
+        apart = difference(called_so, _generate(prior, w))
+        said = f"A call with {what} differs by {percent(apart)} from generate with {formula}"
+        require(apart <= CLOSE, f"{said}; compute that.")
+    same = difference(_call(prior, z), made) <= SAME and not changed_states(states)
+    said = "The same z gives another image the next time, or a global random state is another"
+    require(same, f"{said}; draw noise only where randomize_noise is asked for.")
     different = difference(_call(prior, other), made) >= SAME
     require(different, "All codes z give the same image; let the styles change it.")
     _call(prior, z, randomize_noise=True)
-    _generate(prior, w, randomize_noise=True)
+    _generate(prior, _styles(prior, z), randomize_noise=True)
     return passed(f"z and {prior.num_latents} styles give images")
+
+
+def _calls(prior: Any, z: Tensor, other: Tensor) -> Iterator[tuple[str, Probe, Tensor, str]]:
+    """Calls in words, what they give, and the styles that should give it, in words, too."""
+    w, v = _styles(prior, z), _styles(prior, other)
+    for count in (1, 3):
+        formula = "map_styles(z) for each of the num_latents layers"
+        yield f"{count} z", _call(prior, z[:count]), w[:count], formula
+    for index in sorted({1, prior.num_latents // 2, prior.num_latents - 1}):
+        formula = "the styles of the first below that layer, of the second from it on"
+        made = _call(prior, [z, other], mixing_index=index)
+        yield f"mixing_index={index}", made, torch.cat([w[:, :index], v[:, index:]], 1), formula
+    for psi in (0.0, 0.5, 1.0):
+        formula = "truncation_latent + truncation * (w - truncation_latent)"
+        made = _call(prior, z, truncation=psi, truncation_latent=v[:1, 0])
+        yield f"truncation={psi:g}", made, v[:1] + psi * (w - v[:1]), formula
 
 
 def check_mean_latent(subject: Subject) -> Outcome:
@@ -101,18 +103,14 @@ def check_mean_latent(subject: Subject) -> Outcome:
     first, again = (_mean(prior) for _ in range(2))
     w = _styles(prior, random_codes(prior, MEAN_OF, 3))[:, 0]
     # A mean near zero has the rounding of what it was taken of.
-    require(
-        not changed_states(states) and ((first - again).abs() <= CLOSE * w.abs().max()).all(),
-        "mean_latent gives another mean for the same generator, or draws from another one; draw "
-        "the codes from rng.",
-    )
+    same = not changed_states(states) and ((first - again).abs() <= CLOSE * w.abs().max()).all()
+    said = "mean_latent gives another mean for the same generator, or draws from another one"
+    require(same, f"{said}; draw the codes from rng.")
     # Six standard errors of the difference of two means.
     allowed = 6 * w.std(0) * (2 / MEAN_OF) ** 0.5 + 1e-4 * w.abs().max()
-    require(
-        ((first[0] - w.mean(0)).abs() <= allowed).all(),
-        f"mean_latent is not the mean of map_styles over standard normal codes (of {MEAN_OF}, more "
-        "than six standard errors away); compute that.",
-    )
+    said = f"mean_latent is not the mean of map_styles over {MEAN_OF} standard normal codes (more"
+    near = ((first[0] - w.mean(0)).abs() <= allowed).all()
+    require(near, f"{said} than six standard errors away); compute that.")
     return passed(f"as the mean of {MEAN_OF} codes, and the same for the same generator")
 
 
@@ -148,11 +146,8 @@ def check_discriminator(subject: Subject) -> Outcome:
     logits = _logits(discriminator, real.requires_grad_())
     discriminator_loss(logits, _logits(discriminator, fake)).backward(retain_graph=True)
     for name, one in {"images": real, **dict(discriminator.named_parameters())}.items():
-        require(
-            one.grad is not None and one.grad.any(),
-            f"From the discriminator {name!r} get no gradient; use all without detach() or "
-            "no_grad(), or remove it.",
-        )
+        said = f"From the discriminator {name!r} get no gradient; use all without detach() or"
+        require(one.grad is not None and one.grad.any(), f"{said} no_grad(), or remove it.")
     discriminator.zero_grad()
     with failing("The R1 penalty cannot be differentiated", "use what has second derivatives"):
         r1_penalty(real, logits).backward()
@@ -164,20 +159,14 @@ def check_discriminator(subject: Subject) -> Outcome:
 
 
 def _logits(discriminator: Any, x: Tensor) -> Tensor:
-    version = x._version
+    before = x.detach().clone()
     with failing(f"The discriminator fails on {shown(x)}"):
         logits: Tensor = discriminator(x)
-    require(x._version == version, "The discriminator changes images in place; compute new ones.")
+    require(torch.equal(x, before), "The discriminator changes images in place; compute new ones.")
     shape, kind = tuple(getattr(logits, "shape", ())), type(logits).__name__
     require(shape == (len(x), 1), f"{shown(x)} give a {kind} {shape}; return logits (N, 1).")
     require(logits.isfinite().all(), "Logits are not finite; look for divisions.")
     return logits
-
-
-def _require_same(prior: Any, made: Probe, w: Tensor, what: str, formula: str) -> None:
-    apart = difference(made, _generate(prior, w))
-    said = f"{what} differs by {percent(apart)} from generate with {formula}; compute that."
-    require(apart <= CLOSE, said)
 
 
 def _mean(prior: Any) -> Tensor:

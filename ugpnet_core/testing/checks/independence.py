@@ -193,26 +193,36 @@ def _after_training(usual: Usual) -> Circumstances:
 
 
 def _check_that_nothing_changes(usual: Usual) -> None:
-    network = usual.network
-
-    def call() -> None:
-        usual.subject.outputs(network, usual.subject.probe(network, 1, 1))
-        usual.of(network)
-
-    def train_and_eval() -> None:
-        network.train()
-        network.eval()
-
-    call()  # what is made once for a size, such as a mask, is in place after that
-    for what, act in {
-        "A call in eval mode": call,
-        "train() followed by eval()": train_and_eval,
-    }.items():
+    new, network = usual.subject.fresh(), usual.network
+    kept = copy.deepcopy(new.state_dict())
+    usual.of(new)
+    now = new.state_dict()
+    changed = sorted(kept.keys() ^ now.keys())
+    changed += [n for n in kept.keys() & now.keys() if difference([now[n]], [kept[n]]) > 0]
+    said = f"A call in eval mode changes {', '.join(map(repr, changed[:1]))} of the state dict"
+    require(not changed, f"{said}; change that in training only.")
+    _call(usual, 5)  # what is made once for a size, such as a mask, is in place after that
+    acts = {
+        "A call": partial(_call, usual, 6),
+        "train() followed by eval()": partial(_turn, network),
+    }
+    for what, act in acts.items():
         before = fingerprint(network)
         act()
-        changed = [n for n, value in fingerprint(network).items() if before.get(n) != value]
-        said = f"{what} changes {', '.join(changed[:1])}; keep nothing from call to"
-        require(not changed, f"{said} call, and change parameters and buffers in training only.")
+        after = fingerprint(network)
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        said = f"{what} changes {', '.join(changed[:1])}"
+        require(not changed, f"{said}; keep nothing but parameters and buffers, of training only.")
     training = [name or "the network" for name, one in network.named_modules() if one.training]
     said = f"eval() leaves {', '.join(training[:1])} in training mode"
     require(not training, f"{said}; call super().train(mode).")
+
+
+def _call(usual: Usual, seed: int) -> None:
+    usual.subject.outputs(usual.network, usual.subject.probe(usual.network, 1, seed))
+    usual.of(usual.network)
+
+
+def _turn(network: Any) -> None:
+    network.train()
+    network.eval()

@@ -10,17 +10,18 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ugpnet_core.errors import PluginError
 from ugpnet_core.testing.alike import Circumstance, Usual
 from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
+from ugpnet_core.testing.kinds import Probe
 from ugpnet_core.testing.report import Outcome, in_words, passed, require
 from ugpnet_core.testing.subject import Subject
 
@@ -43,25 +44,14 @@ PROGRAM = (
 )
 
 
-class Request(NamedTuple):
-    """What is sent: a subject, weights, what to probe with, and how many threads to use."""
-
-    subject: Subject
-    weights: Mapping[str, Tensor]
-    probe: tuple[Tensor, ...]
-    threads: int
-
-
 def check_other_process(subject: Subject) -> Outcome:
     """Made from a seed, or loaded, in processes with other PYTHONHASHSEEDs, it gives the same."""
     if os.environ.get(INSIDE):
         return Outcome("not run", "this is another process already")
     usual = Usual(subject)
-    network = usual.network
+    network, weights = usual.network, usual.network.state_dict()
     try:
-        request = _packed(
-            Request(subject, network.state_dict(), usual.probe, torch.get_num_threads()), network
-        )
+        request = _packed((subject, weights, usual.probe, torch.get_num_threads()), network)
     except Exception:
         return NOT_SENT
     with ThreadPoolExecutor() as pool:
@@ -89,10 +79,10 @@ def check_other_process(subject: Subject) -> Outcome:
     return passed(f"the same in {len(answers)} other processes")
 
 
-def _packed(request: Request, network: nn.Module) -> bytes:
-    """A pickled request, with the files of the modules that a network comes from. What a script or
-    a notebook defines is in it itself, where cloudpickle is installed, since other processes
-    cannot import it.
+def _packed(request: tuple[Subject, Any, Probe, int], network: nn.Module) -> bytes:
+    """A pickled request (a subject, weights, what to probe with, a number of threads), with the
+    files of the modules that a network comes from. What a script or a notebook defines is in it
+    itself, where cloudpickle is installed, since other processes cannot import it.
 
     Raises:
         Exception: it cannot be pickled.
@@ -105,7 +95,7 @@ def _packed(request: Request, network: nn.Module) -> bytes:
         content = pickle.dumps(request)
         if b"__main__" in content:
             raise pickle.PicklingError("a script is not sent without cloudpickle") from None
-    return pickle.dumps((_homes_of(request.subject.make, network), content))
+    return pickle.dumps((_homes_of(request[0].make, network), content))
 
 
 def _homes_of(make: Callable[..., Any], network: nn.Module) -> dict[str, str]:
@@ -123,16 +113,9 @@ def _answered(request: bytes, hash_seed: str) -> dict[str, Any]:
         asked.write_bytes(request)
         command = [sys.executable, "-c", PROGRAM, repr(sys.path), str(asked), str(answer)]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, INSIDE: "1"}
+        quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
         try:
-            done = subprocess.run(
-                command,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
+            done = subprocess.run(command, env=environment, timeout=PATIENCE, check=False, **quiet)
         except subprocess.TimeoutExpired:
             return {"failed": f"it takes more than {PATIENCE:.0f} s"}
         if answer.exists():
@@ -144,17 +127,24 @@ def _answered(request: bytes, hash_seed: str) -> dict[str, Any]:
 def answer(request: str, path: str) -> None:
     """In the other process: do what a file of a request says, and write the answer to another."""
     homes, content = pickle.loads(Path(request).read_bytes())
-    wanted: Request | None = None
+    # What a script has set up besides, as operators of its own, does not come along, nor do
+    # modules that have no file.
+    missing = True
     try:
         for name, file in homes.items():
             _ensure(name, file)
-        wanted = pickle.loads(content)
-        said = _answer(wanted)
+        subject, weights, probe, threads = pickle.loads(content)
+        missing = b"__main__" in content
+        torch.set_num_threads(threads)
+        network = subject.fresh()
+        names = [name for name, _ in network.named_parameters()]
+        made = [network.state_dict().get(name, torch.empty(0)).clone() for name in weights]
+        network.load_state_dict(weights)
+        loaded = list(subject.outputs(network, probe))
+        said: dict[str, Any] = {"names": names, "weights": made, "loaded": loaded}
     except Exception as error:
-        # What a script has set up besides, as operators of its own, does not come along, nor do
-        # modules that have no file.
-        absent = isinstance(error.__cause__, PluginError) or b"__main__" in content
-        said = {"missing" if absent or wanted is None else "failed": in_words(error)}
+        missing = missing or isinstance(error.__cause__, PluginError)
+        said = {"missing" if missing else "failed": in_words(error)}
     torch.save(said, path)
 
 
@@ -168,13 +158,3 @@ def _ensure(name: str, file: str) -> None:
             raise
         sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
-
-
-def _answer(wanted: Request) -> dict[str, Any]:
-    torch.set_num_threads(wanted.threads)
-    network = wanted.subject.fresh()
-    names = [name for name, _ in network.named_parameters()]
-    weights = [network.state_dict().get(name, torch.empty(0)).clone() for name in wanted.weights]
-    network.load_state_dict(wanted.weights)
-    loaded = wanted.subject.outputs(network, wanted.probe)
-    return {"names": names, "weights": weights, "loaded": list(loaded)}

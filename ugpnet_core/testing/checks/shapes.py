@@ -19,6 +19,7 @@ from ugpnet_core.testing.kinds import (
     probe_size,
     shown,
     takes_sizes,
+    tensor_of,
 )
 from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed, require
 from ugpnet_core.testing.subject import Subject
@@ -45,9 +46,9 @@ def check_runs(subject: Subject) -> Outcome:
         with torch.no_grad():
             image = subject.kind.train(network.train(), *probe)[0]
     except CheckFailed as failed:
-        sized = subject.word == "backbone" and takes_sizes(network)
-        advice = remedy(subject, network.eval()) if sized else "make it take what it declares"
-        raise CheckFailed(f"{in_words(failed)}; {advice}.") from failed
+        sized = subject.word == "backbone" and takes_sizes(network) and not network.training
+        advice = _remedy(subject, network) if sized else ""
+        raise CheckFailed(f"{in_words(failed)}; {advice}." if advice else str(failed)) from failed
     allowed = SLOW * max(1.0, image.numel() / (3 * 64**2))
     slow = f"{min(seconds):.1f} s for two {given}s, so users will wait long"
     return passed(f"takes {shown(*probe)}", slow if min(seconds) > allowed else "")
@@ -100,7 +101,9 @@ def check_forward_agrees(subject: Subject) -> Outcome:
             residual = network.kind == "residual"
             formula = "x + head(forward_features(x))" if residual else "head(forward_features(x))"
             expected = x + image if residual else image
-            found.append((f"forward(x) differs from {formula}", network(x), expected))
+            found.append(
+                (f"forward(x) differs from {formula}", tensor_of(network, "forward", x), expected)
+            )
         if hasattr(network, "forward_supervised"):
             supervised, intermediate = called(network, "forward_supervised", x)
             said = "forward_supervised(x) differs from forward_features(x)"
@@ -139,7 +142,8 @@ def check_sizes(subject: Subject) -> Outcome:
         if len(taken) >= 3 and time.perf_counter() - started > PATIENCE:
             break
         fault = lasting_fault(subject, network, size)
-        require(not fault, f"{promise(network)}, but {fault}; {remedy(subject, network)}.")
+        advice = fault and (_remedy(subject, network) or "declare the sizes that it needs")
+        require(not fault, f"{promise(network)}, but {fault}; {advice}.")
         taken.append(size)
     padded = [(multiple + 1, max(2 * multiple - 1, 1)), (1, min(multiple, 5)), (3, 5)]
     if fixed is not None:
@@ -148,7 +152,7 @@ def check_sizes(subject: Subject) -> Outcome:
         fault = lasting_fault(subject, network, size, padding=True)
         advice = "return maps of the padded size and leave the cropping to the core"
         require(not fault, f"Where the core pads, {fault}; {advice}.")
-    return passed(f"takes {', '.join(f'{h}x{w}' for h, w in (*taken, *padded))}")
+    return passed(f"takes {', '.join(f'{h}x{w}' for h, w in taken)}")
 
 
 def promise(network: Any) -> str:
@@ -202,8 +206,8 @@ def _fault_padded(subject: Subject, network: Any, size: Size) -> str:
     return f"{shown(x)} gives {', '.join(map(str, sizes))}, not {expected}" if sizes else ""
 
 
-def remedy(subject: Subject, network: Any) -> str:
-    """What to declare instead: tried out, unless that would take long."""
+def _remedy(subject: Subject, network: Any) -> str:
+    """What to declare instead: tried out while time allows; empty where nothing helps."""
     started = time.perf_counter()
 
     def works(*sizes: Size) -> bool:
@@ -217,4 +221,4 @@ def remedy(subject: Subject, network: Any) -> str:
     for side in SIDES:
         if works((side, side)):
             return f"it takes {side}x{side}: declare fixed_size={side} if it takes that size only"
-    return "declare the size_multiple or the fixed_size that it needs"
+    return ""

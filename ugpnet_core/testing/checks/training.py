@@ -34,19 +34,26 @@ def check_gradients(subject: Subject) -> Outcome:
     for name, parameter in network.named_parameters():
         said = f"The parameter {name!r} has requires_grad=False, so it is never trained; leave it"
         require(parameter.requires_grad, f"{said} at True, or make it a buffer.")
+    lacks = _lacks(subject, network, 0)
+    missing = {name: lacks[name] for name in subject.kind.inputs if name in lacks}
+    _require_all(subject, missing, "eval")
     missing = _lacks(subject, network.train(), 0)
     for draw in range(1, DRAWS):
         if missing:
             lacks = _lacks(subject, subject.fresh(draw, everywhere=True).train(), draw)
             missing = {name: lacks[name] for name in missing if name in lacks}
+    _require_all(subject, missing, "training")
+    return passed(f"all parameters and {' and '.join(subject.kind.inputs)} have gradients")
+
+
+def _require_all(subject: Subject, missing: dict[str, str], mode: str) -> None:
     if missing:
         name, lack = next(iter(missing.items()))
         others = f" (and {len(missing) - 1} more like it)" if len(missing) > 1 else ""
         raise CheckFailed(
-            f"The {name} gets {lack} in training{others}; use it in "
+            f"The {name} gets {lack} in {mode}{others}; use it in "
             f"{' or '.join(subject.kind.methods)}, without detach() or no_grad(), or remove it."
         )
-    return passed(f"all parameters and {' and '.join(subject.kind.inputs)} have gradients")
 
 
 def _lacks(subject: Subject, network: Any, seed: int) -> dict[str, str]:
