@@ -27,7 +27,7 @@ PATIENCE, MEMORY = 8.0, 2**28
 # What grows faster than this power of the number of pixels is square, and not linear.
 STEEP = 1.5
 # What the surroundings of a patch may change of it in a network that sees all of the image.
-TOLERANCE, LARGEST_TOLERANCE = 0.05, 0.5
+TOLERANCE, LARGEST_TOLERANCE = 0.05, 0.3
 
 
 class _Taken(NamedTuple):

@@ -61,11 +61,12 @@ def check_random_codes(subject: Subject) -> Outcome:
     if not isinstance(prior, TrainablePrior):
         return NO_CODES
     z, other = random_codes(prior, 3), random_codes(prior, 3, 1)
-    made, states = _call(prior, z), random_states()
+    w, states = _styles(prior, z), random_states()
+    made = _call(prior, z)
     shapes = tuple(tuple(one.shape) for one in made)
     require(shapes == subject.kind.shapes(prior, (z,)), f"A call with 3 z gives {shapes}.")
-    for what, called_so, w, formula in _calls(prior, z, other):
-        apart = difference(called_so, _generate(prior, w))
+    for what, called_so, styles, formula in _calls(prior, z, other):
+        apart = difference(called_so, _generate(prior, styles))
         said = f"A call with {what} differs by {percent(apart)} from generate with {formula}"
         require(apart <= CLOSE, f"{said}; compute that.")
     same = difference(_call(prior, z), made) <= SAME and not changed_states(states)
@@ -74,7 +75,7 @@ def check_random_codes(subject: Subject) -> Outcome:
     different = difference(_call(prior, other), made) >= SAME
     require(different, "All codes z give the same image; let the styles change it.")
     _call(prior, z, randomize_noise=True)
-    _generate(prior, _styles(prior, z), randomize_noise=True)
+    _generate(prior, w, randomize_noise=True)
     return passed(f"z and {prior.num_latents} styles give images")
 
 
