@@ -463,6 +463,11 @@ class TrainConfig(Strict):
     trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]
     licence: str = Field(default="", description="Licence of the trained weights.")
     model_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    shared_synthesis: str | None = Field(
+        default=None,
+        description="A model, by name or file, whose synthesis module this one takes as it is "
+        "(synthesis.weights, with synthesis.iterations 0) and leaves out of its own file.",
+    )
     keep_state: bool = Field(
         default=True,
         description="Whether the optimisers of finished stages are kept, with which --extend goes "

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core import cli
-from ugpnet_core.model_files.model import find_model_file
+from ugpnet_core.model_files.finding import find_model_file
 from ugpnet_core.model_files.prior import create_discriminator
 
 State = dict[str, Tensor]

@@ -250,7 +250,8 @@ def test_a_network_pads_to_the_sizes_it_takes(swinir_file: Path) -> None:
     reference = MAIN_REGISTRY.load(torch.load(swinir_file)["params"])
     x = torch.rand(2, 3, 19, 24)
     expected = torch.cat([reference(image[None]) for image in x])
-    torch.testing.assert_close(network(x), expected)
+    # Random weights make values far outside of [0, 1], which are not hidden.
+    torch.testing.assert_close(network(x).clamp(0, 1), expected)
     assert "SwinIR" in network.words(24, 24)
 
 

@@ -432,7 +432,8 @@ def test_sample_and_the_offline_flag(
 
 
 def test_a_model_on_the_hub(hub: FakeHub, tmp_path: Path, installed_plugins: Install) -> None:
-    from ugpnet_core.model_files import model as model_file
+    from ugpnet_core.model_files.finding import find_model_file
+    from ugpnet_core.model_files.model import read_card
 
     small = {"width": 4, "enc_blk_nums": [1], "middle_blk_num": 0, "dec_blk_nums": [1]}
     config = ug.ModelConfig(
@@ -456,10 +457,10 @@ def test_a_model_on_the_hub(hub: FakeHub, tmp_path: Path, installed_plugins: Ins
     assert fault_of(entry) is None
     installed_plugins(Installed(entry, "acme", "1"))
     with pytest.raises(WeightsError, match="have not been downloaded"):
-        model_file.find_model_file("faces", download=False)
+        find_model_file("faces", download=False)
     assert ug.load_model("faces").resolution == 16
     asked = len(hub.asked)
-    assert model_file.read_card("faces").config == config
+    assert read_card("faces").config == config
     assert len(hub.asked) == asked
 
 

@@ -18,7 +18,9 @@ import ugpnet_core as ug
 from ugpnet_core import factory
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError, WeightsError
-from ugpnet_core.model_files.model import FORMAT, find_model_file, load_model, read_card, save_model
+from ugpnet_core.model_files.card import FORMAT
+from ugpnet_core.model_files.finding import find_model_file
+from ugpnet_core.model_files.model import load_model, read_card, save_model
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
 from ugpnet_core.plugins import BackboneEntry, Installed, ModelEntry, Registry
 

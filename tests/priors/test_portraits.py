@@ -14,7 +14,8 @@ from ugpnet_core.degradations import rng_for
 from ugpnet_core.factory import create_task, create_task_at
 from ugpnet_core.image import center_square
 from ugpnet_core.metrics.pixel import psnr
-from ugpnet_core.model_files.model import find_model_file, read_card
+from ugpnet_core.model_files.finding import find_model_file
+from ugpnet_core.model_files.model import read_card
 
 skimage_data = pytest.importorskip("skimage.data", reason="the sample portrait is scikit-image's")
 

@@ -31,7 +31,8 @@ def to_unit_range(network: nn.Module, x: Tensor) -> Any:
 
 
 def in_signed_range(network: nn.Module, x: Tensor) -> Any:
-    """RestoreFormer takes and gives images in [-1, 1], and gives its codes too."""
+    """Face restorers take and give images in [-1, 1], and give their codes too. spandrel itself
+    scales for RestoreFormer only, where the published code does it for all of them."""
     return (network((x - 0.5) / 0.5)[0] + 1) / 2
 
 
@@ -40,6 +41,8 @@ CALLS: Mapping[str, Call] = {
     "DnCNN": with_noise_level,
     "MixDehazeNet": to_unit_range,
     "RestoreFormer": in_signed_range,
+    "GFPGAN": in_signed_range,
+    "CodeFormer": in_signed_range,
 }
 # Networks that return several things, of which the first is the image.
-FIRST_OF_SEVERAL = frozenset({"FBCNN", "GFPGAN", "MMRealSR", "CodeFormer", "MPRNet"})
+FIRST_OF_SEVERAL = frozenset({"FBCNN", "MMRealSR", "MPRNet"})

@@ -125,7 +125,8 @@ def _counted(found: Complexity[Any], side: int) -> Card:
 
 
 def _model_facts(entry: ModelEntry, count: bool) -> Card:
-    from ugpnet_core.model_files.model import find_model_file, read_card
+    from ugpnet_core.model_files.finding import find_model_file
+    from ugpnet_core.model_files.model import read_card
 
     try:
         # Finding it compares its SHA-256 with the declared one.

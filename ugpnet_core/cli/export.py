@@ -51,7 +51,7 @@ def export(
     from ugpnet_core.engines.export import export_model
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.inference.outputs import same_file
-    from ugpnet_core.model_files.model import find_model_file
+    from ugpnet_core.model_files.finding import find_model_file
 
     if same_file(find_model_file(model), out):
         raise ConfigError(f"{out} is the model itself and would be overwritten; choose another -o.")

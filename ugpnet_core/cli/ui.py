@@ -34,7 +34,7 @@ def ui(
 
     Example: ugpnet ui
     """
-    from ugpnet_core.model_files.model import find_model_file
+    from ugpnet_core.model_files.finding import find_model_file
     from ugpnet_core.plugins import registry
     from ugpnet_core.ui.serving import HERE, served
 

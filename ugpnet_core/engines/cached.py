@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ugpnet_core.engines.export import export_model
 from ugpnet_core.engines.parts import FORMAT, Part
-from ugpnet_core.model_files.model import find_model_file
+from ugpnet_core.model_files.finding import find_model_file
 
 _DIGITS = 16
 _BLOCK = 2**20

@@ -17,7 +17,8 @@ from ugpnet_core.engines.manifest import Manifest, Record
 from ugpnet_core.engines.worker import Settings, Worker
 from ugpnet_core.errors import ConfigError, DependencyError
 from ugpnet_core.image import EXTENSIONS
-from ugpnet_core.model_files.model import domain_of, find_model_file, read_card
+from ugpnet_core.model_files.finding import domain_of, find_model_file
+from ugpnet_core.model_files.model import read_card
 
 _CORES = 2
 

@@ -24,7 +24,8 @@ from ugpnet_core.atomic import write_beside
 from ugpnet_core.engines.parts import INPUT, OUTPUTS, Facts, Part, facts_of, part_of
 from ugpnet_core.engines.runtime import session_of
 from ugpnet_core.errors import ConfigError, DependencyError, PluginError, WeightsError
-from ugpnet_core.model_files.model import domain_of, load_model
+from ugpnet_core.model_files.finding import domain_of
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.networks.ugpnet import UGPNet
 
 Format = Literal["onnx", "torch"]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import DependencyError, WeightsError
+from ugpnet_core.evaluation.findings import HIGHEST, LOWEST
 from ugpnet_core.image import pad_reflect, resize
 from ugpnet_core.plugins.discovery import describe_error
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 # Face restoration networks are made for and trained on aligned faces of this side only.
 FACE_PURPOSE, FACE_SIDE = "FaceSR", 512
+
+# Their published code scales images to [-1, 1] and back (GFPGANer.enhance in TencentARC/GFPGAN,
+# inference_codeformer.py in sczhou/CodeFormer); spandrel gives them what it gets, in [0, 1].
+SIGNED = frozenset({"GFPGAN", "CodeFormer"})
 
 
 class ForeignNetwork(nn.Module):
@@ -49,13 +54,17 @@ class ForeignNetwork(nn.Module):
         self.scale: int = found.scale
         self.fixed_side = FACE_SIDE if found.purpose == FACE_PURPOSE else None
         self._rules = found.size_requirements
+        self._signed = found.architecture.id in SIGNED
         self._descriptor = found
+        self._made: Tensor | None = None
+        self.network.register_forward_hook(self._keep)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x (N, 3, H, W) in [0, 1] to (N, 3, H * scale, W * scale) in [0, 1].
 
         Images are padded by reflection to a size that the network takes; for one that takes one
-        size only, they are resized to it and back.
+        size only, they are resized to it and back. An image with values far outside of [0, 1] is
+        not clamped, so that what it is measured with can say so.
         """
         height, width = x.shape[-2:]
         if self.fixed_side is not None:
@@ -64,10 +73,29 @@ class ForeignNetwork(nn.Module):
             right, below = self._rules.get_padding(width, height)
             x = pad_reflect(x, 0, right, 0, below)
         # spandrel's call takes one image.
-        restored = torch.cat([self._descriptor(one.unsqueeze(0)) for one in x]).clone()
+        restored = torch.cat([self._restored(one.unsqueeze(0)) for one in x]).clone()
         if self.fixed_side is not None:
             return resize(restored, (height * self.scale, width * self.scale))
         return restored[..., : height * self.scale, : width * self.scale]
+
+    def _restored(self, x: Tensor) -> Tensor:
+        if self._signed:
+            made: Tensor = (self.network(2 * x - 1)[0] + 1) / 2
+            image = made.clamp(0, 1)
+        else:
+            image = self._descriptor(x)
+            kept = self._made
+            made = image if kept is None or kept.shape != image.shape else kept
+        self._made = None
+        # spandrel may change what a network gives by more than the clamp.
+        is_image = (made.clamp(0, 1) == image).all()
+        is_far = (made.amin() < LOWEST) | (made.amax() > HIGHEST)
+        return torch.where(is_image & is_far, made, image)
+
+    def _keep(self, network: nn.Module, inputs: object, output: object) -> None:
+        first = output[0] if isinstance(output, (tuple, list)) else output
+        # spandrel clamps in place.
+        self._made = first.clone() if isinstance(first, Tensor) else None
 
     def restored(self, x: Tensor, side: int) -> Tensor:
         """Map x to images (N, 3, side, side), whatever the network's scale.

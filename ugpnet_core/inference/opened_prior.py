@@ -17,7 +17,8 @@ from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.factory import make_prior
-from ugpnet_core.model_files.model import find_model_file, load_model, read_card
+from ugpnet_core.model_files.finding import find_model_file
+from ugpnet_core.model_files.model import load_model, read_card
 from ugpnet_core.model_files.prior import create_prior, recognise_prior
 from ugpnet_core.model_files.stage_results import StageResult, read_stage_result
 from ugpnet_core.networks.synthesis import SynthesisModule

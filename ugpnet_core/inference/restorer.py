@@ -42,7 +42,8 @@ from ugpnet_core.inference.rows import (
 )
 from ugpnet_core.inference.scope import Scope, scope_of, share_relied_on
 from ugpnet_core.inference.tiling import OnTile
-from ugpnet_core.model_files.model import domain_of, load_model
+from ugpnet_core.model_files.finding import domain_of
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import TaskEntry, find
 

@@ -25,7 +25,8 @@ from ugpnet_core.checkpoints.state_dict import (
 )
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.factory import create_backbone
-from ugpnet_core.model_files.model import is_model_file, save_model
+from ugpnet_core.model_files.card import is_model_file
+from ugpnet_core.model_files.model import save_model
 from ugpnet_core.model_files.prior import (
     at_key,
     check_weights,

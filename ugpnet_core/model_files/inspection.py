@@ -17,7 +17,7 @@ from ugpnet_core.checkpoints.ncnn import count_of
 from ugpnet_core.errors import UGPNetError, WeightsError
 from ugpnet_core.model_files import uses
 from ugpnet_core.model_files.backbone_facts import backbone_facts
-from ugpnet_core.model_files.model import card_of, is_model_file
+from ugpnet_core.model_files.card import card_of, is_model_file
 from ugpnet_core.model_files.prior import at_key, check_weights, is_prior_file, recognise_prior
 from ugpnet_core.model_files.published import from_published, gather, module_in, parts_of
 from ugpnet_core.model_files.published.parts import MODULES, PARTS, WORDS
@@ -98,6 +98,7 @@ def _model(file: Checkpoint) -> Facts:
         "task": config.task.name,
         "resolution": config.prior.options.get("resolution"),
         "numbers": _numbers(file.content),
+        "shared": {name: one.model or one.file for name, one in card.shared.items()},
         "plugins": dict(card.plugins),
         "record": _short(card.record),
         "licence": card.licence,

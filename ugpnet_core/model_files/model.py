@@ -5,37 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
-from ugpnet_core.checkpoints.downloads import find_weights
-from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
-from ugpnet_core.checkpoints.recognition import recognise
-from ugpnet_core.checkpoints.state_dict import fit, unwrap, write_safetensors
+from ugpnet_core.checkpoints.file import read_checkpoint_file
+from ugpnet_core.checkpoints.state_dict import fit, write_safetensors
 from ugpnet_core.config import ModelConfig
-from ugpnet_core.errors import PluginError, UnknownNameError, WeightsError
+from ugpnet_core.errors import PluginError, UnknownNameError
+from ugpnet_core.model_files.card import FORMAT, ModelCard, card_of, is_model_file
+from ugpnet_core.model_files.finding import find_model_file
 from ugpnet_core.model_files.published import from_published, gather, parts_of
+from ugpnet_core.model_files.shared import all_tensors, module_of, without_shared
 from ugpnet_core.networks.ugpnet import UGPNet, build_model
-from ugpnet_core.plugins import BackboneEntry, ModelEntry, PriorEntry, TaskEntry, find, registry
+from ugpnet_core.plugins import BackboneEntry, PriorEntry, TaskEntry, find
 
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-FORMAT = "ugpnet-model-1"
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model file says of itself."""
-
-    config: ModelConfig
-    plugins: Mapping[str, str]
-    record: Mapping[str, Any]
-    licence: str
 
 
 def save_model(
@@ -45,6 +33,7 @@ def save_model(
     dtype: torch.dtype = torch.float32,
     record: Mapping[str, Any] | None = None,
     licence: str = "",
+    synthesis_of: str | PathLike[str] | None = None,
 ) -> None:
     """Write a model file, whole or not at all.
 
@@ -55,9 +44,12 @@ def save_model(
             they are small, and rounding them costs most.
         record: How the model was trained, as anything that JSON can hold.
         licence: The licence of the weights, such as "Apache-2.0".
+        synthesis_of: Another model, by name or file, which has the same synthesis module. The file
+            leaves it out; it is found by the other's name, or in its file beside this one.
 
     Raises:
-        WeightsError: The file cannot be written.
+        PluginError: There is no such other model.
+        WeightsError: The file cannot be written, or the other synthesis module is another one.
 
     Examples:
         >>> import tempfile
@@ -79,6 +71,10 @@ def save_model(
         "record": json.dumps(record or {}),
         "licence": licence,
     }
+    if synthesis_of is not None:
+        module = module_of(synthesis_of, "synthesis")
+        tensors = without_shared(tensors, module, synthesis_of)
+        metadata["shared"] = json.dumps({"synthesis": module.shared.model_dump()})
     write_safetensors(tensors, metadata, path)
 
 
@@ -102,12 +98,11 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
     """
     path = find_model_file(source)
     file = read_checkpoint_file(path)
-    if not _is_card(file.metadata) and parts_of(file):
+    if not is_model_file(file) and parts_of(file):
         config, tensors = from_published(gather([file]) or {})
         model = build_model(config)
     else:
-        tensors = unwrap(file)
-        model = _build(path, card_of(file))
+        tensors, model = all_tensors(file), _build(path, card_of(file))
     fit(
         model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, str(path)
     )
@@ -117,74 +112,6 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
 def read_card(source: str | PathLike[str]) -> ModelCard:
     """Read what a model file says of itself, without building the model."""
     return card_of(read_checkpoint_file(find_model_file(source)))
-
-
-def find_model_file(source: str | PathLike[str], *, download: bool = True) -> Path:
-    """Turn a model's name or a path into the path of an existing file.
-
-    A name wins over a file of the same name without a suffix. A file on the Hub is fetched, see
-    :mod:`ugpnet_core.checkpoints.downloads`.
-
-    Args:
-        download: whether it may be fetched; where not, one that is not here is a WeightsError.
-
-    Raises:
-        PluginError: no such name.
-        WeightsError: no such file, a shipped file was changed after it was released, or one
-            cannot be fetched.
-    """
-    text = str(source)
-    if text not in registry().models and (
-        Path(text).suffix or len(Path(text).parts) > 1 or Path(text).exists()
-    ):
-        if not Path(text).is_file():
-            raise WeightsError(f"There is no model file {text}; check the path.")
-        return Path(text)
-    return find_weights(find(ModelEntry, text), download=download)
-
-
-def domain_of(source: str | PathLike[str] | UGPNet, config: ModelConfig) -> str:
-    """What the prior of a model knows ("faces", or "" for anything): as the entry of its name says,
-    or else its configuration."""
-    installed = registry().models.get(str(source)) if isinstance(source, str) else None
-    declared = None if installed is None else installed.entry.domain
-    return config.domain if declared is None else declared
-
-
-def _is_card(metadata: Mapping[str, str]) -> bool:
-    # Other programs write a "format" too, such as "pt".
-    return metadata.get("format", "").startswith(FORMAT.rstrip("0123456789"))
-
-
-def is_model_file(file: Checkpoint) -> bool:
-    """Whether a file says that it is a model file, of any version."""
-    return _is_card(file.metadata)
-
-
-def card_of(file: Checkpoint) -> ModelCard:
-    """What a model file that was read says of itself; errors as :func:`load_model`."""
-    path, metadata = file.path, file.metadata
-    if not _is_card(metadata):
-        raise WeightsError(
-            f"{path} is no model file (it looks like {recognise(unwrap(file))}); make one with "
-            "ugpnet train, ugpnet convert or ugpnet_core.save_model."
-        )
-    if metadata["format"] != FORMAT:
-        raise WeightsError(
-            f"{path} has format {metadata['format']!r} and this version reads {FORMAT!r}; "
-            "install the ugpnet-core that wrote it."
-        )
-    try:
-        return ModelCard(
-            ModelConfig.model_validate_json(metadata["config"]),
-            json.loads(metadata.get("plugins", "{}")),
-            json.loads(metadata.get("record", "{}")),
-            metadata.get("licence", ""),
-        )
-    except (KeyError, ValidationError, json.JSONDecodeError) as error:
-        raise WeightsError(
-            f"The description inside {path} is damaged; get the file again."
-        ) from error
 
 
 def _build(path: Path, card: ModelCard) -> UGPNet:

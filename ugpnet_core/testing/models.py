@@ -12,7 +12,9 @@ from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
 from ugpnet_core.metrics.complexity import count_parameters
-from ugpnet_core.model_files.model import card_of, find_model_file, is_model_file, load_model
+from ugpnet_core.model_files.card import card_of, is_model_file
+from ugpnet_core.model_files.finding import find_model_file
+from ugpnet_core.model_files.model import load_model
 from ugpnet_core.plugins import ModelEntry, find
 from ugpnet_core.testing.report import Outcome, Report, failing, passed, require
 from ugpnet_core.testing.running import Check, Suite

@@ -11,11 +11,11 @@ from pathlib import Path
 from torch import Tensor
 
 from ugpnet_core.checkpoints.file import read_checkpoint_file
-from ugpnet_core.checkpoints.state_dict import unwrap
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import WeightsError
-from ugpnet_core.model_files.model import card_of, is_model_file
+from ugpnet_core.model_files.card import card_of, is_model_file
 from ugpnet_core.model_files.published import module_in
+from ugpnet_core.model_files.shared import all_tensors
 from ugpnet_core.model_files.stage_results import read_stage_result
 
 
@@ -57,7 +57,7 @@ def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
         if result.stage == module:
             tensors = result.networks.get("network", {})
     elif is_model_file(file):
-        config, tensors = card_of(file).config, _inner(unwrap(file), f"{module}.")
+        config, tensors = card_of(file).config, _inner(all_tensors(file), f"{module}.")
     else:
         published = module_in(file, module)
         return None if published is None else OwnModule(Path(path), published[1], published[0])

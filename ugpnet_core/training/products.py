@@ -45,6 +45,7 @@ def write_model(context: TrainingContext, say: Callable[[str], None]) -> Path:
                 dtype=DTYPES[config.model_dtype],
                 record=record,
                 licence=config.licence,
+                synthesis_of=config.shared_synthesis,
             )
         except OSError as error:
             raise refused(path, error) from error

@@ -136,7 +136,13 @@ class SynthesisStage(Stage):
     @classmethod
     def check_settings(cls, config: TrainConfig) -> None:
         """L_adv needs a discriminator; restoration modules of other models bring their own
-        tasks."""
+        tasks; a shared module stays as it is."""
+        shared = config.shared_synthesis
+        if shared is not None and (config.synthesis.iterations or not config.synthesis.weights):
+            raise ConfigError(
+                f"The synthesis module of {shared} is shared as it is: give its file as "
+                "synthesis.weights, and synthesis.iterations=0."
+            )
         if config.synthesis.iterations and cls.has_discriminator(config):
             require_discriminator(config.model.prior.name)
         pairs = [one for one in config.data.train if isinstance(one, PairedFolders)]
