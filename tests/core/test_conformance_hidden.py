@@ -213,6 +213,53 @@ class MoreChannelsForLargeImages(Good):
         return super().head(f[:, :8])
 
 
+class NoGradientsInEval(Good):
+    def forward_features(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
+            return super().forward_features(x)
+
+
+class LearnsAtTheFirstCall(Good):
+    mean: Tensor
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        if not self.seen:
+            self.mean.copy_(x.detach().mean())
+            self.seen.fill_(1)
+        return super().forward_features(x - self.mean.to(x))
+
+
+class DropsItsBuffer(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("spare", torch.zeros(1))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        self._buffers.pop("spare", None)
+        return super().forward_features(x)
+
+
+class ForwardOfEvalOnly(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        assert not self.training
+        return super().forward(x)
+
+
+class RemembersEveryImage(Good):
+    def forward_features(self, x: Tensor) -> Tensor:
+        IMAGES.add(float(x.detach().sum()))
+        return super().forward_features(x)
+
+
+IMAGES: set[float] = set()
+
+
 # What takes seconds is tried on networks of its own, in test_conformance_escaped.py.
 SLOW = ("speed", "other_process", "large_images")
 
@@ -243,6 +290,11 @@ HIDING: Mapping[type[nn.Module], tuple[str, str]] = {
     GrowsWithTheLargest: ("hidden_state", "After other images"),
     EndsAt64: ("sizes", "image of 65x67"),
     WindowsAbove32: ("sizes", "image of 68x76"),
+    NoGradientsInEval: ("gradients", "The image gets no gradient in eval"),
+    LearnsAtTheFirstCall: ("hidden_state", "A call in eval mode changes 'mean'"),
+    DropsItsBuffer: ("hidden_state", "A call in eval mode changes 'spare'"),
+    ForwardOfEvalOnly: ("input_unchanged", "forward fails in training mode"),
+    RemembersEveryImage: ("hidden_state", "A call changes variable 'IMAGES'"),
     MoreChannelsForLargeImages: ("sizes", "give features (1, 9, 65, 67)"),
 }
 

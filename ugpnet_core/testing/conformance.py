@@ -12,13 +12,9 @@ from ugpnet_core.testing.suites import BACKBONES, PRIORS, run_checks
 
 
 class _Conformance:
-    """What both classes share.
-
-    ``expected_failures`` maps names of checks to the reason why they fail; one that passes after
-    all is a failure that says so. With ``full = True`` all checks take the network itself, also
-    where its entry has a small form. A check that does not apply passes, and the report of the
-    test run (``--junitxml``) holds why, as properties.
-    """
+    """What both classes share. With ``full = True`` all checks take the network itself, also where
+    its entry has a small form. A check that does not apply passes, and the report of the test run
+    (``--junitxml``) holds why, as properties."""
 
     expected_failures: ClassVar[Mapping[str, str]] = {}
     full: ClassVar[bool] = False

@@ -59,9 +59,9 @@ def check_inference_mode(usual: Usual) -> Circumstances:
     when = "Under torch.inference_mode, which restoring uses,"
     advice = "let it depend on self.training alone, and use nothing of autograd in eval mode"
     unused, trained = usual.twin(), usual.trained()  # what restores has often been trained before
-    expected = {trained: usual.of(trained)}
     for one in (usual.network, unused, trained):
-        yield Circumstance(when, partial(_inferred, usual, one), advice, SAME, expected.get(one))
+        expected = usual.of(trained) if one is trained else usual.expected
+        yield Circumstance(when, partial(_inferred, usual, one), advice, SAME, expected)
     when, advice = "Once it has been called under torch.inference_mode", "keep no tensors of a call"
     for one in (usual.network, unused):
         yield Circumstance(when, partial(_trained_on, usual, one), advice, CLOSE)
@@ -198,7 +198,7 @@ def _check_that_nothing_changes(usual: Usual) -> None:
     usual.of(new)
     now = new.state_dict()
     changed = sorted(kept.keys() ^ now.keys())
-    changed += [n for n in kept.keys() & now.keys() if difference([now[n]], [kept[n]]) > 0]
+    changed += [n for n in now if n in kept and difference([now[n]], [kept[n]]) > 0]
     said = f"A call in eval mode changes {', '.join(map(repr, changed[:1]))} of the state dict"
     require(not changed, f"{said}; change that in training only.")
     _call(usual, 5)  # what is made once for a size, such as a mask, is in place after that
