@@ -33,14 +33,10 @@ def _places(network: nn.Module) -> Iterator[tuple[str, object]]:
     classes = set()
     for path, layer in network.named_modules():
         where = f"of layer {path!r}" if path else "of the network"
-        registered = {"_parameters": None, "_buffers": None}
-        for name, value in {
-            **vars(layer),
-            **layer._parameters,
-            **layer._buffers,
-            **registered,
-        }.items():
-            yield f"attribute {name!r} {where}", value
+        values = {**vars(layer), **layer._parameters, **layer._buffers}
+        for name, value in values.items():
+            if name not in ("_parameters", "_buffers"):
+                yield f"attribute {name!r} {where}", value
         classes |= {c for c in type(layer).__mro__ if c.__module__.split(".")[0] not in _LIBRARIES}
     for one in classes:
         for name, value in vars(one).items():
