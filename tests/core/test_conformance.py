@@ -150,23 +150,23 @@ ZOO: list[tuple[type[nn.Module], str, str, Declared]] = []
 # --- declarations
 
 
-@zoo("feature_shape", "declare feature_channels=8")
+@zoo("shapes", "declare feature_channels=8")
 class WrongChannels(Good):
     feature_channels = 16
 
 
-@zoo("feature_shape", "declare scale=2")
+@zoo("shapes", "declare scale=2")
 class WrongScale(Upsampling):
     scale = 1
 
 
-@zoo("feature_shape", "keep the size of the image")
+@zoo("shapes", "keep the size of what goes in")
 class HalfSizeFeatures(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         return F.avg_pool2d(super().forward_features(x), 2)
 
 
-@zoo("feature_shape", "head returns")
+@zoo("shapes", "not (1, 3, 16, 24)")
 class FourColours(Good):
     def head(self, f: Tensor) -> Tensor:
         return torch.cat([super().head(f), f[:, :1]], 1)
@@ -186,7 +186,7 @@ class NoKind(nn.Conv2d):
         super().__init__(3, 3, 1)
 
 
-@zoo("protocol", "size_multiple is 2.0")
+@zoo("protocol", "has size_multiple=2.0")
 class FloatMultiple(Good):
     size_multiple = 2.0  # type: ignore[assignment]
 
@@ -197,7 +197,7 @@ class Raises(Good):
         raise ValueError("no luck")
 
 
-@zoo("parameter_count", "has 1_027", parameters=1_000)
+@zoo("declared_values", "has 1027", parameters=1_000)
 class WrongCount(Good):
     pass
 
@@ -238,13 +238,13 @@ class CropsTo8(Good):
         return super().forward_features(x[:, :, :height, :width])
 
 
-@zoo("sizes", "gives features of 16x16")
+@zoo("sizes", "give features (1, 8, 16, 16), not (1, 8, 9, 13)")
 class PadsTo8(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         return super().forward_features(F.pad(x, (0, -x.shape[3] % 8, 0, -x.shape[2] % 8)))
 
 
-@zoo("sizes", "declare size_multiple=24")
+@zoo("runs", "declare size_multiple=24")
 class Needs24WhereDeclares8(Good):
     size_multiple = 8
 
@@ -253,13 +253,13 @@ class Needs24WhereDeclares8(Good):
         return super().forward_features(x)
 
 
-@zoo("sizes", "fixed_size=16")
+@zoo("runs", "fixed_size=16")
 class SquaresOnly(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         return super().forward_features(x) + 0.1 * super().forward_features(x).mT
 
 
-@zoo("sizes", "image of 9x13")
+@zoo("runs", "image")
 class LandscapeNever(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         assert x.shape[2] >= x.shape[3]
@@ -280,7 +280,7 @@ class NotTheSmallest(Good):
         return super().forward_features(F.pad(x, (1, 1, 1, 1), mode="reflect"))[..., 1:-1, 1:-1]
 
 
-@zoo("sizes", "declare fixed_size=32 if it can take that size only")
+@zoo("runs", "declare fixed_size=32 if it takes that size only")
 class FixedAndSilent(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -332,7 +332,7 @@ class HeadLooksAround(Good):
 # --- state
 
 
-@zoo("determinism", "the next time")
+@zoo("determinism", "The next time")
 class CountsItsCalls(Good):
     calls = 0
 
@@ -341,14 +341,14 @@ class CountsItsCalls(Good):
         return super().forward_features(x) * (1 + 0.01 * self.calls)
 
 
-@zoo("determinism", "the next time")
+@zoo("determinism", "The next time")
 class DefaultArgument(Good):
     def forward_features(self, x: Tensor, seen: list[int] = []) -> Tensor:  # noqa: B006
         seen.append(1)
         return super().forward_features(x) + 0.01 * len(seen)
 
 
-@zoo("determinism", "the next time")
+@zoo("determinism", "The next time")
 class OwnGenerator(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -416,7 +416,7 @@ class RunningPeak(Good):
         return super().forward_features(x / max(self.peak, 0.1))
 
 
-@zoo("hidden_state", "After images of other sizes, forward_features fails on")
+@zoo("hidden_state", "After other images it fails: forward_features fails on")
 class MaskOfTheFirstSize(Good):
     mask: Tensor | None = None
 
@@ -467,7 +467,7 @@ class CountsNetworks(Good):
         return super().forward_features(x) * CountsNetworks.made
 
 
-@zoo("hidden_state", "Weights that are loaded after the first call")
+@zoo("hidden_state", "weights that are loaded after the first call")
 class KeepsWhatItComputed(Good):
     scaled: Tensor | None = None
 
@@ -554,7 +554,7 @@ class OnlyForwardChanges(Good):
         return result
 
 
-@zoo("features_unchanged", "head changes the feature map")
+@zoo("input_unchanged", "head changes the feature map")
 class ChangesTheFeatures(Good):
     def head(self, f: Tensor) -> Tensor:
         return super().head(F.leaky_relu(f, 0.1, inplace=True))
@@ -593,13 +593,13 @@ class Frozen(Good):
         self.second.weight.requires_grad_(False)
 
 
-@zoo("input_gradient", "The image gets no gradient")
+@zoo("gradients", "The image gets no gradient")
 class DetachesTheImage(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         return super().forward_features(x.detach())
 
 
-@zoo("train_and_eval", "followed by eval() changes 'count' of the state dict")
+@zoo("hidden_state", "changes attribute 'count' of the network")
 class EvalWrites(Good):
     count: Tensor
 
@@ -614,7 +614,7 @@ class EvalWrites(Good):
         return self
 
 
-@zoo("train_and_eval", "A call in eval mode changes 'count'")
+@zoo("hidden_state", "A call in eval mode changes 'count' of the state dict")
 class EvalCounts(Good):
     count: Tensor
 
@@ -627,7 +627,7 @@ class EvalCounts(Good):
         return super().forward_features(x)
 
 
-@zoo("train_and_eval", "eval() leaves norm in training mode")
+@zoo("hidden_state", "eval() leaves norm in training mode")
 class StaysInTraining(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -642,14 +642,14 @@ class StaysInTraining(Good):
 # --- values
 
 
-@zoo("plain_images", "A black image gives features that are not finite")
+@zoo("plain_images", "A black image gives a result that is not finite")
 class DividesByTheRange(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         spread = x.amax((1, 2, 3), keepdim=True) - x.amin((1, 2, 3), keepdim=True)
         return super().forward_features(x / spread)
 
 
-@zoo("plain_images", "in training gives")
+@zoo("plain_images", "in training gives a gradient that is not finite")
 class RootOfNothing(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         assert self.second.bias is not None
@@ -667,7 +667,7 @@ class AlwaysFloat(Good):
         return super().head(f).float()
 
 
-@zoo("float64", "After .double(), forward_features fails")
+@zoo("float64", "After .double() it fails: forward_features fails")
 class FloatInside(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         return super().forward_features(x.float())
@@ -732,7 +732,7 @@ class LazyLayer(Good):
         return super().forward_features(x)
 
 
-@zoo("save_and_load", "give another result")
+@zoo("save_and_load", "gives another result")
 class LosesWhatItLearned(Good):
     def __init__(self) -> None:
         super().__init__()
@@ -772,7 +772,7 @@ class SaysNoToBfloat16(Good):
     pass
 
 
-@zoo("bfloat16", "not finite; make it work, or declare bfloat16=False", bfloat16=True)
+@zoo("bfloat16", "make it work, or declare bfloat16=False", bfloat16=True)
 class SaysYesToBfloat16(Good):
     def forward_features(self, x: Tensor) -> Tensor:
         f = super().forward_features(x)

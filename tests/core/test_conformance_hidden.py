@@ -213,6 +213,53 @@ class MoreChannelsForLargeImages(Good):
         return super().head(f[:, :8])
 
 
+class NoGradientsInEval(Good):
+    def forward_features(self, x: Tensor) -> Tensor:
+        with torch.set_grad_enabled(self.training and torch.is_grad_enabled()):
+            return super().forward_features(x)
+
+
+class LearnsAtTheFirstCall(Good):
+    mean: Tensor
+    seen: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        if not self.seen:
+            self.mean.copy_(x.detach().mean())
+            self.seen.fill_(1)
+        return super().forward_features(x - self.mean.to(x))
+
+
+class DropsItsBuffer(Good):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("spare", torch.zeros(1))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        self._buffers.pop("spare", None)
+        return super().forward_features(x)
+
+
+class ForwardOfEvalOnly(Good):
+    def forward(self, x: Tensor) -> Tensor:
+        assert not self.training
+        return super().forward(x)
+
+
+class RemembersEveryImage(Good):
+    def forward_features(self, x: Tensor) -> Tensor:
+        IMAGES.add(float(x.detach().sum()))
+        return super().forward_features(x)
+
+
+IMAGES: set[float] = set()
+
+
 # What takes seconds is tried on networks of its own, in test_conformance_escaped.py.
 SLOW = ("speed", "other_process", "large_images")
 
@@ -232,9 +279,9 @@ HIDING: Mapping[type[nn.Module], tuple[str, str]] = {
     ChangesOddImages: ("input_unchanged", "changes the image"),
     CopiesTheRandomState: ("determinism", "draw no random numbers"),
     LooksAtGradients: ("determinism", "Where gradients are on"),
-    HeadRemembersTheImage: ("features_unchanged", "compute it from the features alone"),
+    HeadRemembersTheImage: ("hidden_state", "compute head from the features alone"),
     TensorThatCounts: ("hidden_state", "attribute 'calls'"),
-    HooksEveryCall: ("hidden_state", "the number of forward hooks of layer 'first'"),
+    HooksEveryCall: ("hidden_state", "attribute '_forward_hooks' of layer 'first'"),
     CountsInAContext: ("hidden_state", "variable 'CALLS'"),
     CountsInTheEnvironment: ("hidden_state", "environment variables"),
     DrawsOnceForASize: ("random_state", "changes the random state of torch"),
@@ -243,7 +290,12 @@ HIDING: Mapping[type[nn.Module], tuple[str, str]] = {
     GrowsWithTheLargest: ("hidden_state", "After other images"),
     EndsAt64: ("sizes", "image of 65x67"),
     WindowsAbove32: ("sizes", "image of 68x76"),
-    MoreChannelsForLargeImages: ("sizes", "features of 9 channels"),
+    NoGradientsInEval: ("gradients", "The image gets no gradient in eval"),
+    LearnsAtTheFirstCall: ("hidden_state", "A call in eval mode changes 'mean'"),
+    DropsItsBuffer: ("hidden_state", "A call in eval mode changes 'spare'"),
+    ForwardOfEvalOnly: ("input_unchanged", "forward fails in training mode"),
+    RemembersEveryImage: ("hidden_state", "A call changes variable 'IMAGES'"),
+    MoreChannelsForLargeImages: ("sizes", "give features (1, 9, 65, 67)"),
 }
 
 
@@ -288,4 +340,4 @@ def test_a_factory_that_cannot_be_imported_is_no_matter_of_options() -> None:
         name="x", description="x", factory="no_such:Net", kind="direct", feature_channels=8
     )
     (failed,) = check_backbone(entry).failed
-    assert failed.message.endswith("correct the name of the factory, or install what it imports.")
+    assert failed.message.endswith("or install what it imports.")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ugpnet_core.networks.regression import RegressionNetwork
 from ugpnet_core.testing import CheckFailed, Declared, Subject
-from ugpnet_core.testing.checks.deployment import check_exports_onnx
+from ugpnet_core.testing.checks.forms import check_exports_onnx
 
 
 class Exportable(RegressionNetwork):

@@ -103,12 +103,12 @@ def test_a_good_task_passes_every_check() -> None:
         (raising, "builds", "It cannot be made: OSError: no such file"),
         (Wide(), "results", "returns values from"),
         (RoundedDown(), "results", r"On \(3, 33, 50\): .*\(3, 16, 25\) where \(3, 17, 25\)"),
-        (DividesByLevel(), "plain_images", "returns values from nan"),
-        (Global(), "own_randomness", "draws from the global generator of random"),
-        (Reseeded(), "own_randomness", "the same rng gives another result"),
-        (Counting(), "own_randomness", "another result"),
+        (DividesByLevel(), "results", "returns values from nan"),
+        (Global(), "determinism", "draws from the global generator of random"),
+        (Reseeded(), "determinism", "the same rng gives another result"),
+        (Counting(), "determinism", "another result"),
         (OtherPair(), "pairing", "A call gives something else than pair"),
-        (Unpicklable(), "pickling", "It cannot be pickled"),
+        (Unpicklable(), "determinism", "It cannot be pickled"),
     ],
 )
 def test_each_fault_is_found_by_its_check(task: Any, check: str, message: str) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ugpnet_core.degradations.held import random_states
 from ugpnet_core.evaluation.methods import Batch, Runner
 from ugpnet_core.evaluation.photographs import Sample
 from ugpnet_core.seeding import rng_for
-from ugpnet_core.testing.surroundings import random_states, seed_all, untouched
+from ugpnet_core.testing.surroundings import seed_all, untouched
 
 
 class SeededRuns:
@@ -51,7 +52,7 @@ class SeededRuns:
         return {name: torch.cat([images[name] for images in made]) for name in made[0]}
 
 
-def _states() -> dict[str, str]:
+def _states() -> dict[str, object]:
     states = random_states()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         states["cuda"] = str([state.tolist() for state in torch.cuda.get_rng_state_all()])

@@ -18,16 +18,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ugpnet_core.testing.conformance import BackboneConformance, PriorConformance
-    from ugpnet_core.testing.former import (
-        PriorSubject,
-        prior_check_names,
-        prior_subject_of,
-        run_prior_checks,
-    )
     from ugpnet_core.testing.models import check_model, model_check_names
     from ugpnet_core.testing.report import CheckFailed, Outcome, Report, Result
     from ugpnet_core.testing.subject import Declared, Subject, subject_of
-    from ugpnet_core.testing.suites import check_backbone, check_names, check_prior, run_checks
+    from ugpnet_core.testing.suites import (
+        PriorSubject,
+        check_backbone,
+        check_names,
+        check_prior,
+        prior_check_names,
+        prior_subject_of,
+        run_checks,
+        run_prior_checks,
+    )
     from ugpnet_core.testing.tasks import check_task, task_check_names
 
 __all__ = [
@@ -54,28 +57,20 @@ __all__ = [
     "task_check_names",
 ]
 
-_HOMES = {
-    "conformance": ("BackboneConformance", "PriorConformance"),
-    "models": ("check_model", "model_check_names"),
-    "report": ("CheckFailed", "Outcome", "Report", "Result"),
-    "former": ("PriorSubject", "prior_check_names", "prior_subject_of", "run_prior_checks"),
-    "subject": ("Declared", "Subject", "subject_of"),
-    "suites": ("check_backbone", "check_names", "check_prior", "run_checks"),
-    "tasks": ("check_task", "task_check_names"),
-}
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_HOMES = ("report", "subject", "suites", "tasks", "models", "conformance")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOME_OF:
-        value = getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    else:
-        suites = importlib.import_module(f"{__name__}.suites") if name[:6] == "check_" else None
-        if suites is None or name not in suites.FUNCTIONS:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = suites.FUNCTIONS[name]
-    globals()[name] = value
-    return value
+    if name in __all__:
+        for home in _HOMES:
+            module = importlib.import_module(f"{__name__}.{home}")
+            if name in vars(module):
+                return vars(module)[name]
+    if name[:6] == "check_":
+        functions = importlib.import_module(f"{__name__}.suites").FUNCTIONS
+        if name in functions:
+            return functions[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

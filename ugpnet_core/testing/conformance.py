@@ -8,17 +8,13 @@ from typing import Any, ClassVar
 import pytest
 
 from ugpnet_core.testing.subject import Subject, subject_of
-from ugpnet_core.testing.suites import BACKBONES, PRIORS, SUITES
+from ugpnet_core.testing.suites import BACKBONES, PRIORS, run_checks
 
 
 class _Conformance:
-    """What both classes share.
-
-    ``expected_failures`` maps names of checks to the reason why they fail; one that passes after
-    all is a failure that says so. With ``full = True`` all checks take the network itself, also
-    where its entry has a small form. A check that does not apply passes, and the report of the
-    test run (``--junitxml``) holds why, as properties.
-    """
+    """What both classes share. With ``full = True`` all checks take the network itself, also where
+    its entry has a small form. A check that does not apply passes, and the report of the test run
+    (``--junitxml``) holds why, as properties."""
 
     expected_failures: ClassVar[Mapping[str, str]] = {}
     full: ClassVar[bool] = False
@@ -27,7 +23,7 @@ class _Conformance:
         self, check: str, subject: Subject, record_property: Callable[[str, object], None]
     ) -> None:
         """One check."""
-        result = SUITES[subject.word].run_one(check, subject, self.full)
+        (result,) = run_checks(subject, only=[check], full=self.full).results
         record_property("status", result.status)
         record_property("message", result.message)
         reason = self.expected_failures.get(check)
@@ -41,8 +37,9 @@ class _Conformance:
             )
 
 
-def _parted(given: Any) -> tuple[Any, dict[str, Any]]:
-    return given if isinstance(given, tuple) else (given, {})
+def _subject(given: Any, word: Any) -> Subject:
+    what, options = given if isinstance(given, tuple) else (given, {})
+    return subject_of(what, word, **options)
 
 
 class BackboneConformance(_Conformance):
@@ -66,8 +63,7 @@ class BackboneConformance(_Conformance):
     @pytest.fixture
     def subject(self, backbone: Any) -> Subject:
         """What the checks take, made of ``backbone``."""
-        what, options = _parted(backbone)
-        return subject_of(what, **options)
+        return _subject(backbone, "backbone")
 
     @pytest.mark.parametrize("check", BACKBONES.names())
     def test_check(
@@ -89,8 +85,7 @@ class PriorConformance(_Conformance):
     @pytest.fixture
     def subject(self, prior: Any) -> Subject:
         """What the checks take, made of ``prior``."""
-        what, options = _parted(prior)
-        return subject_of(what, "prior", **options)
+        return _subject(prior, "prior")
 
     @pytest.mark.parametrize("check", PRIORS.names())
     def test_check(

@@ -32,15 +32,6 @@ def difference(first: Sequence[Tensor], second: Sequence[Tensor]) -> float:
     return worst
 
 
-def relative_error(approximate: Tensor, exact: Tensor) -> float:
-    """The root mean square of the error, in parts of that of the exact values; infinite where a
-    value is not finite."""
-    if approximate.shape != exact.shape or not torch.isfinite(approximate).all():
-        return float("inf")
-    error = approximate.detach().double() - exact.detach().double()
-    return float(error.norm() / exact.detach().double().norm().clamp(min=1e-12))
-
-
 def percent(part: float) -> str:
     """A relative difference in words."""
     return "values that are not finite or another shape" if part == float("inf") else f"{part:.1e}"

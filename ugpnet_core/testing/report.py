@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
+from ugpnet_core.errors import UGPNetError
 from ugpnet_core.plugins.discovery import describe_error
 
 Status = Literal["passed", "warning", "failed", "not declared", "not applicable", "not run"]
 
 
 class CheckFailed(AssertionError):  # noqa: N818 - reads as a test outcome, which it is
-    """A backbone breaks a promise; the message is one sentence: what is wrong and what to do."""
+    """A plugin breaks a promise; the message is one sentence: what is wrong and what to do."""
 
 
 def in_words(error: BaseException) -> str:
-    """An exception of a network as part of a sentence: its type, and how its message begins."""
-    text = describe_error(error).rstrip(".")
-    return text if len(text) <= 300 else text[:297] + "..."
+    """What was raised as part of a sentence: the words of an error of ours, or the type of any
+    other and how its message begins."""
+    ours = isinstance(error, (CheckFailed, UGPNetError))
+    text = (str(error) if ours else describe_error(error)).rstrip(".")
+    return text if ours or len(text) <= 300 else text[:297] + "..."
+
+
+def require(holds: object, message: str) -> None:
+    """Fail with a message unless something holds.
+
+    Raises:
+        CheckFailed: it does not.
+    """
+    if not holds:
+        raise CheckFailed(message)
+
+
+@contextmanager
+def failing(what: str, advice: str = "") -> Iterator[None]:
+    """Make a failure of whatever is raised: ``what: how it was raised; advice.``
+
+    Raises:
+        CheckFailed: anything was raised that is no interrupt.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        advice = f"; {advice}" if advice else ""
+        raise CheckFailed(f"{what}: {in_words(error)}{advice}.") from error
 
 
 class Outcome(NamedTuple):

@@ -1,4 +1,4 @@
-"""State that a network keeps outside of its parameters and buffers, and how to see it change."""
+"""What a network keeps, above all outside of its parameters and buffers."""
 
 from __future__ import annotations
 
@@ -16,38 +16,34 @@ from ugpnet_core.testing.differences import SAME, difference
 
 # What libraries keep in their own modules is their matter.
 _LIBRARIES = {"torch", "torchvision", "timm", "numpy", "einops", "builtins", "ugpnet_core"}
-_OWN_OF_MODULE = set(vars(nn.Module()))
 _DEPTH = 3
 
 
 def fingerprint(network: nn.Module) -> dict[str, object]:
     """What a network could keep from call to call, by a name that an author understands: in
-    attributes and hooks of its layers, in their classes and the modules where those stand, in
-    context variables and in the environment."""
-    found: dict[str, object] = {"the environment variables": dict(os.environ)}
+    parameters, buffers, attributes and hooks of its layers, in their classes and the modules where
+    those stand, in context variables and in the environment."""
+    return {name: _look(value) for name, value in _places(network)}
+
+
+def _places(network: nn.Module) -> Iterator[tuple[str, object]]:
+    yield "the environment variables", dict(os.environ)
     for variable, value in contextvars.copy_context().items():
-        found[f"variable {variable.name!r}"] = _look(value)
+        yield f"variable {variable.name!r}", value
     classes = set()
     for path, layer in network.named_modules():
         where = f"of layer {path!r}" if path else "of the network"
-        for name, value in vars(layer).items():
-            if name.endswith("_hooks"):
-                found[f"the number of {name.strip('_').replace('_', ' ')} {where}"] = len(value)
-            elif name not in _OWN_OF_MODULE:
-                found[f"attribute {name!r} {where}"] = _look(value)
+        values = {**vars(layer), **layer._parameters, **layer._buffers}
+        for name, value in values.items():
+            if name not in ("_parameters", "_buffers"):
+                yield f"attribute {name!r} {where}", value
         classes |= {c for c in type(layer).__mro__ if c.__module__.split(".")[0] not in _LIBRARIES}
     for one in classes:
         for name, value in vars(one).items():
-            found[f"class attribute {one.__name__}.{name}"] = _look(value)
+            yield f"class attribute {one.__name__}.{name}", value
     for module in {one.__module__ for one in classes}:
         for name, value in vars(sys.modules.get(module, ModuleType(module))).items():
-            found[f"variable {name!r} of module {module}"] = _look(value)
-    return found
-
-
-def changes(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    """The names of what differs or is new."""
-    return [name for name, value in after.items() if before.get(name) != value]
+            yield f"variable {name!r} of module {module}", value
 
 
 class _Values:
@@ -74,37 +70,32 @@ def _look(value: Any, depth: int = _DEPTH) -> object:
             return len(value)
         members = value.items() if isinstance(value, Mapping) else value
         return [_look(member, depth - 1) for member in list(members)]
-    if callable(value) or isinstance(value, (ModuleType, nn.Module)):
+    if callable(value) or isinstance(value, ModuleType):
         return id(value)
     if depth and hasattr(value, "__dict__"):
         return [_look(one, depth - 1) for one in vars(value).items()]
     return repr(value)  # counters of itertools, too, show where they are
 
 
-def unregistered(network: nn.Module) -> list[str]:
+def unregistered(network: nn.Module) -> dict[str, bool]:
     """Names of attributes that hold tensors or layers which the network does not know of: in
-    plain lists and dictionaries, or tensors that are no buffers."""
-    return list(dict.fromkeys(name for name, _ in _unknown(network)))
-
-
-def lost_parameters(network: nn.Module) -> list[str]:
-    """Names of attributes that hold parameters which an optimiser would not see."""
-    return [
-        name
-        for name, one in _unknown(network)
-        if isinstance(one, nn.Parameter)
-        or (isinstance(one, nn.Module) and next(one.parameters(), None) is not None)
-    ]
-
-
-def _unknown(network: nn.Module) -> Iterator[tuple[str, Tensor | nn.Module]]:
+    plain lists and dictionaries, or tensors that are no buffers; and whether an optimiser would
+    miss parameters there."""
     known = {id(one) for one in (*network.parameters(), *network.buffers(), *network.modules())}
+    found: dict[str, bool] = {}
     for path, layer in network.named_modules():
-        for name, value in vars(layer).items():
-            if name not in _OWN_OF_MODULE:
-                for one in _inside(value):
-                    if id(one) not in known:
-                        yield f"{path}.{name}".lstrip("."), one
+        for attribute, value in vars(layer).items():
+            name = f"{path}.{attribute}".lstrip(".")
+            for one in _inside(value):
+                if id(one) not in known:
+                    found[name] = found.get(name, False) or _is_trained(one)
+    return found
+
+
+def _is_trained(one: Tensor | nn.Module) -> bool:
+    if isinstance(one, nn.Module):
+        return next(one.parameters(), None) is not None
+    return isinstance(one, nn.Parameter)
 
 
 def _inside(value: object, depth: int = _DEPTH) -> list[Tensor | nn.Module]:
@@ -119,14 +110,5 @@ def _inside(value: object, depth: int = _DEPTH) -> list[Tensor | nn.Module]:
 
 def culprit(network: nn.Module) -> str:
     """What to do about the first that is unregistered, to begin an advice; empty without one."""
-    names = unregistered(network)
-    return f"register {names[0]!r} with register_buffer, and " if names else ""
-
-
-def loaded(network: nn.Module, weights: Mapping[str, Tensor]) -> bool:
-    """Load a state dict; False where it does not fit, which is for another check to say."""
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError:
-        return False
-    return True
+    name = next(iter(unregistered(network)), "")
+    return f"register {name!r} with register_buffer, and " if name else ""

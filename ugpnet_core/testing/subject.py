@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ugpnet_core.errors import ConfigError, PluginError, UnknownNameError
-from ugpnet_core.plugins import WORDS, BackboneEntry, PriorEntry, find, resolve, validate_options
+from ugpnet_core.plugins import BackboneEntry, PriorEntry, find, resolve, validate_options
 from ugpnet_core.plugins.wellformed import fault_of
-from ugpnet_core.testing.codes import Priors
-from ugpnet_core.testing.images import Backbones
-from ugpnet_core.testing.kind import Kind, Probe, Size, Whole
-from ugpnet_core.testing.report import CheckFailed, in_words
+from ugpnet_core.testing.kinds import Backbones, Kind, Priors, Probe, Size
+from ugpnet_core.testing.report import failing
 from ugpnet_core.testing.surroundings import settings_kept
 
 KINDS = {"backbone": Backbones(), "prior": Priors()}
@@ -94,9 +92,8 @@ class Subject:
         network = self.raw()
         for parameter in network.parameters():
             if parameter.is_floating_point() and parameter.numel():
-                constant = _is_constant(parameter)
-                if everywhere or constant:
-                    spread = 0.0 if constant else float(parameter.detach().std(unbiased=False))
+                spread = _spread(parameter)
+                if everywhere or not spread:
                     fan_in = parameter[0].numel() if parameter.dim() > 1 else 1
                     width = max(min(0.1, fan_in**-0.5), spread)
                     with torch.no_grad():
@@ -109,19 +106,9 @@ class Subject:
         Raises:
             CheckFailed: it cannot be made.
         """
-        try:
-            with settings_kept():
-                return self.make()
-        except PluginError as error:
-            raise CheckFailed(
-                f"The network cannot be made: {str(error).rstrip('.')}; correct the name of the "
-                "factory, or install what it imports."
-            ) from error
-        except (Exception, SystemExit) as error:
-            raise CheckFailed(
-                f"The network cannot be made: {in_words(error)}; make the factory work with "
-                "these options."
-            ) from error
+        advice = "make the factory work with these options, or install what it imports"
+        with failing("The network cannot be made", advice), settings_kept():
+            return self.make()
 
     def discriminator(self) -> Any:
         """A new discriminator in training mode, moved away from its initial values.
@@ -137,7 +124,7 @@ class Subject:
         """So many random images or codes for a network, the same ones for a seed."""
         return self.kind.probe(network, count, seed, self.size)
 
-    def outputs(self, network: Any, probe: Probe) -> tuple[Tensor, Tensor]:
+    def outputs(self, network: Any, probe: Probe) -> Probe:
         """All that a network makes of copies of a probe, without gradients.
 
         Raises:
@@ -148,13 +135,28 @@ class Subject:
 
     def as_call(self, network: Any) -> nn.Module:
         """A network as a module that maps the tensors of a probe to a tuple of all it makes."""
-        return Whole(self.kind, network)
+        return _Whole(self.kind, network)
 
 
-def _is_constant(parameter: Tensor) -> bool:
+class _Whole(nn.Module):
+    """A network as one call, as compilers and exporters want it."""
+
+    def __init__(self, kind: Kind, network: Any) -> None:
+        super().__init__()
+        self.kind, self.network = kind, network
+        self.training = network.training  # exporters look at the outermost module
+
+    def forward(self, *probe: Tensor) -> Probe:
+        """Map the tensors of a probe to all that the network makes of them."""
+        return self.kind.plain(self.network, *probe)
+
+
+def _spread(parameter: Tensor) -> float:
     values = parameter.detach().flatten()
     # Most differ in the first two already, and large networks are made many times.
-    return bool(values[0] == values[-1]) and bool((values == values[0]).all())
+    if values[0] == values[-1] and (values == values[0]).all():
+        return 0.0
+    return float(values.std(unbiased=False))
 
 
 def subject_of(
@@ -178,26 +180,23 @@ def subject_of(
         except UnknownNameError:
             raise
         except PluginError as error:
-            return Subject(name=what, make=_refuse, word=word, fault=str(error))
+            return Subject(name=what, make=nn.Module, word=word, fault=str(error))
     if isinstance(what, kind):
-        fault = fault_of(what)
-        if fault is not None:
+        if fault := fault_of(what):
             fault = f"The entry has {fault}."
-            return Subject(name=what.name, make=_refuse, word=word, fault=fault)
+            return Subject(name=what.name, make=nn.Module, word=word, fault=fault)
         return _subject_of_entry(what, word, options)
-    if isinstance(what, (nn.Module, Subject)):
-        if options:
-            raise ConfigError("A finished network takes no options; give its class or its name.")
-        if isinstance(what, Subject):
-            return what
-        # The original stays as it was given.
-        make = functools.partial(copy.deepcopy, what)
-        return Subject(name=type(what).__name__, make=make, word=word)
+    if isinstance(what, (nn.Module, Subject)) and options:
+        raise ConfigError("A finished network takes no options; give its class or its name.")
+    if isinstance(what, Subject):
+        return what
+    name = getattr(what, "__name__", type(what).__name__)
+    if isinstance(what, nn.Module):  # which stays as it was given
+        return Subject(name=name, make=functools.partial(copy.deepcopy, what), word=word)
     if callable(what):
-        name = getattr(what, "__name__", type(what).__name__)
         return Subject(name=name, make=functools.partial(what, **options), word=word)
     raise ConfigError(
-        f"A {type(what).__name__} cannot be checked; give the name of a {WORDS[kind]}, an "
+        f"A {type(what).__name__} cannot be checked; give the name of a {word}, an "
         "entry, a factory or a network."
     )
 
@@ -218,9 +217,7 @@ def _subject_of_entry(entry: Any, word: Any, options: dict[str, Any]) -> Subject
         declared=Declared(**stated),
         declares_size=given == defaults and word == "backbone",
         loss=getattr(entry, "loss", "l1"),
-        make_discriminator=(
-            functools.partial(_make, discriminator, given) if discriminator else None
-        ),
+        make_discriminator=discriminator and functools.partial(_make, discriminator, given),
         small=small,
         has_file=getattr(entry, "file", None) is not None and not options,
     )
@@ -229,7 +226,3 @@ def _subject_of_entry(entry: Any, word: Any, options: dict[str, Any]) -> Subject
 def _make(factory: str, options: dict[str, Any]) -> nn.Module:
     network: nn.Module = resolve(factory)(**options)
     return network
-
-
-def _refuse() -> nn.Module:
-    raise PluginError("The entry is not usable.")

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import pickle
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch.backends import cudnn
 
-_Setting = tuple[Callable[[], Any], Callable[[Any], Any]]
-
-
-def _set_cudnn(name: str) -> Callable[[Any], None]:
-    return lambda value: setattr(torch.backends.cudnn, name, value)
-
-
-_SETTINGS: Mapping[str, _Setting] = {
+# By name: how a setting is read, and how it is written.
+_SETTINGS: Mapping[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "default data type": (torch.get_default_dtype, torch.set_default_dtype),
     "number of threads": (torch.get_num_threads, torch.set_num_threads),
     "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
@@ -37,14 +31,12 @@ _SETTINGS: Mapping[str, _Setting] = {
         torch.set_float32_matmul_precision,
     ),
     "anomaly detection": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-    "cudnn.enabled": (lambda: torch.backends.cudnn.enabled, _set_cudnn("enabled")),
-    "cudnn.benchmark": (lambda: torch.backends.cudnn.benchmark, _set_cudnn("benchmark")),
-    "cudnn.deterministic": (
-        lambda: torch.backends.cudnn.deterministic,
-        _set_cudnn("deterministic"),
-    ),
     "cudnn.allow_tf32": (torch._C._get_cudnn_allow_tf32, torch._C._set_cudnn_allow_tf32),
     "mkldnn.enabled": (torch._C._get_mkldnn_enabled, torch._C._set_mkldnn_enabled),
+    **{
+        f"cudnn.{name}": (partial(getattr, cudnn, name), partial(setattr, cudnn, name))
+        for name in ("enabled", "benchmark", "deterministic")
+    },
 }
 
 
@@ -60,16 +52,6 @@ def changed_setting(before: dict[str, Any]) -> str:
         if value != before[name]:
             return f"{name} from {before[name]} to {value}"
     return ""
-
-
-def random_states() -> dict[str, str]:
-    """A digest of the state of each global random generator, by library."""
-    states = {
-        "torch": torch.get_rng_state().numpy().tobytes(),
-        "numpy": pickle.dumps(np.random.get_state()),
-        "random": pickle.dumps(random.getstate()),
-    }
-    return {name: hashlib.sha256(state).hexdigest() for name, state in states.items()}
 
 
 def seed_all(seed: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from ugpnet_core.factory import create_task
 from ugpnet_core.plugins import TaskEntry, find, validate_options
 from ugpnet_core.protocols import PairingTask, Task
 from ugpnet_core.seeding import rng_for
-from ugpnet_core.testing.report import CheckFailed, Outcome, Report, in_words, passed
+from ugpnet_core.testing.report import Outcome, Report, failing, passed, require
 from ugpnet_core.testing.running import Check, Suite
 from ugpnet_core.testing.surroundings import seed_all
 
@@ -28,6 +27,7 @@ SIZES = ((64, 64), (33, 50), (47, 20), (16, 16), (1, 1))
 # By how much the mean of a flat image may move that is said to keep its colours.
 KEPT = 0.02
 DRAWS = 24
+PAIRED = Outcome("not applicable", "its images come degraded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,35 +58,33 @@ def task_subject_of(what: Any, **options: Any) -> TaskSubject:
         ConfigError: an option is unknown or impossible, or given where none can be.
     """
     if isinstance(what, str):
-        entry = _entry(what)
-        given = {} if entry is None else validate_options(entry, options)
-        return TaskSubject(
-            name=what,
-            make=lambda: create_task(what, **options),
-            entry=entry,
-            is_default=entry is None or given == validate_options(entry, {}),
-        )
+        return _subject_of_name(what, options)
     if options:
         raise ConfigError("Options belong to the name of a task; give them to your own call.")
     if isinstance(what, TaskSubject):
         return what
+    name = getattr(what, "__name__", getattr(what, "name", type(what).__name__))
     if hasattr(what, "scale") and not isinstance(what, type):
-        return TaskSubject(name=str(getattr(what, "name", type(what).__name__)), make=lambda: what)
+        return TaskSubject(name=str(name), make=lambda: what)
     if callable(what):
-        return TaskSubject(name=getattr(what, "__name__", type(what).__name__), make=what)
+        return TaskSubject(name=str(name), make=what)
     raise ConfigError(
         f"A {type(what).__name__} cannot be checked; give the name of a task, a task, or a "
         "function that makes one."
     )
 
 
-def _entry(name: str) -> TaskEntry | None:
+def _subject_of_name(name: str, options: dict[str, Any]) -> TaskSubject:
     try:
-        return find(TaskEntry, name).entry
+        entry = find(TaskEntry, name).entry
+        is_default = validate_options(entry, options) == validate_options(entry, {})
     except UnknownNameError:
         raise
     except PluginError:
-        return None  # check_builds says why
+        entry, is_default = None, True  # check_builds says why
+    return TaskSubject(
+        name=name, make=lambda: create_task(name, **options), entry=entry, is_default=is_default
+    )
 
 
 def picture(height: int, width: int, seed: int = 0) -> Tensor:
@@ -97,155 +95,102 @@ def picture(height: int, width: int, seed: int = 0) -> Tensor:
     return (smooth + 0.1 * torch.randn(3, height, width, generator=rng)).clamp(0, 1)
 
 
-def made(task: Task, image: Tensor, seed: int = 0) -> Tensor:
-    """What a task makes of a copy of an image; one that breaks its contract is a failure."""
-    return both(task, image, seed)[1]
-
-
-def both(task: Task, image: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """x_gt and x of a copy of an image, likewise."""
-    try:
+def _pair(task: Task, image: Tensor, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """x_gt and x of a copy of an image; a task that breaks its contract is a failure."""
+    with failing(f"On {tuple(image.shape)}"):
         return pair(task, image.clone(), rng_for(seed, "check"))
-    except PluginError as error:
-        raise CheckFailed(f"On {tuple(image.shape)}: {error}") from error
 
 
 def check_builds(subject: TaskSubject) -> Outcome:
     """The factory makes a task: something to call, with a name and a scale."""
-    try:
+    with failing("It cannot be made"):
         task = subject.make()
-    except Exception as error:
-        raise CheckFailed(f"It cannot be made: {in_words(error)}.") from error
-    declared = None if subject.entry is None or not subject.is_default else subject.entry.scale
-    if declared is not None and declared != task.scale:
-        raise CheckFailed(
-            f"The entry says scale={declared} and the task {task.scale}; make them equal, or "
-            "declare None where options decide."
-        )
+    declared = subject.entry.scale if subject.entry and subject.is_default else None
+    said = f"The entry says scale={declared} and the task {task.scale}; make them equal, or declare"
+    require(declared in (None, task.scale), f"{said} None where options decide.")
     return passed(f"{task.name}, scale {task.scale}")
 
 
-def degrading(check: Callable[[TaskSubject], Outcome]) -> Callable[[TaskSubject], Outcome]:
-    """A check that means nothing for a task that degrades nothing itself."""
-
-    @functools.wraps(check)
-    def checked(subject: TaskSubject) -> Outcome:
-        if isinstance(subject.make(), Paired):
-            return Outcome("not applicable", "its images come degraded")
-        return check(subject)
-
-    return checked
-
-
-@degrading
 def check_results(subject: TaskSubject) -> Outcome:
-    """Images of any size give float32 (3, ceil(H / scale), ceil(W / scale)) in [0, 1]."""
+    """Images of any size, flat ones, too, give float32 (3, ceil(H / scale), ceil(W / scale)) in
+    [0, 1]."""
     task = subject.make()
+    if isinstance(task, Paired):
+        return PAIRED
     for height, width in SIZES:
         for seed in range(3):
-            made(task, picture(height, width, seed), seed)
+            _pair(task, picture(height, width, seed), seed)
+    for level in (0.0, 0.5, 1.0):
+        _pair(task, torch.full((3, 32, 32), level))
     return passed(", ".join(f"{height}x{width}" for height, width in SIZES))
 
 
-@degrading
-def check_plain_images(subject: TaskSubject) -> Outcome:
-    """Black, white and grey images give such results, too."""
-    task = subject.make()
-    for level in (0.0, 0.5, 1.0):
-        made(task, torch.full((3, 32, 32), level))
-    return passed("black, grey and white")
-
-
-@degrading
-def check_own_randomness(subject: TaskSubject) -> Outcome:
-    """The same image and rng give the same result, and no global generator is drawn from."""
+def check_determinism(subject: TaskSubject) -> Outcome:
+    """The same image and rng give the same result: from no other generator, after other images, of
+    a new task and of a copy for another process."""
     task, image = subject.make(), picture(40, 48)
+    if isinstance(task, Paired):
+        return PAIRED
     seed_all(0)
     before = random_states()
-    first = made(task, image)
+    first = _pair(task, image)[1]
     drawn = changed_states(before)
-    if drawn:
-        raise CheckFailed(f"It draws from the global generator of {drawn}; draw from rng only.")
+    require(not drawn, f"It draws from the global generator of {drawn}; draw from rng only.")
     seed_all(1)
-    if not torch.equal(first, made(task, image)):
-        raise CheckFailed(
-            "The same image with the same rng gives another result; draw from rng only, and keep "
-            "nothing from call to call."
-        )
+
+    def compare(when: str, one: Task) -> None:
+        same = torch.equal(first, _pair(one, image)[1])
+        said = f"{when} the same image with the same rng gives another result; draw from rng only,"
+        require(same, f"{said} and keep nothing but attributes from call to call.")
+
+    compare("The next time", task)
+    _pair(task, picture(24, 32, seed=5), seed=5)
+    compare("After another image", task)
+    compare("Of a new task with the same options", subject.make())
+    with failing("It cannot be pickled", "keep no lambdas or open files as attributes"):
+        copy = pickle.loads(pickle.dumps(task))
+    compare("Of a pickled copy, as loader processes (data.workers) have them,", copy)
     return passed("drawn from rng only")
 
 
-@degrading
-def check_hidden_state(subject: TaskSubject) -> Outcome:
-    """Nothing is remembered from earlier images."""
-    task, image = subject.make(), picture(40, 48)
-    first = made(task, image)
-    made(task, picture(24, 32, seed=5), seed=5)
-    if not torch.equal(first, made(task, image)):
-        raise CheckFailed("After another image the first gives another result; remember nothing.")
-    if not torch.equal(first, made(subject.make(), image)):
-        raise CheckFailed("A new task with the same options gives another result.")
-    return passed("the same after other images, and of a new task")
-
-
-@degrading
 def check_pairing(subject: TaskSubject) -> Outcome:
     """Of a task that says what is wanted back, a call gives the degraded image of the pair."""
     task, image = subject.make(), picture(40, 48)
     if not isinstance(task, PairingTask):
         return Outcome("not applicable", "what is wanted back is the image itself")
-    for seed in range(4):
-        called = task(image.clone(), rng_for(seed, "check"))
-        if not torch.equal(called, both(task, image, seed)[1]):
-            raise CheckFailed("A call gives something else than pair; let it return pair(...)[1].")
+    for seed in range(0 if isinstance(task, Paired) else 4):
+        same = torch.equal(task(image.clone(), rng_for(seed, "check")), _pair(task, image, seed)[1])
+        require(same, "A call gives something else than pair; let it return pair(...)[1].")
     return passed("a call gives what pair gives")
 
 
-@degrading
-def check_pickling(subject: TaskSubject) -> Outcome:
-    """A copy for another process gives the same: loader processes (data.workers) have copies."""
-    task, image = subject.make(), picture(40, 48)
-    try:
-        copy = pickle.loads(pickle.dumps(task))
-    except Exception as error:
-        raise CheckFailed(
-            f"It cannot be pickled ({in_words(error)}); no lambdas or open files as attributes."
-        ) from error
-    if not torch.equal(made(task, image), made(copy, image)):
-        raise CheckFailed("A pickled copy gives another result; keep all it needs as attributes.")
-    return passed("a copy gives the same")
-
-
-@degrading
 def check_colours(subject: TaskSubject) -> Outcome:
     """Where the entry does not say that colours move, the mean of a flat image stays."""
     entry, task = subject.entry, subject.make()
+    if isinstance(task, Paired):
+        return PAIRED
     if entry is None or entry.moves_colours:
         return Outcome("not declared", "colours may move")
     for level in (0.1, 0.5, 0.9):
-        flat = torch.full((3, 48, 48), level)
-        pairs = [both(task, flat, seed) for seed in range(DRAWS)]
-        moved = torch.stack([(x.mean() - clean.mean()) for clean, x in pairs]).mean()
-        if abs(float(moved)) > KEPT:
-            raise CheckFailed(
-                f"A flat image of {level} becomes {float(moved):+.3f} brighter on average; declare "
-                "moves_colours=True, or its restorations keep the wrong colours."
-            )
+        pairs = [_pair(task, torch.full((3, 48, 48), level), seed) for seed in range(DRAWS)]
+        moved = sum(float(x.mean() - clean.mean()) for clean, x in pairs) / DRAWS
+        said = f"A flat image of {level} becomes {moved:+.3f} brighter on average; declare"
+        require(abs(moved) <= KEPT, f"{said} moves_colours=True, or keep its mean.")
     return passed("flat images keep their mean")
 
 
 _RUNS = ("builds", "results")
-TASK_CHECKS: tuple[Check, ...] = (
-    Check(check_builds),
-    Check(check_results, ("builds",)),
-    Check(check_plain_images, _RUNS),
-    Check(check_own_randomness, _RUNS),
-    Check(check_hidden_state, (*_RUNS, "own_randomness")),
-    Check(check_pairing, (*_RUNS, "own_randomness")),
-    Check(check_pickling, (*_RUNS, "own_randomness")),
-    Check(check_colours, _RUNS),
+TASK_SUITE = Suite(
+    "task",
+    (
+        Check(check_builds),
+        Check(check_results, ("builds",)),
+        Check(check_determinism, _RUNS),
+        Check(check_pairing, (*_RUNS, "determinism")),
+        Check(check_colours, _RUNS),
+    ),
+    task_subject_of,
 )
-TASK_SUITE = Suite("task", TASK_CHECKS, task_subject_of)
 task_check_names = TASK_SUITE.names
 
 

@@ -5,293 +5,224 @@ from __future__ import annotations
 import contextlib
 import copy
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
-from ugpnet_core.testing.kind import Probe
-from ugpnet_core.testing.report import CheckFailed, Outcome, passed
-from ugpnet_core.testing.state import changes, fingerprint, loaded
-from ugpnet_core.testing.subject import Subject
-from ugpnet_core.testing.surroundings import (
-    changed_setting,
-    random_states,
-    seed_all,
-    settings,
-    settings_kept,
-)
+from ugpnet_core.testing.alike import Circumstance, Circumstances, Usual, alike, train_once
+from ugpnet_core.testing.differences import CLOSE, SAME, difference
+from ugpnet_core.testing.kinds import Probe, tensor_of
+from ugpnet_core.testing.report import CheckFailed, require
+from ugpnet_core.testing.state import fingerprint
+from ugpnet_core.testing.surroundings import seed_all, settings_kept
 
-# As many parameters make a network that is made as few times as possible.
-LARGE = 2e7
 BATCHES = (2, 3, 4, 5, 8, 9, 16, 6, 7, 12, 32)
 # Slow networks are shown as many batches as this many seconds allow, and seven at least.
 PATIENCE = 5.0
+KEEP_NOTHING = "keep nothing from call to call in attributes, module variables or default arguments"
 
 
-def check_batch_independence(subject: Subject) -> Outcome:
-    """In eval mode, one result does not depend on its batch or its place in it."""
-    network, given = subject.fresh(), subject.kind.given
-    probe = subject.probe(network)
-    alone = subject.outputs(network, probe)
-    others = [tuple(map(torch.zeros_like, probe)), tuple(map(torch.ones_like, probe))]
-    others.append(tuple(1 - one for one in probe))
-    shown: list[int] = []
-    started = time.perf_counter()
-    for count in BATCHES:
-        if len(shown) >= 7 and time.perf_counter() - started > PATIENCE:
-            break
-        shown.append(count)
-        place = count // 2 if count != 5 else 0
-        batch = [others[index % len(others)] for index in range(count)]
-        batch[place] = probe
-        together = subject.outputs(network, tuple(map(torch.cat, zip(*batch, strict=True))))
-        if any(len(result) != count for result in together):
-            raise CheckFailed(
-                f"A batch of {count} {given}s gives {len(together[0])} results; give one for each."
-            )
-        apart = difference([result[place : place + 1] for result in together], alone)
-        if apart > CLOSE:
-            raise CheckFailed(
-                f"The {subject.kind.result} of one {given} changes by {percent(apart)} when it is "
-                f"number {place + 1} in a batch of {count}; in eval mode compute nothing over the "
-                "batch dimension (a mean over dim 0, batch statistics, sorting), and treat all "
-                "counts alike."
-            )
-    return passed(f"alone as in batches of {', '.join(map(str, sorted(shown)))}")
-
-
-def check_determinism(subject: Subject) -> Outcome:
+@alike("three calls, one result")
+def check_determinism(usual: Usual) -> Circumstances:
     """In eval mode the same input gives the same again, with and without gradients."""
-    network, kind = subject.fresh(), subject.kind
-    probe = subject.probe(network)
-    first = subject.outputs(network, probe)
+    advice = "in eval mode draw no random numbers (noise maps are buffers), and keep nothing"
     for seed in (1, 2):
         # Noise may be drawn without a trace from a copy of the random state.
         seed_all(seed)
-        apart = difference(subject.outputs(network, probe), first)
-        if apart > SAME:
-            raise CheckFailed(
-                f"The same {kind.given} gives another {kind.result} the next time "
-                f"({percent(apart)} apart); in eval mode draw no random numbers (noise maps are "
-                "buffers), and keep nothing from call to call."
-            )
-    apart = difference(kind.run(network, *probe), first)
-    if apart > CLOSE:
-        raise CheckFailed(
-            f"Where gradients are on, the same {kind.given} gives another {kind.result} "
-            f"({percent(apart)} apart); let it depend on self.training alone, not on "
-            "is_grad_enabled()."
-        )
-    return passed("three calls, one result")
+        yield Circumstance("The next time", partial(usual.of, usual.network), advice)
+    run = partial(usual.subject.kind.run, usual.network, *usual.probe)
+    advice = "let it depend on self.training alone, not on is_grad_enabled()"
+    yield Circumstance("Where gradients are on", run, advice, CLOSE)
 
 
-def check_threads(subject: Subject) -> Outcome:
+@alike("with 1, 2, 3 and 4 threads the same")
+def check_threads(usual: Usual) -> Circumstances:
     """The number of threads that torch may use does not count."""
-    network = subject.fresh()
-    probe = subject.probe(network, 2)
-    expected = subject.outputs(network, probe)
-    other = subject.fresh()
-    loaded(other, network.state_dict())
+    advice = "compute nothing from the number of threads or processors"
+    unused = usual.twin()
     for threads in (1, 2, 3, 4):
         with settings_kept():
             torch.set_num_threads(threads)
-            made = [subject.outputs(one, probe) for one in (network, other)]
-        apart = max(difference(one, expected) for one in made)
-        if apart > CLOSE:
-            raise CheckFailed(
-                f"With {threads} thread{'s' if threads > 1 else ''} the same {subject.kind.given} "
-                f"gives another {subject.kind.result} ({percent(apart)} apart); compute nothing "
-                "from the number of threads or processors."
-            )
-    return passed("with 1, 2, 3 and 4 threads the same")
+            for network in (usual.network, unused):
+                run = partial(usual.of, network)
+                yield Circumstance(f"With torch.set_num_threads({threads})", run, advice, CLOSE)
 
 
-def check_hidden_state(subject: Subject) -> Outcome:
-    """Nothing but the input and the state dict counts: no other inputs, training or networks."""
-    network, kind = subject.fresh(), subject.kind
-    probe = subject.probe(network)
-    first = subject.outputs(network, probe)
-    other, twin = subject.fresh(1), subject.fresh()
-    loaded(twin, network.state_dict())
-    subject.outputs(other, probe)
-    for one in (network, twin):
-        _compare(
-            subject,
-            subject.outputs(one, probe),
-            first,
-            "Once other networks of this class exist, the same weights give",
-            "keep nothing in class attributes or module variables",
-        )
-    if difference(first[:1], subject.outputs(network, subject.probe(network, 1, 1))[:1]) == 0:
-        raise CheckFailed(
-            f"Two different {kind.given}s give the same {kind.parts[0]}; compute them from the "
-            "input, and keep no results from call to call."
-        )
-    _check_other_inputs(subject, network, twin, probe, first)
-    _check_after_training(subject, network, probe, first)
-    _check_that_nothing_is_kept(subject, network, probe)
-    _check_new_weights(subject, network, other.state_dict(), probe)
-    return passed(f"other {kind.given}s, training and other networks leave no trace")
+@alike("under torch.inference_mode as under no_grad")
+def check_inference_mode(usual: Usual) -> Circumstances:
+    """Under no_grad and torch.inference_mode nothing is kept for gradients and all is the same."""
+    graph = any(made.requires_grad for made in usual.expected)
+    said = "Under torch.no_grad the result comes with gradients, which fills the memory; leave out"
+    require(not graph, f"{said} enable_grad() and set_grad_enabled(True).")
+    when = "Under torch.inference_mode, which restoring uses,"
+    advice = "let it depend on self.training alone, and use nothing of autograd in eval mode"
+    unused, trained = usual.twin(), usual.trained()  # what restores has often been trained before
+    for one in (usual.network, unused, trained):
+        expected = usual.of(trained) if one is trained else usual.expected
+        yield Circumstance(when, partial(_inferred, usual, one), advice, SAME, expected)
+    when, advice = "Once it has been called under torch.inference_mode", "keep no tensors of a call"
+    for one in (usual.network, unused):
+        yield Circumstance(when, partial(_trained_on, usual, one), advice, CLOSE)
 
 
-def _compare(
-    subject: Subject, made: Probe, expected: Probe, when_it_gives: str, advice: str
-) -> None:
-    apart = difference(made, expected)
-    if apart > SAME:
-        raise CheckFailed(
-            f"{when_it_gives} another {subject.kind.result} ({percent(apart)} apart); {advice}."
-        )
+def _inferred(usual: Usual, network: Any) -> Probe:
+    with torch.inference_mode():
+        made = usual.subject.kind.run(network, *usual.probe)
+    return tuple(one.clone() for one in made)
 
 
-def _check_other_inputs(
-    subject: Subject, network: Any, twin: Any, probe: Probe, first: Probe
-) -> None:
-    """Show other inputs to two equal networks in opposite orders."""
-    others = subject.kind.others(network, subject.size)
-    forwards = [_after_others(subject, network, other) for other in others]
-    backwards = [_after_others(subject, twin, other) for other in reversed(others)]
-    pairs: list[tuple[Probe | None, Probe | None]] = list(
-        zip(forwards, reversed(backwards), strict=True)
+def _trained_on(usual: Usual, network: Any) -> Probe:
+    """What a network gives with gradients, before it has to train: as after a validation, when
+    training goes on."""
+    made = usual.subject.kind.run(network, *usual.probe)
+    train_once(usual.subject, network)
+    return made
+
+
+@alike("alone as in batches")
+def check_batch_independence(usual: Usual) -> Circumstances:
+    """In eval mode, one result does not depend on its batch or its place in it."""
+    advice = (
+        "in eval mode compute nothing over the batch dimension (a mean over dim 0, batch "
+        "statistics, sorting), and treat all counts alike"
     )
-    # What a network keeps from its very first input shows only in one that saw another one first.
-    late = [subject.fresh(), subject.fresh()]
-    for one, earlier in zip(late, (others[0], others[-1]), strict=True):
-        loaded(one, network.state_dict())
-        _after_others(subject, one, earlier)
-    pairs += [(subject.outputs(one, probe), first) for one in (network, twin, *late)]
-    given = subject.kind.given
-    for made, expected in pairs:
-        if made is not None and expected is not None:
-            when = f"After other {given}s the same {given} gives"
-            advice = (
-                "keep nothing from call to call in attributes, module variables or default "
-                "arguments"
-            )
-            _compare(subject, made, expected, when, advice)
+    started = time.perf_counter()
+    for index, count in enumerate(BATCHES):
+        if index >= 7 and time.perf_counter() - started > PATIENCE:
+            break
+        place = count // 2 if count != 5 else 0
+        when = f"As number {place + 1} in a batch of {count}"
+        yield Circumstance(when, partial(_among_others, usual, count, place), advice, CLOSE)
 
 
-def _after_others(subject: Subject, network: Any, probe: Probe) -> tuple[Tensor, Tensor] | None:
-    """The result of a network that has been used; None where a new one fails on the input too,
-    which is for the check of sizes to say."""
-    try:
-        return subject.outputs(network, probe)
-    except CheckFailed as failed:
-        try:
-            subject.outputs(subject.fresh(), probe)
-        except CheckFailed:
-            return None
-        raise CheckFailed(
-            f"After {subject.kind.given}s of other sizes, {str(failed)[0].lower()}"
-            f"{str(failed)[1:].rstrip('.')}; keep nothing of one call for the next."
-        ) from failed
+def _among_others(usual: Usual, count: int, place: int) -> Probe:
+    """What a network makes of an input at a place in a batch."""
+    batch = []
+    for one in usual.probe:
+        others = [torch.zeros_like(one), torch.ones_like(one), 1 - one]
+        parts = [others[index % 3] for index in range(count)]
+        batch.append(torch.cat([*parts[:place], one, *parts[place + 1 :]]))
+    made = usual.subject.outputs(usual.network, tuple(batch))
+    require(all(len(one) == count for one in made), f"{len(made[0])} results come out")
+    return tuple(one[place : place + 1] for one in made)
 
 
-def _check_after_training(subject: Subject, network: Any, probe: Probe, first: Probe) -> None:
-    kept = copy.deepcopy(network.state_dict())
-    buffers = {name: value.clone() for name, value in network.named_buffers()}
-    made = subject.kind.train(network.train(), *subject.probe(network, 2, 3))
-    loss = sum((each.sum() for each in made), made[0].new_zeros(()))
-    if loss.requires_grad:
-        with contextlib.suppress(RuntimeError):  # which the check of gradients says
-            loss.backward()
-    network.eval()
-    if not loaded(network, kept):
-        return
-    with torch.no_grad():
-        for name, value in network.named_buffers():
-            if name in buffers and name not in kept:  # what a state dict leaves out
-                value.copy_(buffers[name])
-    when = f"After a call in training mode, the same {subject.kind.given} and state dict give"
-    advice = "register what training changes as a buffer"
-    _compare(subject, subject.outputs(network, probe), first, when, advice)
-
-
-def _check_new_weights(
-    subject: Subject, used: Any, weights: Mapping[str, Tensor], probe: Probe
-) -> None:
+@alike("other inputs, training and other networks leave no trace")
+def check_hidden_state(usual: Usual) -> Circumstances:
+    """Nothing but the input and the state dict counts: no other inputs, training or networks."""
+    subject, network = usual.subject, usual.network
+    other = subject.fresh(1)
+    usual.of(other)
+    advice = "keep nothing in class attributes or module variables"
+    for one in (network, usual.twin()):
+        when = "Once other networks of this class exist, with the same weights"
+        yield Circumstance(when, partial(usual.of, one), advice)
+    changed = subject.outputs(network, subject.probe(network, 1, 1))
+    said = f"Two different {subject.kind.given}s give the same {subject.kind.parts[0]}"
+    different = difference(changed[:1], usual.expected[:1]) > 0
+    require(different, f"{said}; compute them from the input, and keep no results.")
+    yield from _after_others(usual)
+    yield from _after_training(usual)
+    _check_that_nothing_changes(usual)
     unused = subject.fresh()
-    if loaded(used, weights) and loaded(unused, weights):
-        when = "Weights that are loaded after the first call, or before it, give"
-        expected = subject.outputs(unused, probe)
-        advice = "do not keep what was computed from weights"
-        _compare(subject, subject.outputs(used, probe), expected, when, advice)
+    for one in (unused, network):
+        one.load_state_dict(other.state_dict(), strict=False)
+    when, advice = (
+        "With weights that are loaded after the first call",
+        "keep nothing made of weights",
+    )
+    yield Circumstance(when, partial(usual.of, network), advice, SAME, usual.of(unused))
 
 
-def _check_that_nothing_is_kept(subject: Subject, network: Any, probe: Probe) -> None:
-    # What is made once for a size, such as a mask, is in place after the first call.
-    subject.outputs(network, probe)
-    before = fingerprint(network)
-    for one in (subject.probe(network, 1, 1), probe):
-        subject.outputs(network, one)
-    changed = changes(before, fingerprint(network))
-    if changed:
-        raise CheckFailed(
-            f"Every call changes {changed[0]}; keep nothing from call to call, or register it as a "
-            "buffer."
+def _after_others(usual: Usual) -> Circumstances:
+    """Other inputs: of other values, counts and sizes. What a network keeps from its very first
+    input shows in one that has seen another one first."""
+    subject, network = usual.subject, usual.network
+    when = f"After other {subject.kind.given}s"
+    for probe in _others(usual):
+        unused = usual.twin()
+        try:
+            expected = subject.outputs(unused, probe)
+        except CheckFailed:
+            continue  # which the check of sizes says
+        yield Circumstance(
+            when, partial(subject.outputs, network, probe), KEEP_NOTHING, SAME, expected
         )
-
-
-def check_random_state(subject: Subject) -> Outcome:
-    """In eval mode no global random generator is used, and making a network seeds none."""
-    network = subject.fresh()
-    before = random_states()
-    # A table that is drawn once for each size is there already for the sizes of other checks.
-    for probe in (subject.probe(network), *subject.kind.unseen(network, subject.size)):
-        with contextlib.suppress(CheckFailed):  # which the check of sizes says
-            subject.outputs(network, probe)
-    for library, state in random_states().items():
-        if state != before[library]:
-            raise CheckFailed(
-                f"A call in eval mode changes the random state of {library}; draw no random "
-                "numbers in eval mode, and seed nothing."
-            )
-    ends, made = [], []
-    # Making a large network takes seconds.
-    again = [5] if sum(p.numel() for p in network.parameters()) < LARGE else []
-    for seed in [5, 6, *again]:
-        seed_all(seed)
-        started = random_states()
-        made.append(list(subject.raw().parameters()))
-        ends.append((started, random_states()))
-    (start, one), (_, other) = ends[:2]
-    if one["torch"] == other["torch"]:
-        raise CheckFailed(
-            "Making a network seeds the global random generator of torch; leave seeding to the "
-            "caller."
+        for one in (network, unused):
+            yield Circumstance(when, partial(usual.of, one), KEEP_NOTHING)
+    if subject.word == "backbone":
+        advice = (
+            "compute head from the features alone; what the network adds to the image belongs into "
+            "forward, as kind='residual' says, or into the features"
         )
-    for library in ("numpy", "random"):
-        if start[library] != one[library]:
-            raise CheckFailed(
-                f"Making a network changes the global random state of {library}; draw from torch, "
-                "which training seeds."
-            )
-    if again and difference(made[0], made[2]) > 0:
-        raise CheckFailed(
-            "Two networks made after the same seed have other weights; draw initial values from "
-            "the global generator of torch, which training seeds."
-        )
-    return passed("torch, numpy and random are left alone")
+        run = partial(_head_after_others, usual)
+        yield Circumstance("Once another image came between forward_features and head", run, advice)
 
 
-def check_global_settings(subject: Subject) -> Outcome:
-    """Making, running and training a network leaves the settings of torch as they are."""
-    before = settings()
+def _others(usual: Usual) -> Iterator[Probe]:
+    subject, network, probe = usual.subject, usual.network, usual.probe
+    yield tuple(torch.zeros_like(one) for one in probe)
+    yield tuple(torch.cat([torch.ones_like(one)] * 2) for one in probe)
+    yield tuple(1 - one for one in probe)
+    yield subject.probe(network, 3, 1)
+    for size in [] if subject.size else subject.kind.sizes(network):
+        yield subject.kind.probe(network, 2, 1, size)
 
-    def compare(what: str) -> None:
-        if changed := changed_setting(before):
-            raise CheckFailed(
-                f"{what} changes torch's {changed} for the whole process; leave that to the caller."
-            )
 
-    network = subject.make()
-    compare("Making the network")
-    probe = subject.probe(network, 2)
-    for mode in ("training", "eval"):
-        network.train(mode == "training")
-        subject.kind.plain(network, *probe)
-        compare(f"A call in {mode} mode")
-    return passed("data type, threads, gradients, determinism as before")
+@torch.no_grad()
+def _head_after_others(usual: Usual) -> Probe:
+    features = tensor_of(usual.network, "forward_features", *usual.probe)
+    usual.subject.outputs(usual.network, usual.subject.probe(usual.network, 1, 1))
+    return features, tensor_of(usual.network, "head", features)
+
+
+def _after_training(usual: Usual) -> Circumstances:
+    network, kept = usual.network, copy.deepcopy(usual.network.state_dict())
+    buffers = {name: value.clone() for name, value in network.named_buffers() if name not in kept}
+    with contextlib.suppress(RuntimeError):  # which the check of gradients says
+        train_once(usual.subject, network)
+    network.eval().load_state_dict(kept, strict=False)  # which the check of saving says
+    with torch.no_grad():
+        for name, value in buffers.items():  # what a state dict leaves out
+            network.get_buffer(name).copy_(value)
+    when = "After a call in training mode and with the state dict from before"
+    advice = "register what training changes as a buffer"
+    yield Circumstance(when, partial(usual.of, network), advice)
+
+
+def _check_that_nothing_changes(usual: Usual) -> None:
+    new, network = usual.subject.fresh(), usual.network
+    kept = copy.deepcopy(new.state_dict())
+    usual.of(new)
+    now = new.state_dict()
+    changed = sorted(kept.keys() ^ now.keys())
+    changed += [n for n in now if n in kept and difference([now[n]], [kept[n]]) > 0]
+    said = f"A call in eval mode changes {', '.join(map(repr, changed[:1]))} of the state dict"
+    require(not changed, f"{said}; change that in training only.")
+    _call(usual, 5)  # what is made once for a size, such as a mask, is in place after that
+    acts = {
+        "A call": partial(_call, usual, 6),
+        "train() followed by eval()": partial(_turn, network),
+    }
+    for what, act in acts.items():
+        before = fingerprint(network)
+        act()
+        after = fingerprint(network)
+        changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        said = f"{what} changes {', '.join(changed[:1])}"
+        require(not changed, f"{said}; keep nothing but parameters and buffers, of training only.")
+    training = [name or "the network" for name, one in network.named_modules() if one.training]
+    said = f"eval() leaves {', '.join(training[:1])} in training mode"
+    require(not training, f"{said}; call super().train(mode).")
+
+
+def _call(usual: Usual, seed: int) -> None:
+    usual.subject.outputs(usual.network, usual.subject.probe(usual.network, 1, seed))
+    usual.of(usual.network)
+
+
+def _turn(network: Any) -> None:
+    network.train()
+    network.eval()

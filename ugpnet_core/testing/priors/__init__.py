@@ -1,1 +1,0 @@
-"""The checks that only priors have: codes, ranges, random codes, the discriminator."""
