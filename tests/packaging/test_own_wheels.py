@@ -89,7 +89,7 @@ def test_portraits_brings_its_weights_and_model_card(own_wheels: Mapping[str, Pa
     folder = ROOT / FOLDERS["ugpnet-priors-portraits"]
     weights = {path.name for path in folder.glob("*.safetensors")}
     assert weights
-    for file in {*weights, "portraits.md", "portraits-denoise.md"}:
+    for file in {*weights, *(Path(name).with_suffix(".md").name for name in weights)}:
         assert f"ugpnet_priors/portraits/{file}" in names
 
 

@@ -20,7 +20,7 @@ from ugpnet_core.model_files.model import read_card
 skimage_data = pytest.importorskip("skimage.data", reason="the sample portrait is scikit-image's")
 
 
-MODELS = ("portraits", "portraits-denoise")
+MODELS = ("portraits", "portraits-denoise", "portraits-deblur", "portraits-sr8")
 
 
 @pytest.fixture(scope="module")
