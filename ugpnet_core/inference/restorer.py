@@ -322,10 +322,8 @@ class Restorer(Calling):
         if scope is not None and trust < 1:
             kept = "the input" if noise < scope.weakest else "the regression and the input"
             notices.append(
-                f"its noise (about {noise:.2f}, white being 1) is "
-                f"{'weaker' if noise < scope.weakest else 'stronger'} than what the model was "
-                f"trained for ({scope.weakest:.2f} to {scope.strongest:.2f}), so more of {kept} "
-                "was kept"
+                f"its noise (about {noise:.2f}, white being 1) is {scope.against(noise)}, so more "
+                f"of {kept} was kept"
             )
         return trust
 

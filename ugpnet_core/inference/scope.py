@@ -37,6 +37,15 @@ class Scope:
             return _smooth((high * LOST - noise) / (high * (LOST - 1)))
         return 1.0
 
+    def against(self, noise: float) -> str:
+        """How noise of another strength compares with what the model knows, in words."""
+        if self.strongest < UNSEEN / 2:
+            return "more than a model that was trained without noise knows"
+        return (
+            f"{'weaker' if noise < self.weakest else 'stronger'} than what the model was trained "
+            f"for ({self.weakest:.2f} to {self.strongest:.2f})"
+        )
+
     def prior_share(self, noise: float) -> float:
         """How much of what the prior adds is wanted at this strength of noise.
 
