@@ -486,8 +486,13 @@ def test_each_result_is_told_while_the_next_picture_is_worked_on(
 
 @contextlib.contextmanager
 def running(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that ends with the test, whatever the test finds."""
+    """A process that ends with the test, whatever the test finds.
+
+    Ctrl-C stops it although the tests may run behind an ampersand, where shells have it ignored.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, **options) as process:
+        signal.signal(signal.SIGINT, before)
         try:
             yield process
         finally:
