@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
@@ -30,8 +31,15 @@ def decode(data: bytes, path: Path) -> Iterator[Decoded]:
         DependencyError: it needs an extra that is not installed.
     """
     kind = readable_kind(data[:HEAD], path)
-    with as_image_errors(path, kind):
-        yield from _decoder(data, path, kind)
+    pictures = _decoder(data, path, kind)
+    while True:
+        with as_image_errors(path, kind):
+            found = list(islice(pictures, 1))
+        if not found:
+            return
+        # Outside of the context manager: where a generator ends inside of one, Python 3.10 keeps
+        # its frames, and with them the file, until the collector comes by.
+        yield found.pop()
 
 
 @contextmanager
