@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -26,7 +27,9 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from benchmarks.no_harm import Degradation, degraded, half, jpeg, noise, psnr
+from ugpnet_core.evaluation.uncertainty import bootstrap_means
 from ugpnet_core.image import center_square, list_images, read_image
+from ugpnet_core.reports.table import with_interval
 
 SIZE = 256
 KINDS: dict[str, Degradation] = {
@@ -69,13 +72,6 @@ def tone_of(angle: float) -> str:
     return next((name for name, least in TONES.items() if angle >= least), DARKEST)
 
 
-def interval(values: list[float]) -> tuple[float, float]:
-    """95 %, by bootstrap over images."""
-    rng = np.random.default_rng(0)
-    means = rng.choice(values, (2_000, len(values))).mean(1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--portraits", type=Path, required=True)
@@ -101,11 +97,11 @@ def main() -> None:
     for tone in (*TONES, DARKEST):
         if tone not in gains:
             continue
-        cells = {name: (float(np.mean(v)), *interval(v)) for name, v in gains[tone].items()}
+        means = bootstrap_means(np.array(list(gains[tone].values())).T)
+        cells = {name: asdict(mean) for name, mean in zip(gains[tone], means, strict=True)}
         people = len(next(iter(gains[tone].values())))
         figures[tone] = {"people": people, **cells}
-        words = [f"{mean:+.1f} [{low:+.1f}, {high:+.1f}]" for mean, low, high in cells.values()]
-        table.add_row(tone, str(people), *words)
+        table.add_row(tone, str(people), *(with_interval(each, 1, signed=True) for each in means))
     Console().print(table)
     if arguments.json is not None:
         arguments.json.write_text(json.dumps(figures, indent=2))
