@@ -16,10 +16,11 @@ import yaml
 
 from examples.reproduce import plan
 from examples.reproduce.document import write_document
+from examples.reproduce.split import split_photographs
 from examples.reproduce.steps import run_side_by_side
 from examples.reproduce.tables import QUALITY, read_rows
 from ugpnet_core.config_files import read_config, read_settings
-from ugpnet_core.image import write_image
+from ugpnet_core.image import list_images, write_image
 from ugpnet_core.studies.ablation.settings import read_ablation
 from ugpnet_core.studies.ablation.variants import chosen_variants, make_variants
 from ugpnet_core.studies.settings import CompareConfig
@@ -53,17 +54,55 @@ def test_a_restoration_that_is_finished_is_not_begun_again(tmp_path: Path) -> No
     (tmp_path / "deblur-nafnet" / "restoration.safetensors").touch()
     now = [step.name for step in plan.trainings(place)[0]]
     assert set(before) - set(now) == {"deblur-nafnet (restoration)"}
-    assert len(plan.trainings(place)[1]) == 6
+    assert len(plan.trainings(place)[-1]) == 6
 
 
-def test_every_task_has_two_backbones_and_all_are_compared() -> None:
+def test_one_synthesis_module_learns_from_all_restorations_and_serves_all_models() -> None:
+    *_, (synthesis, *_), models = plan.trainings(PLACE)
+    config = read_config(plan.RECIPE, split(synthesis)[1])
+    restorations = {config.restoration.weights, *config.synthesis.restorations}
+    assert restorations == {
+        PLACE.model(task, backbone).parent / "restoration.safetensors"
+        for task, both in plan.TASKS.items()
+        for backbone in both
+    }
+    assert config.synthesis.weights == PLACE.prior
+    for step in models:
+        one = read_config(plan.RECIPE, split(step)[1])
+        assert (one.synthesis.weights, one.synthesis.iterations) == (PLACE.synthesis, 0)
+
+
+def test_every_task_has_two_backbones_two_baselines_and_all_are_compared() -> None:
     settings = plan.in_yaml(plan.comparison(PLACE))
     config = CompareConfig.model_validate(yaml.safe_load(settings))
-    trained = {step.words[-2] for step in plan.trainings(PLACE)[1]}
-    assert trained == {f"synthesis.weights={PLACE.prior}"}
+    trained = {
+        read_config(plan.RECIPE, split(step)[1]).output.name
+        for group in plan.trainings(PLACE)
+        for step in group
+    }
     for task in config.tasks:
-        parts = [method.part for method in config.methods_for(task) if method.model]
-        assert sorted(parts) == ["regression"] * 2 + ["synthesis"] * 2 + ["ugpnet"] * 2
+        methods = [method for method in config.methods_for(task) if method.model]
+        parts = [method.part for method in methods]
+        assert sorted(parts) == ["regression"] * 2 + ["synthesis"] * 4 + ["ugpnet"] * 2
+        assert sum(method.group == "generative" for method in methods) == 2
+        assert {Path(method.model or "").stem for method in methods} <= trained
+
+
+def test_nothing_that_chose_weights_is_measured(tmp_path: Path) -> None:
+    for index in range(70):
+        write_image(tmp_path / "val" / f"{index % 7}" / f"{index}.png", torch.rand(3, 4, 4))
+    place = plan.Place(tmp_path, None, Path("squeezenet"), tmp_path / "runs")
+    split_photographs(place)
+    split_photographs(place)  # goes on, and changes nothing
+    chosen, measured = (list_images([folder]) for folder in (place.choosing, place.measured))
+    assert (len(chosen), len(measured)) == (64, 6)
+    assert not {path.name for path in chosen} & {path.name for path in measured}
+    for step in [step for group in plan.trainings(place) for step in group]:
+        assert read_config(plan.RECIPE, split(step)[1]).data.validation == [place.choosing]
+    few = plan.Place(tmp_path / "none", None, Path("squeezenet"), tmp_path / "few")
+    (few.data / "val").mkdir(parents=True)
+    with pytest.raises(ValueError, match="give more"):
+        split_photographs(few)
 
 
 def test_ablations_are_valid_and_train_every_variant_before_they_measure() -> None:
@@ -79,7 +118,7 @@ def test_ablations_are_valid_and_train_every_variant_before_they_measure() -> No
                 )
             else:
                 assert seen[ablation.name] == {variant.key for variant in variants}
-    assert len(seen) == 2
+    assert len(seen) == 3
 
 
 def test_a_full_variant_is_the_training_of_table_1() -> None:
@@ -89,7 +128,7 @@ def test_a_full_variant_is_the_training_of_table_1() -> None:
         variant.key: variant
         for variant in make_variants(read_ablation(Path(step.words[1]), split(step)[1]))
     }
-    for one in plan.trainings(PLACE)[1]:
+    for one in plan.trainings(PLACE)[-1]:
         if not one.name.startswith("deblur"):
             continue
         config = read_config(plan.RECIPE, split(one)[1])

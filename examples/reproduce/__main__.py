@@ -16,7 +16,9 @@ from pathlib import Path
 
 from examples.reproduce import plan
 from examples.reproduce.document import write_document
+from examples.reproduce.split import split_photographs
 from examples.reproduce.steps import run_one, run_side_by_side
+from ugpnet_core.devices import choose_device, has_bfloat16
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("trainings", "compare", "ablations", "studies", "document")
@@ -41,13 +43,18 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2, help="trainings side by side")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     given = parser.parse_args()
-    place = plan.Place(given.data, given.natural, given.perceptual, given.runs)
-    for folder in (place.data / "train", place.validation, *filter(None, [place.natural])):
+    precision = "bfloat16" if has_bfloat16(choose_device("auto")) else "float32"
+    place = plan.Place(given.data, given.natural, given.perceptual, given.runs, precision)
+    for folder in (place.data / "train", place.data / "val", *filter(None, [place.natural])):
         if not folder.is_dir():
             parser.error(f"there is no folder {folder}")
     if not place.perceptual.is_file():
         parser.error(f"there is no file {place.perceptual}")
     place.runs.mkdir(parents=True, exist_ok=True)
+    try:
+        split_photographs(place)
+    except ValueError as error:
+        parser.error(str(error))
     logs = place.runs / "logs"
     if "trainings" in given.parts:
         for group in plan.trainings(place):

@@ -1,4 +1,5 @@
-"""What is reproduced: a prior, a training for each task and backbone, and the studies on them.
+"""What is reproduced: a prior, restoration modules for each task and backbone, a synthesis module
+for all of them, a fusion module for each, generative baselines, and the studies on them.
 
 Everything is a call of ``ugpnet``; nothing is trained or measured here.
 """
@@ -13,9 +14,9 @@ from typing import Any
 import yaml
 
 CONFIGS = Path(__file__).parents[1] / "configs"
-RECIPE = CONFIGS / "small.yaml"
+RECIPE = CONFIGS / "results.yaml"
 SEED = 0
-SIDE = 64
+SIDE = 128
 
 NAFNET, HINET, RRDBNET = "NAFNet", "HINet", "RRDBNet"
 # NAFNet is the recipe's own.
@@ -36,8 +37,13 @@ CLASSICAL: Mapping[str, Mapping[str, str]] = {
     "denoise": {"name": "non-local means", "classical": "non-local means"},
     "deblur": {"name": "Wiener, kernel known", "classical": "wiener"},
 }
+# The paper's second group of rows: others' ideas, with our encoder, prior and losses.
+BASELINES: Mapping[str, str] = {
+    "generator only": "generator-only",
+    "features modulate the prior": "feature-modulated",
+}
 PRIOR = {
-    "iterations": 3000,
+    "iterations": 2000,
     "batch_size": 8,
     "r1_weight": 1.0,
     "path_length_weight": 0.0,
@@ -45,9 +51,12 @@ PRIOR = {
     "ema": 0.998,
     "frechet_every": 1000,
 }
+# Images of all tasks in turn; the baselines, one for each task, have the recipe's 700 iterations.
+SYNTHESIS_ITERATIONS = 2000
 # S.5 asks what pretraining saves, so that its trainings are shorter.
-SHORT = {"restoration.iterations": 800, "synthesis.iterations": 600, "fusion.iterations": 500}
+SHORT = {"restoration.iterations": 800, "synthesis.iterations": 600, "fusion.iterations": 300}
 COMPONENT_VARIANTS = ("no-merging", "image-fusion", "full")
+ADAPTER_VARIANTS = ("full", "skip")
 # Those of the first group have different restorations, which the second group's take over.
 INITIALISATION_VARIANTS = (("neither", "regression-only"), ("prior-only", "both"))
 # The model of the studies of one model.
@@ -57,12 +66,13 @@ STUDIED = ("denoise", NAFNET)
 @dataclass(frozen=True)
 class Place:
     """Where things are: photographs (with folders train and val), photographs of other things,
-    the perceptual network, and the folder of all runs."""
+    the perceptual network, and the folder of all runs; and the precision that suits the machine."""
 
     data: Path
     natural: Path | None
     perceptual: Path
     runs: Path
+    precision: str = "float32"
 
     def model(self, task: str, backbone: str) -> Path:
         """The model file of a training."""
@@ -75,16 +85,27 @@ class Place:
         return self.runs / "prior" / "small-prior.safetensors"
 
     @property
-    def validation(self) -> Path:
-        """The photographs that are measured on."""
-        return self.data / "val"
+    def synthesis(self) -> Path:
+        """The synthesis module of all models."""
+        return self.runs / "synthesis" / "synthesis.safetensors"
+
+    @property
+    def choosing(self) -> Path:
+        """The photographs that choose the best iteration of a stage (:mod:`.split`)."""
+        return self.runs / "photographs" / "choosing"
+
+    @property
+    def measured(self) -> Path:
+        """The photographs that are measured on, which nothing else sees (:mod:`.split`)."""
+        return self.runs / "photographs" / "measured"
 
     def settings(self) -> list[str]:
         """What every training is told of its surroundings."""
         return [
             f"data.train=[{self.data / 'train'}]",
-            f"data.validation=[{self.validation}]",
+            f"data.validation=[{self.choosing}]",
             f"perceptual.weights={self.perceptual}",
+            f"precision={self.precision}",
             f"seed={SEED}",
         ]
 
@@ -104,20 +125,51 @@ def run_name(task: str, backbone: str) -> str:
 
 def trainings(place: Place) -> list[list[Step]]:
     """The trainings of Table 1, in groups whose members can run side by side: the prior and all
-    restoration modules; then all that starts from the prior."""
-    prior = _train(place, "prior", "prior", f"prior={in_yaml(PRIOR)}")
+    restoration modules; the synthesis module on what these make, and the baselines; the fusion
+    modules."""
     pairs = [(task, backbone) for task, both in TASKS.items() for backbone in both]
-    # Trained without the prior's file, which does not exist yet. Once it does, the later stages
-    # belong to it, and a training without it would refuse them.
+    # Trained without the synthesis module's file, which does not exist yet. Once it does, the later
+    # stages belong to it, and a training without it would refuse them.
     restorations = [
         _model(place, *pair, "restoration")
         for pair in pairs
         if not (place.runs / run_name(*pair) / "restoration.safetensors").exists()
     ]
+    first, *others = (place.runs / run_name(*pair) / "restoration.safetensors" for pair in pairs)
+    shared = [
+        _train(
+            place,
+            "synthesis",
+            stage,
+            "name=synthesis",
+            f"restoration.weights={first}",
+            "restoration.iterations=0",
+            f"synthesis.weights={place.prior}",
+            f"synthesis.iterations={SYNTHESIS_ITERATIONS}",
+            f"synthesis.restorations=[{', '.join(map(str, others))}]",
+        )
+        for stage in ("restoration", "synthesis")
+    ]
+    baselines = [_baseline(place, task, idea) for task in TASKS for idea in BASELINES.values()]
     return [
-        [prior, *restorations],
+        [_train(place, "prior", "prior", f"prior={in_yaml(PRIOR)}"), *restorations],
+        [shared[0]],
+        [shared[1], *baselines],
         [_model(place, task, backbone, "all") for task, backbone in pairs],
     ]
+
+
+def _baseline(place: Place, task: str, idea: str) -> Step:
+    name = run_name(task, idea)
+    return _train(
+        place,
+        name,
+        "all",
+        f"name={name}",
+        f"model.task={in_yaml({'name': task})}",
+        f"model.baseline={idea}",
+        f"synthesis.weights={place.prior}",
+    )
 
 
 def _model(place: Place, task: str, backbone: str, stage: str) -> Step:
@@ -126,8 +178,13 @@ def _model(place: Place, task: str, backbone: str, stage: str) -> Step:
     if backbone in BACKBONES:
         changes.append(f"model.backbone={in_yaml(BACKBONES[backbone])}")
     if stage == "all":
-        changes.append(f"synthesis.weights={place.prior}")
+        changes += _synthesised(place)
     return _train(place, name, stage, *changes)
+
+
+def _synthesised(place: Place) -> list[str]:
+    """What makes a training take the synthesis module as it is."""
+    return [f"synthesis.weights={place.synthesis}", "synthesis.iterations=0"]
 
 
 def _train(place: Place, folder: str, stage: str, *changes: str) -> Step:
@@ -142,29 +199,36 @@ def comparison(place: Place) -> dict[str, Any]:
     for task, backbones in TASKS.items():
         if task in CLASSICAL:
             methods.append({**CLASSICAL[task], "tasks": [task]})
-        for name, part in (
-            ("{}", "regression"),
-            ("synthesis on {}", "synthesis"),
-            ("UGPNet with {}", "ugpnet"),
-        ):
-            methods += [
-                {
-                    "name": name.format(backbone),
-                    "model": str(place.model(task, backbone)),
-                    "part": part,
-                    "tasks": [task],
-                }
-                for backbone in backbones
-            ]
+        methods += _parts(place, task, "{}", "regression", backbones)
+        for title, idea in BASELINES.items():
+            (row,) = _parts(place, task, title, "synthesis", [idea])
+            methods.append({**row, "class": "generative"})
+        methods += _parts(place, task, "synthesis on {}", "synthesis", backbones)
+        methods += _parts(place, task, "UGPNet with {}", "ugpnet", backbones)
     return {
         "name": "Table 1",
         "output": str(place.runs / "compare"),
-        "data": {"photographs": [str(place.validation)], "resolution": SIDE, "seed": SEED},
+        "data": {"photographs": [str(place.measured)], "resolution": SIDE, "seed": SEED},
         "tasks": list(TASKS),
         "perceptual_weights": str(place.perceptual),
         "methods": methods,
         "figures": {"count": 4, "inset": "auto"},
     }
+
+
+def _parts(
+    place: Place, task: str, title: str, part: str, backbones: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A row for each backbone: so much of its model."""
+    return [
+        {
+            "name": title.format(backbone),
+            "model": str(place.model(task, backbone)),
+            "part": part,
+            "tasks": [task],
+        }
+        for backbone in backbones
+    ]
 
 
 def comparing(place: Place) -> Step:
@@ -173,51 +237,59 @@ def comparing(place: Place) -> Step:
 
 
 def ablations(place: Place) -> list[list[Step]]:
-    """Table 3 and S.5: trainings in groups that can run side by side, then the measuring."""
+    """Table 3, why its order is what it is, and S.5: trainings in groups that can run side by side,
+    then the measuring."""
     reuse = [str(place.runs / run_name("deblur", backbone)) for backbone in (NAFNET, HINET)]
-    shared = [*place.settings(), f"synthesis.weights={place.prior}"]
-    components = [
-        "ablate",
-        str(CONFIGS / "ablate-components.yaml"),
-        f"output={place.runs / 'components'}",
-        f"reuse=[{', '.join(reuse)}]",
-        *shared,
-    ]
+    again = [f"reuse=[{', '.join(reuse)}]", *_synthesised(place)]
+    components = _ablate(place, "components", *again)
+    adapters = _ablate(place, "adapters", *again)
     pretrained = place.runs / "components" / NAFNET / "no-merging" / "restoration.safetensors"
-    initialisation = [
-        "ablate",
-        str(CONFIGS / "ablate-initialisation.yaml"),
-        f"output={place.runs / 'initialisation'}",
-        *shared,
+    initialisation = _ablate(
+        place,
+        "initialisation",
+        f"synthesis.weights={place.prior}",
         f"restoration.weights={pretrained}",
         *(f"{key}={value}" for key, value in SHORT.items()),
-    ]
+    )
     groups = [
         [
-            Step(
-                f"components {backbone}/{variant}", [*components, f"--variant={backbone}/{variant}"]
-            )
-            for variant in COMPONENT_VARIANTS
-            for backbone in (NAFNET, HINET)
+            *(
+                _variant("components", components, f"{backbone}/{variant}")
+                for variant in COMPONENT_VARIANTS
+                for backbone in (NAFNET, HINET)
+            ),
+            *(_variant("adapters", adapters, variant) for variant in ADAPTER_VARIANTS),
         ]
     ]
     for variants in INITIALISATION_VARIANTS:
-        groups.append(
-            [
-                Step(f"initialisation {variant}", [*initialisation, f"--variant={variant}"])
-                for variant in variants
-            ]
-        )
-    groups.append([Step("components", components), Step("initialisation", initialisation)])
+        groups.append([_variant("initialisation", initialisation, name) for name in variants])
+    measuring = {"components": components, "adapters": adapters, "initialisation": initialisation}
+    groups.append([Step(name, words) for name, words in measuring.items()])
     return groups
+
+
+def _ablate(place: Place, name: str, *changes: str) -> list[str]:
+    return [
+        "ablate",
+        str(CONFIGS / f"ablate-{name}.yaml"),
+        f"base={RECIPE}",
+        f"output={place.runs / name}",
+        f"measuring.data=[{place.measured}]",
+        *place.settings(),
+        *changes,
+    ]
+
+
+def _variant(name: str, words: Sequence[str], variant: str) -> Step:
+    return Step(f"{name} {variant}", [*words, f"--variant={variant}"])
 
 
 def studies(place: Place) -> list[Step]:
     """Fig. 7, where there are photographs of other things, and the perception-distortion curve."""
-    photographs: dict[str, object] = {"fidelity": [str(place.validation)]}
+    photographs: dict[str, object] = {"fidelity": [str(place.measured)]}
     if place.natural is not None:
         photographs["out-of-domain"] = {
-            "portraits": [str(place.validation)],
+            "portraits": [str(place.measured)],
             "other photographs": [str(place.natural)],
         }
     return [_study(place, name, where) for name, where in photographs.items()]
