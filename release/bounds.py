@@ -27,7 +27,7 @@ from release.projects import CORE, META, PLUGINS, ROOT, folders, project
 
 # Developers' tools; and extras that need newer versions of the core's own libraries than its floors
 # (export PyTorch, ui pydantic and more), so that both cannot be at their lowest at once.
-NOT_LOWEST = ("dev", "export", "ui")
+NOT_LOWEST = ("dev", "test", "export", "ui")
 # Of those tests, what needs a later library for the test's own sake: test models of timm and what
 # sizes its Inception takes, and numpy's wide padding to compare with.
 LATER = " and ".join(
@@ -73,7 +73,7 @@ Mode = Literal["lowest", "newest"]
 
 def requirements(mode: Mode) -> list[Requirement]:
     """What our distributions need of others; extras too, and for ``newest`` all of them."""
-    skipped = NOT_LOWEST if mode == "lowest" else ("dev",)
+    skipped = NOT_LOWEST if mode == "lowest" else ("dev", "test")
     found = set()
     for folder in (CORE, *PLUGINS):
         table = project(folder)

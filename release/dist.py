@@ -2,6 +2,7 @@
 
     python -m release.dist              # into dist/
     python -m release.dist -o folder
+    python -m release.dist --test       # and run the tests that each sdist carries
 
 Built is what git tracks, from copies, each wheel from its sdist, without a network connection.
 The same commit gives the same bytes: times are those of the commit (SOURCE_DATE_EPOCH, where that
@@ -22,10 +23,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from release.carried import carried
 from release.projects import CORE, ROOT, folders
 
 # Of the repository, what the core's distribution is made of; those of the others are whole folders.
-CORE_PARTS = ("pyproject.toml", "MANIFEST.in", "LICENSE", "release/core", "ugpnet_core")
+CORE_PARTS = ("pyproject.toml", "LICENSE", "release/core", "ugpnet_core")
 # The meta distribution has no modules, as it should.
 NO_CODE = "W007,W008"
 
@@ -52,7 +54,7 @@ def build(out: Path, only: Iterable[str] = ()) -> list[Path]:
         print(f"== {name}", flush=True)
         with tempfile.TemporaryDirectory() as place:
             source = Path(place) / name
-            _export(folder, source)
+            _export(name, folder, source)
             command = [sys.executable, "-m", "build", "--no-isolation", "-o", str(out.resolve())]
             subprocess.run(
                 [*command, str(source)],
@@ -83,6 +85,30 @@ def check(files: Iterable[Path]) -> None:
             subprocess.run([*contents, *options, *some], check=True)
 
 
+def test(sdists: Iterable[Path]) -> bool:
+    """Run the tests that sdists carry, each unpacked for itself, in this environment.
+
+    Returns:
+        Whether all passed.
+    """
+    passed = [_test(sdist) for sdist in sdists]  # all of them, whatever the first one says
+    return all(passed)
+
+
+def _test(sdist: Path) -> bool:
+    print(f"== Tests of {sdist.name}", flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(place, filter="data")
+        (root,) = Path(place).iterdir()
+        if not (root / "tests").is_dir():
+            print("It carries none: it has no code.")
+            return True
+        tests = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", "tests"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.run(tests, cwd=root, env=environment).returncode == 0
+
+
 def epoch() -> int:
     """When this was made, in seconds: SOURCE_DATE_EPOCH, or the time of the commit.
 
@@ -108,15 +134,27 @@ def _git(*arguments: str) -> str:
     return done.stdout
 
 
-def _export(folder: Path, target: Path) -> None:
-    """Copy what git tracks of a distribution, with plain modes."""
+def _export(distribution: str, folder: Path, target: Path) -> None:
+    """Copy what git tracks of a distribution, with plain modes, and the tests that it carries."""
     parts = CORE_PARTS if folder == CORE else (".",)
-    listed = _git("ls-files", "-z", "--", *(str(folder / part) for part in parts))
-    for name in filter(None, listed.split("\0")):
-        copy = target / (ROOT / name).relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, copy)
-        copy.chmod(0o644)
+    for name in _tracked(*(str(folder / part) for part in parts)):
+        _copy(ROOT / name, target / (ROOT / name).relative_to(folder))
+    tests = list(carried(distribution, _tracked(str(ROOT / "tests"))))
+    for name in tests:
+        _copy(ROOT / name, target / name)
+    if tests:
+        (target / "MANIFEST.in").write_text("graft tests\n", encoding="utf-8")
+
+
+def _tracked(*places: str) -> list[str]:
+    listed = _git("ls-files", "-z", "--", *places)
+    return [name for name in listed.split("\0") if name]
+
+
+def _copy(file: Path, copy: Path) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, copy)
+    copy.chmod(0o644)
 
 
 def _normalise(sdist: Path, when: int) -> None:
@@ -139,6 +177,7 @@ def main() -> int:
     """Build and check."""
     parser = argparse.ArgumentParser(description="Build and check every distribution.")
     parser.add_argument("-o", "--out", type=Path, default=ROOT / "dist")
+    parser.add_argument("--test", action="store_true", help="run the tests of each sdist, too")
     arguments = parser.parse_args()
     try:
         if _git("status", "--porcelain", "--untracked-files=no"):
@@ -151,7 +190,8 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         return error.returncode
     print(f"{len(files)} distributions are in {arguments.out}")
-    return 0
+    sdists = [path for path in files if path.name.endswith(".tar.gz")]
+    return 0 if not arguments.test or test(sdists) else 1
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def own_wheels(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
             continue
         shutil.copytree(ROOT / "ugpnet_core", sources / name / "ugpnet_core", ignore=junk)
         shutil.copytree(ROOT / "release" / "core", sources / name / "release" / "core")
-        for file in ("pyproject.toml", "LICENSE", "MANIFEST.in"):
+        for file in ("pyproject.toml", "LICENSE"):
             shutil.copy(ROOT / file, sources / name)
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "-q"]
     command += ["--no-deps", "--no-index", "--no-build-isolation", "-w", str(wheels)]

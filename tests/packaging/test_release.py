@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -16,7 +17,9 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from release import bounds, projects
+from release.carried import LEFT_OUT, carried
 from release.dist import build
+from release.dist import test as run_tests
 from ugpnet_core.templates.bounds import interface_bounds
 
 BASE = "https://github.com/ugpnet/ugpnet"
@@ -136,7 +139,7 @@ def test_the_meta_distribution_brings_everything() -> None:
     meta, core = projects.project(projects.META), projects.project(projects.CORE)
     needed = {Requirement(one).name for one in meta["dependencies"]}
     assert needed == set(NAMES) - {"ugpnet"}
-    extras = set(core["optional-dependencies"]) - {"dev", "samples"}
+    extras = set(core["optional-dependencies"]) - {"dev", "samples", "test"}
     assert set(meta["optional-dependencies"]) == extras
     for name, (one,) in meta["optional-dependencies"].items():
         assert one == f"ugpnet-core[{name}]"
@@ -171,14 +174,16 @@ def test_built_twice_the_bytes_are_the_same(
     }
 
 
-def test_the_sdist_of_the_core_holds_no_tests_and_all_of_the_core(tmp_path: Path) -> None:
+def test_the_sdist_of_the_core_holds_all_of_it_and_its_tests(tmp_path: Path) -> None:
     wheel, sdist = build(tmp_path / "dist", ["ugpnet-core"])
     with tarfile.open(sdist) as archive:
-        names = [name.partition("/")[2] for name in archive.getnames()]
-    assert not [name for name in names if re.search(r"(^|/)(tests?|docs|examples)(/|$)", name)]
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert not [name for name in names if re.match(r"(docs|examples|benchmarks)(/|$)", name)]
+    assert {"tests/conftest.py", "tests/core/test_networks.py"} <= names
+    assert not names & set(LEFT_OUT)
     with zipfile.ZipFile(wheel) as built:
-        modules = {name for name in built.namelist() if name.startswith("ugpnet_core/")}
-    assert modules <= set(names)
+        modules = {name for name in built.namelist() if ".dist-info/" not in name}
+    assert modules <= names
     folder = projects.ROOT / "ugpnet_core"
     tracked = {
         path.relative_to(projects.ROOT).as_posix()
@@ -186,6 +191,39 @@ def test_the_sdist_of_the_core_holds_no_tests_and_all_of_the_core(tmp_path: Path
         if path.is_file() and path.suffix not in (".pyc", ".md")
     }
     assert modules == tracked
+
+
+def test_an_sdist_passes_the_tests_that_it_carries(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wheel, sdist = build(tmp_path / "dist", ["ugpnet-backbones-unet"])
+    with zipfile.ZipFile(wheel) as built:
+        assert not [name for name in built.namelist() if "test" in name]
+    assert run_tests([sdist])
+    assert re.search(r"\b2\d passed", capfd.readouterr().out)
+
+
+def test_an_sdist_whose_tests_fail_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "broken-1.0"
+    (folder / "tests").mkdir(parents=True)
+    (folder / "tests" / "test_one.py").write_text("def test_one(): assert not 'right'\n")
+    with tarfile.open(tmp_path / "broken.tar.gz", "w:gz") as archive:
+        archive.add(folder, folder.name)
+    assert not run_tests([tmp_path / "broken.tar.gz"])
+
+
+def test_every_distribution_with_code_carries_tests_of_its_own() -> None:
+    done = subprocess.run(
+        ["git", "ls-files", "tests"], cwd=projects.ROOT, capture_output=True, text=True, check=True
+    )
+    tracked = done.stdout.splitlines()
+    for name in set(NAMES) - {"ugpnet"}:
+        tests = [file for file in carried(name, tracked) if "/test_" in file]
+        assert tests, name
+        needs = projects.project(projects.folders()[name])["optional-dependencies"]["test"]
+        assert "pytest>=8" in needs
+    assert not list(carried("ugpnet", tracked))
+    assert set(LEFT_OUT) <= set(tracked)
 
 
 def test_every_library_has_a_lower_bound_and_no_upper() -> None:
