@@ -64,7 +64,7 @@ def ablate(
     chosen = chosen_variants(variants, variant or [])
 
     from ugpnet_core.cli.measuring import find_networks, print_evaluation, print_problems
-    from ugpnet_core.devices import choose_device
+    from ugpnet_core.devices import choose_device, keep_memory
     from ugpnet_core.progress import Bar
     from ugpnet_core.reports.table_files import write_comparison
     from ugpnet_core.studies.ablation.measure import measure_variants, photographs_of, table_of
@@ -72,6 +72,8 @@ def ablate(
 
     test_set = photographs_of(ablation, base)
     check_variants(chosen)
+    if variant:
+        keep_memory()  # not where memory is measured afterwards, too
     # Every process of several trains, and one of them speaks and measures.
     is_first = os.environ.get("RANK", "0") == "0"
     command = ["ugpnet", "ablate", str(config), *(overrides or [])]

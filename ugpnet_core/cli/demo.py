@@ -51,6 +51,7 @@ def demo(
     from rich.table import Table
 
     from ugpnet_core.degradations.held import run_task
+    from ugpnet_core.devices import keep_memory
     from ugpnet_core.faces.alignment import align, scaled
     from ugpnet_core.image import read_image, resize, write_image
     from ugpnet_core.image.sheet import side_by_side
@@ -58,6 +59,7 @@ def demo(
     from ugpnet_core.metrics.pixel import psnr, ssim
     from ugpnet_core.seeding import rng_for
 
+    keep_memory()
     restorer = Restorer(model, device=device)
     clean = _astronaut() if image is None else read_image(image).pixels
     height, width = (side // restorer.scale * restorer.scale for side in clean.shape[-2:])

@@ -99,7 +99,7 @@ def evaluate(
         print_evaluation,
         print_problems,
     )
-    from ugpnet_core.devices import choose_device
+    from ugpnet_core.devices import choose_device, keep_memory
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
     from ugpnet_core.evaluation.photographs import find_photographs, paired_set
@@ -112,6 +112,7 @@ def evaluate(
     if degraded is not None and task is not None:
         raise ConfigError("--degraded images have been degraded already; leave out --task.")
     where = choose_device(device)
+    keep_memory()
     chosen = USUAL_METRICS if metrics is None else [key.strip() for key in metrics.split(",")]
     networks = find_networks(perceptual_weights, inception, where, chosen, faces)
     files = None if degraded is not None else find_photographs(data, count)

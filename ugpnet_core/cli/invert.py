@@ -69,7 +69,7 @@ def invert(
 
     ugpnet invert anna.png --prior runs/mine/prior.safetensors -o anna-inverted.png
     """
-    from ugpnet_core.devices import choose_device
+    from ugpnet_core.devices import choose_device, keep_memory
     from ugpnet_core.image import read_image, write_image
     from ugpnet_core.image.sheet import side_by_side
     from ugpnet_core.inference.batch import each_file
@@ -80,6 +80,7 @@ def invert(
     from ugpnet_core.metrics.pixel import psnr
 
     where = choose_device(device)
+    keep_memory()
     suffixes = ((ENCODED, REFINED) if steps else (ENCODED,)) if save_all else ()
     naming = Naming(suffixes, lossless=True)
     jobs = prepare(inputs, out, naming, recursive=recursive, overwrite=True).jobs

@@ -84,8 +84,10 @@ def train(
             from ugpnet_core.config_files import read_config
 
             settings = read_config(config, overrides or [])
+            from ugpnet_core.devices import keep_memory
             from ugpnet_core.training.run import train as run
 
+            keep_memory()
             run(
                 settings,
                 stage.value,
