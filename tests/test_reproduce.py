@@ -219,11 +219,16 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[plan.Plac
             for number, variant in enumerate(variants)
         ],
     )
+    write_table(
+        runs / "adapters" / "table.csv",
+        [row("", "(c) UGPNet", "ugpnet", 24, 500), row("", "(d) x added", "ugpnet", 25, 400)],
+    )
     write_table(runs / "initialisation" / "table.csv", [row("deblur", "both", "ugpnet", 24, 500)])
     figures = runs / "fidelity" / "figures" / "denoise"
     figures.mkdir(parents=True)
     (figures / "curve.png").write_bytes(b"a picture")
     monkeypatch.setattr("examples.reproduce.document._minutes", lambda place: [])
+    monkeypatch.setattr("examples.reproduce.document._precision", lambda place: "float32")
     data = tmp_path / "data"
     for name in ("train", "val"):
         (data / name).mkdir(parents=True)
@@ -246,7 +251,9 @@ def test_the_document_says_where_the_order_of_the_paper_shows(
     assert text.count("does not reach the 25.50 dB of the degraded images") == 2
     assert text.count("as in the paper, the full model is the best in both") == 2
     assert "3 portraits here" in text
-    assert "not blind: 64 of the 5 measured" in text
+    assert "`val` (69 portraits of other people)" in text
+    assert "The other 5 are measured on" in text
+    assert "(d): +1.00 dB and 0.80 times the Fréchet distance against (c) UGPNet" in text
     assert "/secret" not in text  # no path of a machine
     assert (path.with_suffix("") / "fidelity.png").read_bytes() == b"a picture"
 

@@ -8,9 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from examples.reproduce import plan
+from examples.reproduce.split import CHOOSING
 from examples.reproduce.tables import (
     Row,
     cost_table,
@@ -39,6 +38,7 @@ def write_document(place: plan.Place, path: Path) -> None:
         *_table_1(place, rows, pictures),
         *_table_2(rows, record),
         *_components(place),
+        *_adapters(place),
         *_initialisation(place),
         *_out_of_domain(place, pictures),
         *_fidelity(place, pictures),
@@ -60,23 +60,24 @@ def _introduction(place: plan.Place, record: dict[str, Any]) -> list[str]:
         "```",
         "",
         f"`DATA` holds the folders `train` ({_learned_from(place):,} portraits here) and `val` "
-        f"({count} portraits of other people). Every image has {plan.SIDE}x{plan.SIDE} pixels, "
-        "every network is narrow ([`small.yaml`](../examples/configs/small.yaml)), and everything "
-        "ran on two CPU cores. What can be compared with the paper is the order of the methods and "
-        "the size of the steps between them, not the figures themselves: those of the paper are of "
-        "512 pixels, of networks with 20 times the parameters, and of VGG and Inception features "
-        "where a SqueezeNet stands in here.",
+        f"({count + CHOOSING} portraits of other people). Every image has {plan.SIDE}x{plan.SIDE} "
+        "pixels, every network is narrow "
+        f"([`{plan.RECIPE.name}`](../examples/configs/{plan.RECIPE.name})), and everything ran on "
+        "two CPU cores. What can be compared with the paper is the order of the methods and the "
+        "size of the steps between them, not the figures themselves: those of the paper are of 512 "
+        "pixels, of networks with 20 times the parameters, and of VGG and Inception features where "
+        "a SqueezeNet stands in here.",
         "",
-        f"All trainings and measurements have seed {plan.SEED}; a training uses one thread, so "
-        "that the same machine gives the same bits. "
+        f"All trainings and measurements have seed {plan.SEED}; a training uses one thread "
+        f"(and {_precision(place)} here), so that the same machine gives the same bits. "
         "[`examples/reproduce/plan.py`](../examples/reproduce/plan.py) has every setting that "
         "differs from the recipe, and the run prints the `ugpnet` command of every step. Made with "
         f"ugpnet-core {version('ugpnet-core')} and torch {record['versions']['torch']}. In "
         "brackets: 95 % intervals.",
         "",
-        f"The figures are not blind: {_chosen_with()} of the {count} measured portraits, spread "
-        "evenly over them, also chose the best iteration of the restoration and fusion stages by "
-        "PSNR. Nothing was learned from them.",
+        f"{CHOOSING} portraits of `val`, spread evenly over it, chose the best iteration of the "
+        f"restoration and fusion stages by PSNR. The other {count} are measured on; nothing was "
+        "learned from them, and they chose nothing.",
         "",
         *_minutes(place),
         "",
@@ -85,36 +86,61 @@ def _introduction(place: plan.Place, record: dict[str, Any]) -> list[str]:
 
 def _minutes(place: plan.Place) -> list[str]:
     """How long the stages took, from the records inside the model files."""
-    from ugpnet_core.model_files.model import read_card
     from ugpnet_core.model_files.prior import read_prior
 
-    cells = [["training", "restoration", "synthesis", "fusion", "validation PSNR of x_reg, x_hat"]]
+    cells = [["training", "restoration", "fusion", "validation PSNR of x_reg, x_hat"]]
     for task, backbones in plan.TASKS.items():
         for backbone in backbones:
-            stages = read_card(place.model(task, backbone)).record["stages"]
+            stages = _stages(place.model(task, backbone))
             cells.append(
                 [
                     f"{task}, {backbone}",
-                    *(f"{stages[name]['minutes']:.0f} min" for name in _STAGES),
+                    *(f"{stages[name]['minutes']:.0f} min" for name in ("restoration", "fusion")),
                     f"{stages['restoration']['validation_psnr']:.2f}, "
                     f"{stages['fusion']['validation_psnr']:.2f} dB",
                 ]
             )
     prior = read_prior(place.prior, "stylegan2")
     facts = prior.facts["trained"] if prior is not None else {}
+    shared = _of_stage(place.synthesis)
+    baselines = [
+        _stages(place.model(task, idea))["synthesis"]
+        for task in plan.TASKS
+        for idea in plan.BASELINES.values()
+    ]
     return [
         f"The prior, a StyleGAN2 of {plan.SIDE} pixels, was trained on the same portraits first "
-        f"({plan.PRIOR['iterations']:,} iterations, {facts.get('minutes', 0):.0f} min); all models "
-        "start from it. (Other work shared the machine, so the minutes are upper bounds.)",
+        f"({plan.PRIOR['iterations']:,} iterations, {facts.get('minutes', 0):.0f} min). From it "
+        "start one synthesis module, which serves all models and learned from what their "
+        f"restoration modules make of their tasks in turn ({shared['images']:,} images, "
+        f"{shared['minutes']:.0f} min), and two generative baselines a task "
+        f"({baselines[0]['images']:,} images each, "
+        f"{sum(one['minutes'] for one in baselines):.0f} min in all), with the same encoder, prior "
+        "and losses ([baselines.md](baselines.md)). (Other work shared the machine, so the minutes "
+        "are upper bounds.)",
         "",
         *markdown(cells),
     ]
 
 
-def _chosen_with() -> int:
-    """How many validation images choose the best weights."""
-    settings = yaml.safe_load(plan.RECIPE.read_text(encoding="utf-8"))
-    return int(settings["data"]["validation_count"])
+def _stages(model: Path) -> Mapping[str, Any]:
+    from ugpnet_core.model_files.model import read_card
+
+    stages: Mapping[str, Any] = read_card(model).record["stages"]
+    return stages
+
+
+def _of_stage(path: Path) -> Mapping[str, Any]:
+    from ugpnet_core.checkpoints.file import read_checkpoint_file
+    from ugpnet_core.model_files.stage_results import read_stage_result
+
+    return dict(read_stage_result(read_checkpoint_file(path)).record)
+
+
+def _precision(place: plan.Place) -> str:
+    from ugpnet_core.model_files.model import read_card
+
+    return str(read_card(place.model(*plan.STUDIED)).record["settings"]["precision"])
 
 
 def _learned_from(place: plan.Place) -> int:
@@ -201,12 +227,6 @@ def _components(place: plan.Place) -> list[str]:
 def _gain(rows: Sequence[Row]) -> str:
     """How the full model stands to its ablations; in the paper, it has the best PSNR and FID."""
     *others, full = rows
-    parts = [
-        f"{full.numbers['psnr'] - row.numbers['psnr']:+.2f} dB and "
-        f"{full.numbers['frechet'] / row.numbers['frechet']:.2f} times the Fréchet distance "
-        f"against {row.method}"
-        for row in others
-    ]
     best = all(
         full.numbers["psnr"] > row.numbers["psnr"]
         and full.numbers["frechet"] < row.numbers["frechet"]
@@ -215,12 +235,43 @@ def _gain(rows: Sequence[Row]) -> str:
     verdict = (
         "as in the paper, the full model is the best in both"
         if best
-        else "in the paper the full model is the best in both, and here it is not. Without R_se "
-        "and R_mg, the regression adds to the degraded image, which is close to the clean one at "
-        "this size; R_mg has to learn from nothing to give an image back at all, and has a twelfth "
-        "of the paper's iterations for it, without a pretrained R"
+        else "in the paper the full model is the best in both, and here it is not"
     )
-    return f"The full model: {'; '.join(parts)}: {verdict}."
+    return f"The full model: {'; '.join(_against(full, row) for row in others)}: {verdict}."
+
+
+def _against(row: Row, other: Row) -> str:
+    return (
+        f"{row.numbers['psnr'] - other.numbers['psnr']:+.2f} dB and "
+        f"{row.numbers['frechet'] / other.numbers['frechet']:.2f} times the Fréchet distance "
+        f"against {other.method}"
+    )
+
+
+def _adapters(place: plan.Place) -> list[str]:
+    """Whether what R_mg has to learn is the reason of Table 3's order."""
+    rows = [row for row in read_rows(place.runs / "adapters" / "table.csv") if row.kind == "ugpnet"]
+    full, skip = rows
+    plain = next(
+        row
+        for row in read_rows(place.runs / "components" / "table.csv")
+        if row.kind == "ugpnet" and row.task == f"w/ {plan.NAFNET}"
+    )
+    return [
+        "### What R_mg has to learn (deblurring, NAFNet)",
+        "",
+        "Without R_se and R_mg (a), the network adds to the degraded image, which is close to the "
+        "clean one at this size. In the full model (c), R_mg has to learn from nothing to give an "
+        "image back at all, with a small part of the paper's iterations and without a pretrained "
+        "R. If that is what separates them here, a full model that is spared it has to do as well "
+        "as (a): in (d), the degraded image is added to what R_mg makes, and nothing else differs "
+        "from (c).",
+        "",
+        *quality_table([plain, full, skip]),
+        "",
+        f"(d): {_against(skip, full)}; {_against(skip, plain)}.",
+        "",
+    ]
 
 
 def _initialisation(place: plan.Place) -> list[str]:
