@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+import ugpnet_core as ug
 from ugpnet_core.cli import main
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError, UnknownNameError
@@ -107,6 +108,21 @@ def test_mistakes_of_the_caller() -> None:
 
     with pytest.raises(ConfigError, match="takes no options"):
         model_subject_of("mine", width=3)
+
+
+def test_a_model_file_is_checked_by_its_path(
+    model: UGPNet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.safetensors"
+    ug.save_model(model, path)
+    assert main(["check-model", str(path), "--only", "loads"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{path} (a file)")
+    assert "ok    loads" in said
+    assert main(["check-model", str(path), "--only", "declared_values", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["results"][0]["status"] == "not declared"
+    assert main(["check-model", str(tmp_path / "other.safetensors")]) == 2
+    assert main(["check-prior", str(path)]) == 2
 
 
 def test_the_commands(model: UGPNet, install: Install, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -17,7 +18,7 @@ from ugpnet_core.cli.check_lines import print_line, print_result
 from ugpnet_core.cli.console import plain
 from ugpnet_core.cli.options import parse_options
 from ugpnet_core.errors import PluginError, UnknownNameError
-from ugpnet_core.plugins import WORDS, find
+from ugpnet_core.plugins import WORDS, ModelEntry, find
 
 if TYPE_CHECKING:
     from ugpnet_core.testing.report import Report, Result
@@ -60,7 +61,8 @@ def check_installed(
 
     Args:
         kind: of what is checked.
-        name, option, only, full, as_json: as given on the command line.
+        name, option, only, full, as_json: as given on the command line; the name of a model may be
+            the path of its file.
 
     Raises:
         typer.BadParameter: no name was given.
@@ -73,6 +75,7 @@ def check_installed(
         raise typer.BadParameter(f"Give the name of a {word}; see ugpnet list-{word}s.")
     options = parse_options(list(option))
     distribution, plugin_version = _source(kind, name)
+    source = f"{distribution} {plugin_version}" if distribution else "a file"
     suite = _suite(word)
     for each in only:
         suite.require(each)
@@ -80,7 +83,7 @@ def check_installed(
     with contextlib.redirect_stdout(sys.stderr):
         subject = suite.subject_of(name, **options)
     if not as_json:
-        print(plain(" ".join([f"{name} ({distribution} {plugin_version})", *option])))
+        print(plain(" ".join([f"{name} ({source})", *option])))
         if subject.small and not full:
             print(f"  in a small form ({plain(subject.small[1])}); --full checks all of it")
     report = _run(suite, subject, only, full, not as_json)
@@ -117,7 +120,8 @@ def _width(suite: Suite) -> int:
 
 
 def _source(kind: type[Any], name: str) -> tuple[str, str]:
-    """The distribution that brings an entry, or that fails to, and its version.
+    """The distribution that brings an entry, or that fails to, and its version; both are empty for
+    a model file.
 
     Raises:
         UnknownNameError: no installed plugin has to do with that name.
@@ -125,6 +129,8 @@ def _source(kind: type[Any], name: str) -> tuple[str, str]:
     try:
         installed = find(kind, name)
     except UnknownNameError:
+        if kind is ModelEntry and Path(name).is_file():
+            return "", ""
         raise
     except PluginError:
         for problem in plugins.registry().problems:
