@@ -15,7 +15,7 @@ from ugpnet_core.degradations import degrade
 from ugpnet_core.factory import create_task
 from ugpnet_core.inference.colours import fast, follow, slow
 from ugpnet_core.inference.noise_level import noise_level
-from ugpnet_core.inference.scope import Scope, relied_on, scope_of
+from ugpnet_core.inference.scope import Scope, scope_of, share_relied_on
 from ugpnet_core.inference.whole import MULTIPLE, regressed
 from ugpnet_core.model_files.model import load_model
 from ugpnet_core.protocols import RestorationOutput
@@ -146,11 +146,11 @@ def test_the_best_mixture_of_input_and_regression(photograph: Tensor) -> None:
     x = clean + noise(clean, 0.05, 1)
     for error in (0.005, 0.05, 0.2):
         regression = clean + noise(clean, error, 2)
-        share = relied_on(x, regression, 0.05)
+        share = share_relied_on(float((x - regression).square().mean()), 0.05)
         assert share == pytest.approx(0.05**2 / (0.05**2 + error**2), abs=0.02)
         mixed = float((torch.lerp(x, regression, share) - clean).square().mean())
         assert mixed <= 1.02 * min(0.05, error) ** 2
-    assert relied_on(x, x, 0.05) == 1
+    assert share_relied_on(0, 0.05) == 1
 
 
 def test_degraded_photographs_stay_in_the_scope_of_their_task(photograph: Tensor) -> None:

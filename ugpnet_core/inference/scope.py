@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from ugpnet_core.inference.noise_level import noise_level
 from ugpnet_core.protocols import Task
@@ -74,21 +73,16 @@ def scope_of(task: Task) -> Scope:
     return Scope(min(found), max(found))
 
 
-def relied_on(x: Tensor, regression: Tensor, noise: float) -> float:
+def share_relied_on(distance: float, noise: float) -> float:
     """The share of x_reg in the best mixture of x and x_reg for a photograph whose noise is known.
 
     x errs by its noise, of variance s; x_reg by e, of which ||x - x_reg||^2 - s is an estimate, as
     the two are independent. The mixture of least error has x_reg with the share s / (s + e).
 
     Args:
-        x, regression: (N, 3, H, W) of one size.
+        distance: the mean of (x - x_reg)^2.
         noise: standard deviation of the noise of x.
     """
-    return share_relied_on(float((x - regression).square().mean()), noise)
-
-
-def share_relied_on(distance: float, noise: float) -> float:
-    """:func:`relied_on` where the mean of (x - x_reg)^2 is known."""
     variance = noise**2
     error = max(distance - variance, 0.0)
     return 1.0 if error == 0 else variance / (variance + error)

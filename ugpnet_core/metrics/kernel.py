@@ -48,12 +48,6 @@ class KernelSums:
         return float(within - 2 * between)
 
 
-def kernel_distance(first: Array, second: Array) -> float | None:
-    """The distance of two sets of vectors (n, d) and (m, d), which may be negative; None for sets
-    of one."""
-    return KernelSums([first], [second]).distance()
-
-
 def _sums(first: Sequence[Array], second: Sequence[Array]) -> Array:
     return np.array([[_kernel(a, b).sum() for b in second] for a in first])
 
