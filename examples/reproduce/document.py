@@ -134,7 +134,10 @@ def _of_stage(path: Path) -> Mapping[str, Any]:
     from ugpnet_core.checkpoints.file import read_checkpoint_file
     from ugpnet_core.model_files.stage_results import read_stage_result
 
-    return dict(read_stage_result(read_checkpoint_file(path)).record)
+    result = read_stage_result(read_checkpoint_file(path))
+    if result is None:
+        raise ValueError(f"{path} is not what a stage of a training wrote.")
+    return result.record
 
 
 def _precision(place: plan.Place) -> str:

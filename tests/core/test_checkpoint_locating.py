@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import ugpnet_core as ug
 from ugpnet_backbones.spandrel.architectures import build
 from ugpnet_core import cli
+from ugpnet_core.checkpoints.locating import state_dicts
 from ugpnet_core.checkpoints.state_dict import load_weights, read_tensors
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import UnknownNameError, WeightsError
@@ -71,6 +72,15 @@ CASES: dict[str, Callable[[State], dict[str, Any]]] = {
     "beside settings": lambda own: {"model": {"width": 2}, "state_dict": own},
     "deep": lambda own: {"trainer": {"modules": {"restorer": own}}, "iter": torch.tensor(1)},
 }
+
+
+def test_what_lies_deeper_than_networks_do_is_not_looked_at() -> None:
+    content: Any = nafnet()
+    for name in "edcba":
+        content = {name: content}
+    ((place, _),) = state_dicts(content)
+    assert place == "a.b.c.d.e"
+    assert not list(state_dicts({"more": content}))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -159,7 +159,7 @@ def test_blur_is_opencvs_filter_with_the_kernel_turned(size: int) -> None:
 
 def test_deblur_is_that_of_the_paper_unless_told_otherwise() -> None:
     task = Deblur()
-    assert task.count() == 1000
+    assert (task.scale, task.count()) == (1, 1000)
     assert torch.equal(task.kernel(999), camera_shake_kernel(71, rng_for(0, 999)))
     for seed in range(3):
         expected = task.kernel(int(np.random.default_rng(seed).integers(1000)))

@@ -29,9 +29,9 @@ from ugpnet_core.metrics.fidelity import (
     indicator_rmse_metric,
     ms_ssim_metric,
 )
-from ugpnet_core.metrics.frechet import FeatureStatistics
+from ugpnet_core.metrics.frechet import Array, FeatureStatistics
 from ugpnet_core.metrics.judged import Judged
-from ugpnet_core.metrics.kernel import kernel_distance
+from ugpnet_core.metrics.kernel import KernelSums
 from ugpnet_core.metrics.metric import ALL_METRICS
 from ugpnet_core.metrics.networks import metric_networks
 from ugpnet_core.metrics.niqe import brightness, halved, niqe, read_natural_model
@@ -49,6 +49,10 @@ def photograph(side: int = 200) -> Tensor:
         ].numpy() / math.sqrt(octave)
     picture = (picture - picture.min()) / (picture.max() - picture.min())
     return torch.from_numpy(picture).float()
+
+
+def kernel_distance(first: Array, second: Array) -> float | None:
+    return KernelSums([first], [second]).distance()
 
 
 def test_kernel_distance_is_the_unbiased_estimate() -> None:

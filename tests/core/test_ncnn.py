@@ -14,6 +14,7 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core import cli
+from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import load_weights
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.conversion import convert
@@ -65,6 +66,13 @@ def test_rrdbnet_is_converted_key_for_key(scale: int, precision: str, tmp_path: 
     facts = inspect(out)
     assert facts["backbone"] == {"name": "rrdbnet", "options": {"scale": scale, **SIZES}}
     assert facts["licence"] == "BSD-3-Clause"
+
+
+def test_other_files_of_that_name_are_what_they_are(tmp_path: Path) -> None:
+    written(rrdbnet(4), tmp_path / "net.param")
+    torch.save({"weight": torch.ones(2)}, tmp_path / "net.pth")
+    assert read_checkpoint_file(tmp_path / "net.pth").container == "PyTorch archive"
+    assert read_checkpoint_file(tmp_path / "net.bin").container == "ncnn"
 
 
 def test_inspect_tells_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 
 from ugpnet_core.devices import free_memory, is_out_of_memory
 from ugpnet_core.errors import ImageError
-from ugpnet_core.faces.alignment import Pasted
+from ugpnet_core.faces.alignment import Pasted, align
 from ugpnet_core.faces.face import Face
 from ugpnet_core.image import pad_reflect, resize
 from ugpnet_core.inference.colours import SlowColours, enlarged_rows, fast, slow
-from ugpnet_core.inference.memory import bytes_per_pixel, fitting, halving
+from ugpnet_core.inference.memory import MAPS, bytes_per_pixel, fitting, halving
 from ugpnet_core.inference.rows import (
     BAND,
     EnlargedRows,
@@ -31,6 +32,7 @@ from ugpnet_core.inference.rows import (
     reduced,
     write_levels,
 )
+from ugpnet_core.inference.whole import square_of
 
 Sides = st.integers(1, 3 * BAND)
 
@@ -148,7 +150,8 @@ def test_tiles_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     assert free is None or free > 0
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 3, padding=1))
     per_pixel = bytes_per_pixel(network)
-    assert 4 * 11 <= per_pixel <= 40 * 11  # a layer reads and writes 11 channels of 4 bytes
+    assert per_pixel == MAPS * 4 * 11  # a layer reads and writes 11 channels of 4 bytes
+    assert bytes_per_pixel(nn.Flatten(0)) == MAPS * 4 * 6  # never less than image and result
     for megabytes, side in ((10_000, 512), (20, 300), (0, 192)):
         bytes_free = megabytes * 2**20
         monkeypatch.setattr(
@@ -156,3 +159,16 @@ def test_tiles_by_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         found = fitting(512, per_pixel, torch.device("cpu"), 192)
         assert found == side or (side == 300 and 192 < found < 512)
+
+
+@pytest.mark.parametrize(("side", "angle"), [(150, 0.3), (600, 0.2), (560, -0.4)])
+def test_the_square_of_a_large_face_is_that_of_the_photograph_made_smaller(
+    side: float, angle: float
+) -> None:
+    rows, columns = torch.meshgrid(torch.arange(900) / 300, torch.arange(700) / 300, indexing="ij")
+    image = 0.5 + 0.4 * torch.stack([rows.sin(), columns.cos(), (rows + 2 * columns).sin()])
+    face = Face(x=340, y=470, side=side, angle=angle)
+    found = square_of(TensorRows(image), face, 64)
+    expected = align(resize(image, (450, 350)), [replace(face, x=170, y=235, side=side / 2)], 64)[0]
+    assert found.shape == (3, 64, 64)
+    assert (found - expected)[:, 4:-4, 4:-4].abs().max() < 0.02

@@ -185,6 +185,11 @@ def test_objects_beside_the_tensors_stay_inert(protocol: int, tmp_path: Path) ->
         assert read["hyper_parameters"].held[1].state == {"lr": 0.1}
         assert read["hyper_parameters"].held[3].held == ["a", "b"]
         assert read["payload"].arguments[0].name
+        callback, mode = read["callbacks"].values()
+        assert mode.name.endswith("Mode")
+        if protocol >= 4:  # before, keywords are arguments of a call
+            (keywords,) = callback.held
+            assert keywords["best"] == 0.5
     assert not mark.exists()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, WithJsonSchema
 
 Range = tuple[float, float]
 
@@ -42,8 +42,9 @@ _Factor = Annotated[float, Field(ge=0.1, le=64, allow_inf_nan=False)]
 _Quality = Annotated[int, Field(ge=1, le=100)]
 
 
-def _either(**number: Any) -> WithJsonSchema:
-    """The schema of a number and of a list of such numbers."""
+def _either(kind: Any) -> WithJsonSchema:
+    """The schema of a number of a kind, and of a list of such numbers."""
+    number = TypeAdapter(kind).json_schema()
     return WithJsonSchema({"anyOf": [number, {"type": "array", "items": number}]})
 
 
@@ -51,29 +52,29 @@ NotNegative = Annotated[
     tuple[_Zero, _Zero],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(type="number", minimum=0),
+    _either(_Zero),
 ]
 Positive = Annotated[
     tuple[_Above, _Above],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(type="number", exclusiveMinimum=0),
+    _either(_Above),
 ]
 Pixels = Annotated[
     tuple[_Pixels, _Pixels],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(type="number", minimum=0.01, maximum=64),
+    _either(_Pixels),
 ]
 Factor = Annotated[
     tuple[_Factor, _Factor],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(type="number", minimum=0.1, maximum=64),
+    _either(_Factor),
 ]
 Quality = Annotated[
     tuple[_Quality, _Quality],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(type="integer", minimum=1, maximum=100),
+    _either(_Quality),
 ]

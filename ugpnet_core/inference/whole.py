@@ -62,7 +62,7 @@ def by_faces(
     added: list[Tensor] = []
     for begin in range(0, len(faces), FACES_AT_ONCE):
         some = faces[begin : begin + FACES_AT_ONCE]
-        cut = torch.stack([_cut(source, face, size) for face in some])
+        cut = torch.stack([square_of(source, face, size) for face in some])
         with computing_in(dtype, device):
             output = model(cut.to(device).contiguous(memory_format=torch.channels_last))
         image, own, synthesis = (one.float().cpu() for one in output)
@@ -174,7 +174,7 @@ def _sides(source: Rows, tile: int) -> tuple[int, int]:
     return side(source.height), side(source.width)
 
 
-def _cut(source: Rows, face: Face, size: int) -> Tensor:
+def square_of(source: Rows, face: Face, size: int) -> Tensor:
     """The square of a face, (3, size, size), upright; of one that is much larger, means of pixels
     are taken first, a few rows at a time."""
     top, bottom, left, right = reached(face, source.height, source.width)

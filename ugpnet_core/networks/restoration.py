@@ -24,7 +24,7 @@ from ugpnet_core.protocols import Backbone, RestorationOutput, SupervisedBackbon
 class DirectAdapter(nn.Module):
     """A direct backbone, untouched: its image is x_reg, its last feature map f_reg."""
 
-    def __init__(self, backbone: Backbone, enlarge: int = 1) -> None:
+    def __init__(self, backbone: Backbone, enlarge: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.enlarge = enlarge
@@ -100,7 +100,7 @@ class PlainAdapter(nn.Module):
     """A residual backbone as it is, without R_se and R_mg: its addition stays in the image domain,
     and f_reg carries the residual only (the ablation of Table 3 a)."""
 
-    def __init__(self, backbone: Backbone, enlarge: int = 1) -> None:
+    def __init__(self, backbone: Backbone, enlarge: int) -> None:
         super().__init__()
         _check_residual(backbone)
         self.backbone = backbone
