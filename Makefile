@@ -39,7 +39,7 @@ help:
 	@echo "make train-portraits  train the model portraits from its recipe (hours)"
 	@echo "make gpu-pack         pack trainings for a GPU that is there for some minutes (docs/gpu.md)"
 	@echo "make docs             build the documentation as a site in site/ (index.html)"
-	@echo "make reproduce        train and measure all of docs/results.md (about two hours)"
+	@echo "make reproduce        train and measure all of docs/results.md (some six hours)"
 	@echo "make setup            only make the virtual environment in .venv"
 	@echo "make clean            delete .venv and what the tools left behind"
 

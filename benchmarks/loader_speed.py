@@ -4,7 +4,7 @@
 
 For each task and size: images per second that the loader delivers (photographs in memory, mirrored,
 degraded, in batches), by its thread and by two processes; images per second of the restoration
-stage at the widths of examples/configs/portraits-denoise.yaml, on its own; and how many times
+stage at the widths of examples/configs/portraits/denoise.yaml, on its own; and how many times
 faster the loader is. Then the stage is fed by the loader's thread: "fed" is its speed relative to
 the stage on its own (the loader takes its share of the processor), and "waits" is the part of the
 time in which no batch was ready. The network works at full resolution whatever the task, so its
@@ -25,7 +25,7 @@ import torch
 import yaml
 from accelerate import Accelerator
 
-from benchmarks.training_speed import RECIPE, images_per_second, invent_photographs
+from benchmarks.training_speed import RECIPES, images_per_second, invent_photographs
 from ugpnet_core.config import TaskConfig, TrainConfig
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.networks.ugpnet import build_model
@@ -51,12 +51,10 @@ TASKS: dict[str, Any] = {
 
 def restoration_stage(size: int, task: Any) -> tuple[RestorationStage, TrainConfig]:
     """The stage of the recipe for another size and task; batches have about as many pixels."""
-    content = yaml.safe_load(RECIPE.read_text(encoding="utf-8"))
-    content["data"]["resolution"] = size
+    content = yaml.safe_load((RECIPES / "denoise.yaml").read_text(encoding="utf-8"))
+    content["data"] |= {"resolution": size, "crop": None}
     content["model"]["task"] = task
-    prior = content["model"]["prior"]["options"]
-    prior["resolution"] = size
-    del prior["channels"]  # of the recipe's resolution
+    content["model"]["prior"]["options"]["resolution"] = size
     content["restoration"]["batch_size"] = max(1, 4 * 128**2 // size**2)
     config = TrainConfig.model_validate(content)
     model = build_model(config.model).to(memory_format=torch.channels_last)

@@ -53,9 +53,8 @@ from ugpnet_core.training.restoration import RestorationStage
 from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.synthesis import SynthesisStage
 
-RECIPES = Path(__file__).parents[1] / "examples" / "configs"
-RECIPE = RECIPES / "portraits-denoise.yaml"
-SHIPPED = RECIPES / "portraits" / "portraits.yaml"
+RECIPES = Path(__file__).parents[1] / "examples" / "configs" / "portraits"
+SHIPPED = RECIPES / "portraits.yaml"
 SIDE = 192  # of invented photographs, at least
 INVENTED = 16
 

@@ -67,7 +67,7 @@ def main() -> None:
         restorer = ug.Restorer(model)
         columns = [column(restorer, file, SIDE) for file in watched(some, len(some), model)]
         path = arguments.out / f"{Path(model).stem}.jpg"
-        write_image(path, sheet(columns, ROWS), quality=88)
+        write_image(path, sheet(columns, ROWS), quality=80)
         print(path)
 
 

@@ -213,12 +213,12 @@ def test_the_card_of_a_model(show: Show, cards: Cards) -> None:
     shown = show("portraits-denoise")
     for said in (
         "portraits-denoise (model)",
-        "task denoise resolution 128 domain faces, aligned as FFHQ's",
+        "task denoise resolution 256 domain faces, aligned as FFHQ's",
         "backbone nafnet width=16",
-        "prior stylegan2 resolution=128",
+        "prior stylegan2 channel_multiplier=1",
         "SHA-256 as declared",
-        "trained: fusion iterations=2200",
-        "parameters 4.28 M (4,283,278) GMACs 2.38 for a result of 128x128 pixels",
+        "trained: fusion iterations=",
+        "parameters 8.17 M (8,168,907) GMACs 12.54 for a result of 256x256 pixels",
     ):
         assert said in shown
     (card,) = cards("portraits-denoise")
@@ -232,7 +232,7 @@ def test_a_damaged_model_still_has_a_card(show: Show, install: Callable[..., Non
     install(entry)
     shown = show("portraits-denoise")
     assert "is damaged; install its package again" in shown
-    assert "parameters 4.28 M" in shown
+    assert "parameters 8.17 M" in shown
 
 
 def test_a_model_takes_no_options(capsys: pytest.CaptureFixture[str]) -> None:

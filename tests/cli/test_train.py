@@ -190,7 +190,7 @@ def test_the_schema_accepts_our_examples(example: Path, capsys: pytest.CaptureFi
 
 
 def test_the_examples_are_found() -> None:
-    assert {"small", "portraits-denoise", "deblur"} <= {path.stem for path in TRAININGS}
+    assert {"small", "denoise", "deblur"} <= {path.stem for path in TRAININGS}
 
 
 def test_the_schema_refuses_what_the_toolkit_refuses(config_file: Path) -> None:

@@ -89,6 +89,18 @@ def test_few_tiles_are_in_memory_at_once() -> None:
     assert most == 2
 
 
+def test_tiles_overlap_by_a_quarter_unless_told_otherwise() -> None:
+    seen = 0
+
+    def network(x: Tensor) -> tuple[Tensor]:
+        nonlocal seen
+        seen += len(x)
+        return (x,)
+
+    run_tiled(network, torch.zeros(1, 3, TILE, TILE + 2 * 3 * TILE // 4), tile=TILE)
+    assert seen == 3
+
+
 @pytest.mark.parametrize("stride", [0, -1, 17])
 def test_impossible_strides_are_refused(stride: int) -> None:
     with pytest.raises(SizeError, match="stride"):

@@ -25,9 +25,9 @@ MODELS = ("portraits", "portraits-denoise", "portraits-deblur", "portraits-sr8")
 
 @pytest.fixture(scope="module")
 def portrait() -> Tensor:
-    """The head of the astronaut, (3, 128, 128)."""
+    """The head of the astronaut, (3, 256, 256)."""
     picture = torch.from_numpy(skimage_data.astronaut()).permute(2, 0, 1).float() / 255
-    return center_square(picture[:, 0:230, 110:340], 128)
+    return center_square(picture[:, 0:230, 110:340], 256)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -63,7 +63,7 @@ def test_the_model_card_is_complete(name: str) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_portrait_is_restored(portrait: Tensor, seed: int) -> None:
     restorer = ug.Restorer("portraits-denoise", device="cpu")
-    task = create_task_at(restorer.model.config.task, 128)
+    task = create_task_at(restorer.model.config.task, 256)
     degraded = task(portrait, rng_for(seed, "portrait"))
     restored = restorer(degraded)
     before = psnr(degraded[None], portrait[None]).item()

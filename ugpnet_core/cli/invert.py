@@ -65,7 +65,7 @@ def invert(
     begins at an empty base code and mean styles. A prior has one resolution; the centre square of
     each picture is resized to it.
 
-    Examples: ugpnet invert photos/ --prior portraits-denoise -o inverted --steps 200
+    Examples: ugpnet invert photos/ --prior portraits -o inverted --steps 200
 
     ugpnet invert anna.png --prior runs/mine/prior.safetensors -o anna-inverted.png
     """

@@ -76,7 +76,7 @@ def train(
     or torchrun --nproc_per_node 8 -m ugpnet_core.cli train CONFIG; on CPUs the same (--multi_gpu
     too), after export ACCELERATE_USE_CPU=true. batch_size is that of each process.
 
-    Example: ugpnet train examples/configs/portraits-denoise.yaml output=runs/mine --resume
+    Example: ugpnet train examples/configs/small.yaml output=runs/mine --resume
     """
     stop = Stop(minutes)  # first of all: the minutes count, and signals come at any time
     try:

@@ -27,12 +27,12 @@ def ugpnet_models() -> list[ModelEntry]:
         ),
         _entry(
             name="portraits-denoise",
-            description="Removes heavy noise from portraits (sigma 0.3, k 30), at 128 pixels",
+            description="Removes heavy noise from portraits (sigma 0.3, k 30), at 256 pixels",
             file="ugpnet_priors.portraits:portraits-denoise.safetensors",
-            sha256="616d04c83939488f52a41f310d49176f34a33de343d2cb58ef7646f4b059322d",
+            sha256="acb1f7387a2ab1c76e804abfa2f58b059b47c2bdb1b51de3748ae1d365e96abf",
             task="denoise",
-            resolution=128,
-            parameters=4_283_278,
+            resolution=256,
+            parameters=8_168_907,
         ),
         _entry(
             name="portraits-deblur",
