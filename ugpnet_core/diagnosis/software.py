@@ -44,7 +44,7 @@ BRINGS = {
     "check": "checks in other processes of what a script or notebook defines",
 }
 # For those who work on the toolkit itself.
-NOT_FOR_USERS = ("dev", "docs")
+NOT_FOR_USERS = ("dev", "docs", "test")
 
 
 def libraries() -> Iterator[Finding]:

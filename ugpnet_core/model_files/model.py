@@ -58,7 +58,7 @@ def save_model(
         >>> path = Path(tempfile.mkdtemp()) / "mine.safetensors"
         >>> ug.save_model(ug.load_model("portraits-denoise"), path, licence="Apache-2.0")
         >>> ug.load_model(path).resolution
-        128
+        256
     """
     tensors = {
         key: value.to(dtype) if value.is_floating_point() and value.dim() > 1 else value
