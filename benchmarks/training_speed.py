@@ -1,6 +1,7 @@
 """How fast the stages of a training are here, against what this machine computes at best.
 
     python -m benchmarks.training_speed [CONFIG [KEY=VALUE...]] [--seconds 100] [--json FILE]
+        [--give-back]
 
 For each stage and precision: images per second, and the share of this machine's own rate of
 convolution (3x3, 64 to 64 channels, channels_last, the best of five) that the multiplications of
@@ -11,7 +12,8 @@ on, and weights are random. Photographs and perceptual weights that are not here
 invented ones.
 
 Without a configuration both precisions are measured (bfloat16 on a processor only where that has
-instructions for it), otherwise its own. With a GPU the stages are measured there.
+instructions for it), otherwise its own. With a GPU the stages are measured there. The memory of
+maps is kept, as ``ugpnet train`` keeps it; ``--give-back`` leaves it to the system's library.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ugpnet_core.config import PerceptualConfig, TrainConfig
 from ugpnet_core.config_files import apply_override, read_sections
-from ugpnet_core.devices import has_bfloat16
+from ugpnet_core.devices import has_bfloat16, keep_memory
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import write_image
 from ugpnet_core.losses.contextual import PatchContextualLoss
@@ -263,9 +265,12 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="settings to change, as key=value")
     parser.add_argument("--bfloat16", action="store_true", help="measure bfloat16 in any case")
     parser.add_argument("--seconds", type=float, default=100.0, help="of all measurements")
+    parser.add_argument("--give-back", action="store_true", help="do not keep the memory of maps")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     given = parser.parse_intermixed_args()
     logging.getLogger("accelerate").setLevel(logging.ERROR)
+    if not given.give_back:
+        keep_memory()
     content = read_sections(given.config or SHIPPED)
     for override in given.overrides:
         apply_override(content, override)

@@ -9,44 +9,18 @@ Those of a plugin are its own; those of the core are all that need nothing else 
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
-SHARED = ("tests/conftest.py", "tests/cli/conftest.py")
-# Patterns of what git tracks, by distribution; a golden file goes with the network that it is of.
-CARRIED: Mapping[str, tuple[str, ...]] = {
-    "ugpnet-core": (
-        *SHARED,
-        "tests/core/test_*.py",
-        "tests/cli/test_*.py",
-        "tests/cases/*",
-        "tests/golden/*",
-    ),
-    "ugpnet-backbones-hinet": (SHARED[0], "tests/backbones/test_hinet.py", "tests/golden/hinet_*"),
-    "ugpnet-backbones-nafnet": (
-        SHARED[0],
-        "tests/backbones/test_nafnet.py",
-        "tests/golden/nafnet_*",
-    ),
-    "ugpnet-backbones-rrdbnet": (
-        SHARED[0],
-        "tests/backbones/test_rrdbnet.py",
-        "tests/golden/rrdbnet_*",
-    ),
-    "ugpnet-backbones-spandrel": (SHARED[0], "tests/backbones/test_spandrel.py"),
-    "ugpnet-backbones-timm-unet": (SHARED[0], "tests/backbones/test_timm_unet.py"),
-    "ugpnet-backbones-uformer": (
-        SHARED[0],
-        "tests/backbones/test_uformer.py",
-        "tests/golden/uformer_*",
-    ),
-    "ugpnet-backbones-unet": (SHARED[0], "tests/backbones/test_unet.py"),
-    "ugpnet-priors-portraits": (SHARED[0], "tests/priors/test_portraits.py"),
-    "ugpnet-priors-stylegan2": (
-        SHARED[0],
-        "tests/priors/test_stylegan2*.py",
-        "tests/golden/stylegan2_*",
-    ),
-}
+from release.projects import CORE, META, folders
+
+FIXTURES = "tests/conftest.py"
+OF_CORE = (
+    FIXTURES,
+    "tests/cli/*.py",
+    "tests/core/*.py",
+    "tests/cases/*",
+    "tests/golden/*",
+)
 # Of the core's, those that read the repository's documentation and examples, or look at its files.
 LEFT_OUT = (
     "tests/cli/test_ablate.py",
@@ -69,7 +43,19 @@ LEFT_OUT = (
 
 def carried(distribution: str, tracked: Iterable[str]) -> Iterator[str]:
     """The files of tests, out of all that git tracks, that go with a distribution."""
-    patterns = CARRIED.get(distribution, ())
+    patterns = _patterns(distribution)
     for name in tracked:
         if name not in LEFT_OUT and any(fnmatch.fnmatch(name, pattern) for pattern in patterns):
             yield name
+
+
+def _patterns(distribution: str) -> tuple[str, ...]:
+    """Of a plugin: its tests, and the golden numbers of its networks, by the name of its folder."""
+    folder = folders()[distribution]
+    if folder == META:
+        return ()
+    if folder == CORE:
+        return OF_CORE
+    family = folder.parent.name.removeprefix("ugpnet_")
+    name = folder.name
+    return (FIXTURES, f"tests/{family}/test_{name}*.py", f"tests/golden/{name}_*")

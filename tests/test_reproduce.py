@@ -24,6 +24,7 @@ from ugpnet_core.image import list_images, write_image
 from ugpnet_core.studies.ablation.settings import read_ablation
 from ugpnet_core.studies.ablation.variants import chosen_variants, make_variants
 from ugpnet_core.studies.settings import CompareConfig
+from ugpnet_core.training.trained_prior import prior_file_path
 
 PLACE = plan.Place(Path("data"), Path("natural"), Path("squeezenet.safetensors"), Path("runs"))
 
@@ -55,6 +56,11 @@ def test_a_restoration_that_is_finished_is_not_begun_again(tmp_path: Path) -> No
     now = [step.name for step in plan.trainings(place)[0]]
     assert set(before) - set(now) == {"deblur-nafnet (restoration)"}
     assert len(plan.trainings(place)[-1]) == 6
+
+
+def test_the_prior_lies_where_its_training_leaves_it() -> None:
+    config = read_config(plan.RECIPE, split(plan.trainings(PLACE)[0][0])[1])
+    assert prior_file_path(config) == PLACE.prior
 
 
 def test_one_synthesis_module_learns_from_all_restorations_and_serves_all_models() -> None:

@@ -82,7 +82,7 @@ class Place:
     @property
     def prior(self) -> Path:
         """The prior file."""
-        return self.runs / "prior" / "small-prior.safetensors"
+        return self.runs / "prior" / f"{RECIPE.stem}-prior.safetensors"
 
     @property
     def synthesis(self) -> Path:

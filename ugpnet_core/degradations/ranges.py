@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 Range = tuple[float, float]
 
@@ -42,39 +43,43 @@ _Factor = Annotated[float, Field(ge=0.1, le=64, allow_inf_nan=False)]
 _Quality = Annotated[int, Field(ge=1, le=100)]
 
 
-def _either(kind: Any) -> WithJsonSchema:
-    """The schema of a number of a kind, and of a list of such numbers."""
-    number = TypeAdapter(kind).json_schema()
-    return WithJsonSchema({"anyOf": [number, {"type": "array", "items": number}]})
+class _Either:
+    """The schema of a number, and of a list of such numbers, in place of that of a pair."""
+
+    def __get_pydantic_json_schema__(
+        self, pair: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        number = handler(pair)["prefixItems"][0]
+        return {"anyOf": [number, {"type": "array", "items": number}]}
 
 
 NotNegative = Annotated[
     tuple[_Zero, _Zero],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(_Zero),
+    _Either(),
 ]
 Positive = Annotated[
     tuple[_Above, _Above],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(_Above),
+    _Either(),
 ]
 Pixels = Annotated[
     tuple[_Pixels, _Pixels],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(_Pixels),
+    _Either(),
 ]
 Factor = Annotated[
     tuple[_Factor, _Factor],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(_Factor),
+    _Either(),
 ]
 Quality = Annotated[
     tuple[_Quality, _Quality],
     BeforeValidator(_as_pair),
     AfterValidator(_in_order),
-    _either(_Quality),
+    _Either(),
 ]
