@@ -344,6 +344,25 @@ def test_bfloat16_autocast_stays_near() -> None:
     assert close(rough.float(), exact, 0.1)
 
 
+def test_bfloat16_keeps_slopes_and_their_slopes_near() -> None:
+    # R1 needs both; filters that a discriminator strides over have derivatives of their own.
+    discriminator = StyleGAN2Discriminator(16, narrow=1 / 32)
+    x = torch.rand(2, 3, 16, 16, requires_grad=True)
+
+    def slopes() -> list[Tensor]:
+        (first,) = torch.autograd.grad(discriminator(x).float().sum(), x, create_graph=True)
+        first.float().square().sum().backward()
+        found = [first, *(p.grad for p in discriminator.parameters() if p.grad is not None)]
+        discriminator.zero_grad()
+        return [slope.detach().float().flatten() for slope in found]
+
+    exact = torch.cat(slopes())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = torch.cat(slopes())
+    assert F.cosine_similarity(exact, rough, dim=0) > 0.99
+    assert float(rough.norm()) == pytest.approx(float(exact.norm()), rel=0.05)
+
+
 # --- behaviour ----------------------------------------------------------------------------------
 
 
