@@ -136,13 +136,16 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
             together far larger than the file, by sharing memory.
     """
     content = {key: value for key, value in content.items() if isinstance(key, str)}
+    found = {key: value for key, value in content.items() if is_tensor(value)}
     for key, value in content.items():
-        if isinstance(value, Inert) and value.name.startswith(REBUILT):
+        if not (isinstance(value, Inert) and value.name.startswith(REBUILT)):
+            continue
+        # Beside a known network it may be what it is.
+        if key.startswith(network_prefix(found, str(file.path))):
             raise WeightsError(
                 f"{printable(key)!r} in {file.path} is a tensor that cannot be read "
                 f"({printable(value.name)}); ask for a file with plain tensors."
             )
-    found = {key: value for key, value in content.items() if is_tensor(value)}
     if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
         raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
     tensors = {
