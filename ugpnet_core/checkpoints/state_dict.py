@@ -99,12 +99,15 @@ def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
     if tensors:
         return tensors
     outer = inside_wrappers(file.content)
-    beside = outer.values() if isinstance(outer, Mapping) else ()
+    beside: Iterable[Any] = outer if isinstance(outer, (tuple, list)) else ()
+    if isinstance(outer, Mapping):
+        beside = outer.values()
     found = next((each for each in (outer, *beside) if isinstance(each, Inert)), None)
     if found is not None:
         raise WeightsError(
             f"{file.path} holds Python objects, which are never loaded; ask for a file with "
-            f"tensors only (found: {printable(found.name)})."
+            f"tensors only (found: {printable(found.name)}), or see what 'ugpnet inspect' says of "
+            "it."
         )
     raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
 
