@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -360,3 +361,19 @@ def test_columns_are_those_that_were_chosen(
         "indrmse"
     ] == "it needs a row of x_reg."
     assert set(chosen) <= set(ALL_METRICS)
+
+
+def test_a_figure_that_fails_takes_no_other_with_it(photographs: Path) -> None:
+    networks = metric_networks(chosen=["psnr", "ssim"])
+
+    def broken(judged: Judged) -> list[float]:
+        raise ValueError("sides of\n160 pixels")
+
+    psnr, ssim = networks.image_metrics
+    networks = replace(networks, image_metrics=(psnr, replace(ssim, measure=broken)))
+    files = find_photographs(photographs)
+    test_set = degraded_set(files, photographs, 32, TaskConfig(name="denoise"))
+    result = measure_methods([Degraded()], test_set, networks=networks)
+    assert set(result.method("degraded").figures) == {"psnr"}
+    missing = {each.key: each.missing for each in result.metrics}
+    assert missing == {"psnr": "", "ssim": "it failed (ValueError: sides of 160 pixels)."}
