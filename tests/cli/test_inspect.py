@@ -95,8 +95,9 @@ def test_backbones_are_recognised(golden: Golden, tmp_path: Path, capsys: Captur
     assert facts["parameters"] == 29_159_715
     assert "restoration.weights=" in facts["use"][0]
     other = saved({"sam12.conv1.weight": torch.ones(2, 3)}, tmp_path / "h.pth")
-    facts = facts_of(other, capsys)
+    facts = facts_of(other, capsys, 1)
     assert (facts["backbone"], facts["numbers"]) == ({"name": "hinet"}, 6)
+    assert "197 keys are missing" in facts["problem"]
     unknown = saved({"some.weight": torch.ones(5).half()}, tmp_path / "u.pth")
     facts = facts_of(unknown, capsys)
     assert (facts["kind"], facts["types"], facts["use"]) == ("weights", ["float16"], [])

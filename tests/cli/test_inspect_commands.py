@@ -47,7 +47,7 @@ def folder(
 
 def command_at_the_end(path: str, capsys: Capture) -> list[str]:
     capsys.readouterr()
-    assert cli.main(["inspect", path]) == 0
+    assert cli.main(["inspect", f"./{path}"]) == 0
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("use: ")
     words = shlex.split(last[last.index("ugpnet ") :])
@@ -72,6 +72,13 @@ FILES: dict[str, Callable[[], Any]] = {
     "plksr.pth": lambda: build(
         "PLKSR:RealPLKSR", {"dim": 8, "n_blocks": 1, "upscaling_factor": 2}
     ).state_dict(),
+    "it's #2 [of] {esrgan}: old.pth": lambda: build(
+        "ESRGAN:RRDBNet", {"num_filters": 8, "num_blocks": 1, "scale": 4}
+    ).state_dict(),
+    "null": lambda: build(
+        "ESRGAN:RRDBNet", {"num_filters": 8, "num_blocks": 1, "scale": 2}
+    ).state_dict(),
+    "-x.pth": backbone("unet", width=4, depth=1),
 }
 
 
@@ -85,6 +92,35 @@ def test_a_training_starts_from_any_backbone(name: str, folder: Path, capsys: Ca
     part = "backbone" if name in ("nafnet.ckpt", "hinet.pth", "uformer.pth") else "whole module"
     assert f"from the {part} in {name}" in capsys.readouterr().err
     assert (folder / "run" / "restoration.safetensors").is_file()
+
+
+def test_what_no_prior_fits_is_checked_as_a_backbone(folder: Path, capsys: Capture) -> None:
+    options = {"dim": 8, "n_blocks": 1, "upscaling_factor": 3}
+    torch.save(build("PLKSR:RealPLKSR", options).state_dict(), "three times.pth")
+    command = command_at_the_end("three times.pth", capsys)
+    assert cli.main([*command, "--only", "shapes"]) == 0
+
+
+def test_a_key_that_looks_like_a_number_is_a_name(folder: Path, capsys: Capture) -> None:
+    torch.save({key: backbone("unet", width=4, depth=1)() for key in ("1", "null")}, "two.pth")
+    assert cli.main(["inspect", "two.pth", "--key", "1"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    command = shlex.split(last[last.index("ugpnet ") :])[1:]
+    assert cli.main([*command, "--stage", "restoration"]) == 0
+    assert (folder / "run" / "restoration.safetensors").is_file()
+
+
+def test_what_fits_nothing_gets_no_command(folder: Path, capsys: Capture) -> None:
+    torch.manual_seed(0)
+    unet = backbone("unet", width=4, depth=1)()
+    broken = {key: value * float("nan") for key, value in unet.items()}
+    counted = {**backbone("nafnet", width=2)(), "total_ops": torch.tensor([3.0, 4.0])}
+    for content in (broken, counted, {"sam12.conv1.weight": torch.ones(1)}):
+        torch.save(content, "f.pth")
+        assert cli.main(["inspect", "f.pth"]) == 1
+        said = capsys.readouterr()
+        assert "error: " in said.err
+        assert "ugpnet train" not in said.out
 
 
 def test_a_prior_makes_pictures(folder: Path, capsys: Capture) -> None:

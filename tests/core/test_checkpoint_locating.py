@@ -70,6 +70,8 @@ CASES: dict[str, Callable[[State], dict[str, Any]]] = {
         "optimizer": {"state": {0: {"exp_avg": torch.ones(2)}}, "param_groups": []},
     },
     "beside settings": lambda own: {"model": {"width": 2}, "state_dict": own},
+    "upscaler": lambda own: {"upscaler": own, "optimizerG": {"state": {}}},
+    "optimized_model": lambda own: {"optimized_model": own, "GradScaler": {"scale": 1.0}},
     "deep": lambda own: {"trainer": {"modules": {"restorer": own}}, "iter": torch.tensor(1)},
 }
 

@@ -382,6 +382,50 @@ def test_what_trainings_keep_beside_weights_is_data(tmp_path: Path) -> None:
     assert torch.equal(content["history"].tensor.load(), torch.arange(4).view(2, 2).half())
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("new", [True, False])
+def test_whole_objects_beside_weights_hide_nothing(new: bool, tmp_path: Path) -> None:
+    layer = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()  # its state is kept by parameters
+    rare = {
+        "loss.complex": torch.ones(2, dtype=torch.complex64),
+        "loss.shared": torch.ones(1).expand(3),
+        **({"loss.unsigned": torch.ones(2).to(torch.uint16)} if new else {}),
+        "loss.sparse": torch.eye(2).to_sparse(),
+        "loss.quantised": torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    }
+    content = {
+        "state_dict": {
+            **{f"net_g.{key}": value for key, value in _restormer().items()},
+            **rare,
+        },
+        "optimizer": optimizer,
+        "scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 3),
+        "loss": torch.nn.MSELoss(),
+        "seen": {(1, (2, 3)): "x", frozenset({(1, (2, 3))}): "y"},
+        "memory": torch.ones(2).untyped_storage(),
+    }
+    torch.save(content, tmp_path / "w", _use_new_zipfile_serialization=new)
+    assert read_tensors(tmp_path / "w").keys() == _restormer().keys()
+
+
+def _restormer() -> dict[str, torch.Tensor]:
+    return {"encoder_level1.0.attn.qkv_dwconv.weight": torch.ones(3)}
+
+
+@pytest.mark.parametrize("kind", ["sparse", "quantised"])
+def test_a_tensor_of_the_network_itself_is_not_left_out(kind: str, tmp_path: Path) -> None:
+    rare = {
+        "sparse": lambda: torch.eye(2).to_sparse(),
+        "quantised": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    }
+    torch.save({**_restormer(), "patch_embed.weight": rare[kind]()}, tmp_path / "w")
+    with pytest.raises(WeightsError, match="'patch_embed.weight' in .* cannot be read"):
+        read_tensors(tmp_path / "w")
+
+
 def test_a_header_that_begins_like_a_pickle_is_none(tmp_path: Path) -> None:
     path = tmp_path / "w"
     for pad in range(64):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,8 +156,9 @@ def test_ms_ssim_needs_images_that_it_can_halve() -> None:
     equal, other = metric.measure(Judged(torch.cat([image, noisy]), image[0], image))
     assert equal == pytest.approx(1)
     assert 0 < other < 1
-    small = image[..., :160, :160]
-    assert math.isnan(metric.measure(Judged(small, small[0], small))[0])
+    for side in (160, 161, 175):
+        small = image[..., :side]
+        assert math.isnan(metric.measure(Judged(small, small[0], small))[0])
 
 
 def test_likeness_without_the_photograph() -> None:
@@ -202,6 +204,30 @@ def test_niqe_is_that_of_its_authors_model() -> None:
         assert niqe(noisy, model) > 2 * expected
     assert math.isnan(niqe(torch.rand(3, 191, 400), model))
     assert math.isnan(niqe(torch.full((3, 200, 200), 0.5), model))
+
+
+def test_halving_overshoots_as_the_published_one_does() -> None:
+    """MATLAB's imresize of doubles: a cubic of a = -1/2, twice as wide, with the edge mirrored."""
+    rng = np.random.default_rng(0)
+    grey = np.kron(np.where(rng.random((3, 4)) < 0.5, 0.0, 255.0), np.ones((8, 8)))
+
+    def matrix(size: int) -> Array:
+        weights = np.zeros((size // 2, size))
+        for row in range(size // 2):
+            for place in range(2 * row - 4, 2 * row + 7):
+                x = abs(place + 0.5 - (2 * row + 1)) / 2
+                value = 1.5 * x**3 - 2.5 * x**2 + 1
+                if x >= 1:
+                    value = max(2 - x, 0) and -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+                mirrored = -1 - place if place < 0 else min(place, 2 * size - 1 - place)
+                weights[row, mirrored] += value
+        return weights / weights.sum(axis=1, keepdims=True)
+
+    expected = matrix(24) @ grey @ matrix(32).T
+    inside = (slice(3, -3), slice(3, -3))  # at the edge, torch leaves weights out
+    assert halved(grey)[inside] == pytest.approx(expected[inside], abs=1e-9)
+    assert halved(grey).min() < -1
+    assert halved(grey).max() > 256
 
 
 def test_brisque_is_that_of_libsvm_and_of_the_package() -> None:
@@ -311,6 +337,7 @@ def test_columns_are_those_that_were_chosen(
         find_photographs(photographs), photographs, 32, TaskConfig(name="denoise")
     )
     regression = Function(Method("x_reg", "regression"), lambda x: x * 0.9)
+    regression.posterior_mean = "x_reg"
     result = measure_methods([Degraded(), regression], test_set, networks=networks)
     missing = {each.key: each.missing for each in result.metrics if each.missing}
     assert set(missing) == {"brisque", "niqe", "kid"}
@@ -318,8 +345,35 @@ def test_columns_are_those_that_were_chosen(
     assert "at least 192 pixels" in missing["niqe"]
     assert set(result.method("degraded").figures) == {"ssim", "indrmse", "consistency"}
     assert result.value("x_reg", "indrmse") == 0
+    assert result.protocol["IndRMSE"].endswith("x_reg is the row x_reg")
+    squares = [each.figures["degraded"]["indrmse"] ** 2 for each in result.images]
+    figure = result.method("degraded").figures["indrmse"]
+    assert figure.value == pytest.approx(math.sqrt(sum(squares) / len(squares)))
+    assert figure.low is not None
+    assert figure.high is not None
+    assert figure.low < figure.value < figure.high
+    # A network that somebody compares is nobody's posterior mean.
+    regression.posterior_mean = None
+    alone = measure_methods([Degraded(), regression], test_set, networks=networks)
+    assert "indrmse" not in alone.method("degraded").figures
     alone = measure_methods([Degraded()], test_set, networks=networks)
     assert {each.key: each.missing for each in alone.metrics}[
         "indrmse"
     ] == "it needs a row of x_reg."
     assert set(chosen) <= set(ALL_METRICS)
+
+
+def test_a_figure_that_fails_takes_no_other_with_it(photographs: Path) -> None:
+    networks = metric_networks(chosen=["psnr", "ssim"])
+
+    def broken(judged: Judged) -> list[float]:
+        raise ValueError("sides of\n160 pixels")
+
+    psnr, ssim = networks.image_metrics
+    networks = replace(networks, image_metrics=(psnr, replace(ssim, measure=broken)))
+    files = find_photographs(photographs)
+    test_set = degraded_set(files, photographs, 32, TaskConfig(name="denoise"))
+    result = measure_methods([Degraded()], test_set, networks=networks)
+    assert set(result.method("degraded").figures) == {"psnr"}
+    missing = {each.key: each.missing for each in result.metrics}
+    assert missing == {"psnr": "", "ssim": "it failed (ValueError: sides of 160 pixels)."}

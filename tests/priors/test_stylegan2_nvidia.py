@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 import ugpnet_core as ug
 from ugpnet_core import cli
+from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import WeightsError
 from ugpnet_core.model_files.prior import (
     check_weights,
@@ -549,6 +550,9 @@ def test_a_pickle_of_tensorflow_says_what_to_run_first(
     ):
         assert cli.main(command) == 1
         assert "python legacy.py" in capsys.readouterr().err
+    # Who expects another network is sent there.
+    with pytest.raises(WeightsError, match=r"found: dnnlib\.tflib.*'ugpnet inspect'"):
+        read_tensors(path)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,12 +14,41 @@ LAYERS_OF_BLOCK = 15  # three dense blocks of five
 LAYERS_AROUND = 4  # the first, the one behind the blocks, and the last two
 
 
+def in_own_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the keys of the older layouts, see
+    :meth:`ugpnet_backbones.rrdbnet.network.RRDBNet.translate_published_keys`."""
+    numbers = [key.split(".")[1] for key in tensors if re.fullmatch(r"model\.\d+\.bias", key)]
+    # The last convolution is model.{3 * n + 4} after n upsampling layers.
+    top = max(map(int, numbers), default=0)
+    rules = {
+        r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0": r"body.\1.rdb\2.conv\3",
+        r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)": r"body.\1.rdb\2.conv\3",
+        r"model\.1\.sub\.\d+|trunk_conv": "conv_body",
+        r"model\.0": "conv_first",
+        r"upconv(\d)": r"conv_up\1",
+        **{rf"model\.{index}": f"conv_up{index // 3}" for index in range(3, top - 3, 3)},
+        rf"model\.{top - 2}|HRconv": "conv_hr",
+        rf"model\.{top}": "conv_last",
+    }
+
+    def renamed(key: str) -> str:
+        layer, _, kind = key.rpartition(".")
+        for old, new in rules.items():
+            match = re.fullmatch(old, layer)
+            if match:
+                return f"{match.expand(new)}.{kind}"
+        return key
+
+    return {renamed(key): value for key, value in tensors.items()}
+
+
 def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The options that the shapes and names of a state dict in BasicSR's layout determine.
+    """The options that the shapes and names of a state dict determine, whichever layout it has.
 
     Raises:
         KeyError: a layer is missing.
     """
+    tensors = in_own_keys(tensors)
     features, inputs = tensors["conv_first.weight"].shape[:2]
     # For 2 and 1 times, the image enters as 12 or 48 channels of a half or a quarter of its size.
     scale = {12: 2, 48: 1}.get(inputs, 8 if "conv_up3.weight" in tensors else 4)

@@ -10,7 +10,6 @@ layouts are translated.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -18,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ugpnet_backbones.rrdbnet.checkpoints import in_own_keys
 from ugpnet_core.plugins import RegressionNetwork, conv3x3
 
 SLOPE = 0.2
@@ -75,29 +75,7 @@ class RRDBNet(RegressionNetwork):
     def translate_published_keys(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Rename the keys of checkpoints in the two older layouts, that of ESRGAN
         (model.1.sub.0.RDB1.conv1.0.weight) and that of BSRGAN (RRDB_trunk.0.RDB1.conv1.weight)."""
-        numbers = [key.split(".")[1] for key in tensors if re.fullmatch(r"model\.\d+\.bias", key)]
-        # The last convolution is model.{3 * n + 4} after n upsampling layers.
-        top = max(map(int, numbers), default=0)
-        rules = {
-            r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0": r"body.\1.rdb\2.conv\3",
-            r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)": r"body.\1.rdb\2.conv\3",
-            r"model\.1\.sub\.\d+|trunk_conv": "conv_body",
-            r"model\.0": "conv_first",
-            r"upconv(\d)": r"conv_up\1",
-            **{rf"model\.{index}": f"conv_up{index // 3}" for index in range(3, top - 3, 3)},
-            rf"model\.{top - 2}|HRconv": "conv_hr",
-            rf"model\.{top}": "conv_last",
-        }
-
-        def renamed(key: str) -> str:
-            layer, _, kind = key.rpartition(".")
-            for old, new in rules.items():
-                match = re.fullmatch(old, layer)
-                if match:
-                    return f"{match.expand(new)}.{kind}"
-            return key
-
-        return {renamed(key): value for key, value in tensors.items()}
+        return in_own_keys(tensors)
 
 
 class RRDB(nn.Module):

@@ -40,8 +40,13 @@ WRAPPERS = (
     "shadow",
 )
 AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow)([._]|$)|ema_model")
-# What training codes keep beside networks, and dictionaries within dictionaries of it.
-_NO_NETWORKS = re.compile(r"optim|sched|scaler|callbacks|loops|hyper_parameters", re.IGNORECASE)
+# What training codes keep beside networks, and dictionaries within dictionaries of it: optimizer_g,
+# lr_schedulers, GradScaler. An upscaler is a network.
+_NO_NETWORKS = re.compile(
+    r"(^|[^a-z])(optim(i[sz]ers?)?|(lr)?sched(ulers?)?|(grad|amp)?scalers?|callbacks|loops"
+    r"|hyper_parameters)[gd]?($|[^a-z])",
+    re.IGNORECASE,
+)
 _DEPTH = 5
 _MOST = 10_000
 _SHOWN = 8

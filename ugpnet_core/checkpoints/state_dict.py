@@ -99,12 +99,15 @@ def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
     if tensors:
         return tensors
     outer = inside_wrappers(file.content)
-    beside = outer.values() if isinstance(outer, Mapping) else ()
+    beside: Iterable[Any] = outer if isinstance(outer, (tuple, list)) else ()
+    if isinstance(outer, Mapping):
+        beside = outer.values()
     found = next((each for each in (outer, *beside) if isinstance(each, Inert)), None)
     if found is not None:
         raise WeightsError(
             f"{file.path} holds Python objects, which are never loaded; ask for a file with "
-            f"tensors only (found: {printable(found.name)})."
+            f"tensors only (found: {printable(found.name)}), or see what 'ugpnet inspect' says of "
+            "it."
         )
     raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
 
@@ -136,13 +139,16 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
             together far larger than the file, by sharing memory.
     """
     content = {key: value for key, value in content.items() if isinstance(key, str)}
+    found = {key: value for key, value in content.items() if is_tensor(value)}
     for key, value in content.items():
-        if isinstance(value, Inert) and value.name.startswith(REBUILT):
+        if not (isinstance(value, Inert) and value.name.startswith(REBUILT)):
+            continue
+        # Beside a known network it may be what it is.
+        if key.startswith(network_prefix(found, str(file.path))):
             raise WeightsError(
                 f"{printable(key)!r} in {file.path} is a tensor that cannot be read "
                 f"({printable(value.name)}); ask for a file with plain tensors."
             )
-    found = {key: value for key, value in content.items() if is_tensor(value)}
     if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
         raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
     tensors = {

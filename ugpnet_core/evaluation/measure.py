@@ -17,7 +17,7 @@ from ugpnet_core.evaluation.results import Cost, Evaluation, Figure, MethodResul
 from ugpnet_core.evaluation.store import Store
 from ugpnet_core.evaluation.summary import summarise
 from ugpnet_core.evaluation.trouble import Trouble, names_of
-from ugpnet_core.metrics.metric import Metric
+from ugpnet_core.metrics.metric import ALL_METRICS, Metric
 from ugpnet_core.metrics.networks import MetricNetworks, metric_networks
 from ugpnet_core.metrics.set_distances import CLEAN
 
@@ -83,7 +83,7 @@ def measure_methods(
             tuned.append(runner.tuned(partial(samples, f"settings of {names_of(runner)}"), store))
         except Exception as error:  # that method's trouble only
             seen.method(runner, "", error)
-    regression = next((each.name for each in methods if each.kind == "regression"), None)
+    regression = next((each.posterior_mean for each in runners if each.posterior_mean), None)
     measurement = Measurement(networks or metric_networks(), test_set.seed, store, regression)
     restore = Restoring(test_set.seed, seen, store)
     costs: dict[str, Cost] = {}
@@ -114,6 +114,9 @@ def measure_methods(
     for runner in tuned:
         protocol |= runner.protocol()
     protocol |= summary.protocol
+    title = ALL_METRICS["indrmse"].title
+    if regression is not None and title in protocol:
+        protocol[title] += f"; x_reg is the row {regression}"
     count, total = len(measurement.images), len(test_set.files)
     protocol["images"] = f"{count} of {total} files in {test_set.root}"
     return Evaluation(
@@ -173,7 +176,7 @@ def _result(
 
 
 def _shown(measurement: Measurement, regression: str | None) -> tuple[Metric, ...]:
-    """The columns; one that no image has a figure for says why."""
+    """The columns; one that no image has a figure for, or that failed on one, says why."""
     networks = measurement.networks
     known = {key for each in measurement.images for mine in each.figures.values() for key in mine}
     reasons = {
@@ -186,7 +189,7 @@ def _shown(measurement: Measurement, regression: str | None) -> tuple[Metric, ..
         else f"no photograph has what it needs ({each.words})"
         for each in networks.image_metrics
         if each.metric.key not in known
-    }
+    } | measurement.failures
     if not measurement.has_truth:
         reasons |= {each.metric.key: "it needs photographs" for each in networks.distances}
     return tuple(

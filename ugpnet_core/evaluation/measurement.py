@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import safetensors.torch
@@ -16,7 +16,7 @@ from ugpnet_core.evaluation.results import ImageResult
 from ugpnet_core.evaluation.store import Store, digest, digest_of_sample, metadata_of
 from ugpnet_core.evaluation.uncertainty import GROUPS
 from ugpnet_core.metrics.frechet import FeatureStatistics
-from ugpnet_core.metrics.judged import Judged
+from ugpnet_core.metrics.judged import ImageMetric, Judged
 from ugpnet_core.metrics.networks import MetricNetworks, SetDistance
 from ugpnet_core.metrics.set_distances import CLEAN, kernel_distances
 
@@ -46,6 +46,7 @@ class Measurement:
         images: the figures of each photograph.
         has_truth: whether any of them is known without its degradation.
         statistics: by key of a set distance and by set, the features of each group of images.
+        failures: by key of a metric that raised an error, what it said first.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Measurement:
         self.regression = regression
         self.images: list[ImageResult] = []
         self.has_truth = False
+        self.failures: dict[str, str] = {}
         self.statistics: dict[str, dict[str, list[FeatureStatistics]]] = {
             distance.metric.key: {CLEAN: []} for distance in networks.distances
         }
@@ -88,7 +90,8 @@ class Measurement:
         if kept is not None:
             return _unpacked(kept)
         measured = self._measured(sample, images)
-        self.store.put(name, _packed(measured))
+        if not self.failures:
+            self.store.put(name, _packed(measured))
         return measured
 
     def _measured(self, sample: Sample, images: Mapping[str, Tensor]) -> Measured:
@@ -97,7 +100,7 @@ class Measurement:
             judged = self._judged(sample, images)
             for metric in self.networks.image_metrics:
                 if metric.can_measure(judged):
-                    for name, value in zip(images, metric.measure(judged), strict=True):
+                    for name, value in zip(images, self._values(metric, judged), strict=True):
                         if not math.isnan(value):
                             figures[name][metric.metric.key] = value
         features = {
@@ -109,6 +112,15 @@ class Measurement:
             if sample.has_truth and not distance.source
         }
         return Measured(figures, features)
+
+    def _values(self, metric: ImageMetric, judged: Judged) -> Sequence[float]:
+        """A figure of each image; none of a metric that fails, which is its own trouble only."""
+        try:
+            return metric.measure(judged)
+        except Exception as error:  # of whatever library computes it
+            said = f"it failed ({type(error).__name__}: {' '.join(str(error).split())})"
+            self.failures.setdefault(metric.metric.key, said)
+            return [math.nan] * len(judged.images)
 
     def _judged(self, sample: Sample, images: Mapping[str, Tensor]) -> Judged:
         regression = images.get(self.regression) if self.regression is not None else None

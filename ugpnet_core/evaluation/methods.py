@@ -107,12 +107,14 @@ class Runner(ABC):
         is_foreign: whether it runs code that may do anything, and so is looked at first
             (:mod:`ugpnet_core.evaluation.findings`).
         is_timed: whether it has a cost that can be measured.
+        posterior_mean: which of its methods is a model's x_reg; None: none is.
     """
 
     methods: tuple[Method, ...]
     identity: str = ""
     is_foreign: bool = False
     is_timed: bool = True
+    posterior_mean: str | None = None
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
@@ -235,6 +237,7 @@ class UGPNetRunner(Runner):
         self.names = names or PartNames()
         self.device = device
         self.methods = tuple(self._methods())
+        self.posterior_mean = self.names.regression
 
     def _methods(self) -> Iterator[Method]:
         names, model = self.names, self.model

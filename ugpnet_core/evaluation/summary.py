@@ -54,9 +54,14 @@ def summarise(
         if any(key in image.figures.get(name, {}) for image in measurement.images)
     ]
     if cells:
-        means = bootstrap_means(_table(measurement, cells), measurement.seed)
+        values = _table(measurement, cells)
+        quadratic = {each.key for each in measurement.networks.metrics if each.quadratic}
+        squared = [key in quadratic for _, key in cells]
+        values[:, squared] **= 2
+        means = bootstrap_means(values, measurement.seed)
         for (name, key), figure in zip(cells, means, strict=True):
-            figures[name][key] = figure
+            figures[name][key] = _root(figure) if key in quadratic else figure
+        per_image = [key for key in per_image if key not in quadratic]
     differences = _mean_differences(measurement, references, per_image)
     for distance in measurement.networks.distances:
         key = distance.metric.key
@@ -75,6 +80,11 @@ def summarise(
                 figure = _figure(whole[name] - whole[reference], values, len(without))
                 differences.append(Difference(name, reference, key, figure))
     return Summary(figures, tuple(differences), _protocol(measurement))
+
+
+def _root(figure: Figure) -> Figure:
+    low, high = (None if end is None else math.sqrt(end) for end in (figure.low, figure.high))
+    return Figure(math.sqrt(figure.value), low, high)
 
 
 def _figure(

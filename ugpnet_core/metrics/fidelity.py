@@ -12,7 +12,7 @@ from ugpnet_core.metrics.pixel import SSIM_WINDOW, psnr, quantised, ssim
 
 MS_SSIM_SCALES = 5
 # Four halvings later, the window of 11 pixels has to fit.
-MS_SSIM_SIDE = (SSIM_WINDOW - 1) * 2 ** (MS_SSIM_SCALES - 1) + 1
+MS_SSIM_SIDE = SSIM_WINDOW * 2 ** (MS_SSIM_SCALES - 1)
 
 
 def psnr_metric() -> ImageMetric:
@@ -70,8 +70,9 @@ def indicator_rmse_metric() -> ImageMetric:
     """IndRMSE (Ohayon, Michaeli, Elad: Posterior-Mean Rectified Flow, ICLR 2025, section 5): the
     root mean square distance to an approximate posterior mean, which x_reg is.
 
-    Where x_reg is the posterior mean, the squared error of x_hat is that of x_reg and this squared,
-    so that it orders methods as their errors would, without the photograph.
+    Where x_reg is the posterior mean, the mean squared error of x_hat is that of x_reg and this
+    squared, so that it orders methods as their errors would, without the photograph. The mean
+    square is over all images of a set, and the root is the last step.
     """
 
     def measure(judged: Judged) -> list[float]:
@@ -81,8 +82,7 @@ def indicator_rmse_metric() -> ImageMetric:
     return ImageMetric(
         ALL_METRICS["indrmse"],
         measure,
-        "root mean square distance to x_reg in levels of 255, over pixels and channels of an "
-        "image; mean over images",
+        "root mean square distance to x_reg in levels of 255, over pixels, channels and images",
         frozenset({"regression"}),
     )
 

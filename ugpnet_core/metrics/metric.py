@@ -19,6 +19,8 @@ class Metric:
         better: which direction is better.
         digits: decimals to show.
         per_image: False for figures that only a set has (Fréchet distances).
+        quadratic: whether a set's figure is the root of the mean square of its images' figures,
+            and not their mean.
         missing: why it was not computed, in one sentence; empty where it was.
     """
 
@@ -27,6 +29,7 @@ class Metric:
     better: Better
     digits: int
     per_image: bool = True
+    quadratic: bool = False
     missing: str = ""
 
 
@@ -41,7 +44,7 @@ ALL_METRICS: Mapping[str, Metric] = {
         Metric("fid", "FID", "lower", 2, per_image=False),
         Metric("kid", "KID", "lower", 5, per_image=False),
         Metric("frechet", "FD", "lower", 1, per_image=False),
-        Metric("indrmse", "IndRMSE", "lower", 2),
+        Metric("indrmse", "IndRMSE", "lower", 2, quadratic=True),
         Metric("consistency", "Consistency (dB)", "higher", 2),
         Metric("niqe", "NIQE", "lower", 2),
         Metric("brisque", "BRISQUE", "lower", 2),

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors.numpy import load_file
 from torch import Tensor
 
-from ugpnet_core.image import resize
 from ugpnet_core.metrics.judged import ImageMetric, Judged
 from ugpnet_core.metrics.metric import ALL_METRICS
 from ugpnet_core.metrics.natural_scenes import (
@@ -85,11 +85,11 @@ def brightness(image: Tensor) -> Array:
 
 
 def halved(grey: Array) -> Array:
-    """Half as large, antialiased bicubic."""
+    """Half as large, antialiased bicubic, what overshoots included."""
+    levels = torch.from_numpy(np.ascontiguousarray(grey))[None, None]
     size = [side // 2 for side in grey.shape]
-    small = resize(torch.from_numpy(np.ascontiguousarray(grey))[None] / 255, size)
-    levels: Array = small[0].numpy() * 255
-    return levels
+    small: Array = F.interpolate(levels, size=size, mode="bicubic", antialias=True)[0, 0].numpy()
+    return small
 
 
 def _features(grey: Array, block: int) -> Array:

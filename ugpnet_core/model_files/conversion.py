@@ -176,6 +176,8 @@ def _convert_prior(
     name, weights = found
     names = ", ".join(str(file.path) for file in files)
     counts = check_weights(name, weights, names)
+    for state in (weights.generator, weights.discriminator):
+        check_finite(state or {}, names)
     write_prior(target, name, weights, licence or licence_of(files[0]))
     return Converted(target, "prior file", weights.layout, _summary(name, weights, counts))
 

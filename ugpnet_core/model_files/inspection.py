@@ -14,6 +14,7 @@ from ugpnet_core.checkpoints.backbones import (
 )
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.ncnn import count_of
+from ugpnet_core.checkpoints.state_dict import check_finite
 from ugpnet_core.errors import UGPNetError, WeightsError
 from ugpnet_core.model_files import uses
 from ugpnet_core.model_files.backbone_facts import backbone_facts
@@ -82,7 +83,7 @@ def _stage(file: Checkpoint) -> Facts | None:
         "record": _short(result.record),
         "use": [
             "start a training from it: "
-            + uses.training(*given, f"{result.stage}.weights={file.path}")
+            + uses.training(*given, *uses.located(result.stage, file.path))
         ],
     }
 
@@ -162,7 +163,7 @@ def _start(file: Checkpoint, module: str) -> list[str]:
         return []
     settings = found[0].model_dump(exclude_unset=True)
     given = [uses.setting(f"model.{name}", value) for name, value in settings.items()]
-    command = uses.training(*given, f"{module}.weights={file.path}")
+    command = uses.training(*given, *uses.located(module, file.path))
     return [f"start a training from it: {command}"]
 
 
@@ -193,6 +194,7 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
         return facts | {"use": [f"with its generator, as a prior: {command}"]}
     try:
         counts = check_weights(name, weights, str(file.path))
+        check_finite(weights.generator, str(file.path))
     except UGPNetError as error:
         return facts | {"problem": str(error), "use": []}
     if counts is not None:

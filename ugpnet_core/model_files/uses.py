@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ SINGLE, DOUBLE = "'", '"'
 
 
 def words(*parts: str | Path) -> str:
-    """A command, quoted where a shell needs it."""
-    return shlex.join(map(str, parts))
+    """A command, quoted where a shell needs it; no file is taken for an option."""
+    return shlex.join(
+        f"./{part}" if isinstance(part, Path) and str(part).startswith("-") else str(part)
+        for part in parts
+    )
 
 
 def setting(name: str, value: Any) -> str:
@@ -24,12 +28,22 @@ def setting(name: str, value: Any) -> str:
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**9)
     text = text.removesuffix("...\n").strip()
     # The shell's own quotes are single ones.
-    return f"{name}={text if DOUBLE in text else text.replace(SINGLE, DOUBLE)}"
+    double = text.replace(SINGLE, DOUBLE)
+    with suppress(yaml.YAMLError):
+        if yaml.safe_load(double) == value:
+            text = double
+    return f"{name}={text}"
 
 
 def training(*settings: str) -> str:
     """``ugpnet train`` with a configuration of the user's and some settings."""
     return words("ugpnet", "train", "CONFIG.yaml", *settings)
+
+
+def located(section: str, path: Path, key: str | None = None) -> list[str]:
+    """Where the weights of a section lie, as settings."""
+    chosen = [setting(f"{section}.key", key)] if key else []
+    return [setting(f"{section}.weights", str(path)), *chosen]
 
 
 def component(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -41,23 +55,28 @@ def task_of_scale(scale: int) -> dict[str, Any] | None:
     """A task that makes images so many times smaller, with its settings; None for none smaller."""
     if scale == 1:
         return None
-    tasks = registry().tasks
-    exact = (name for name, one in tasks.items() if one.entry.scale == scale)
-    return component(next(exact, "sr"), None if f"sr{scale}" in tasks else {"scale": scale})
+    exact = (name for name, one in registry().tasks.items() if one.entry.scale == scale)
+    name = next(exact, None)
+    return component("sr", {"factor": scale}) if name is None else component(name, None)
 
 
 def backbone_uses(
     path: Path, key: str | None, name: str, options: Mapping[str, Any] | None, scale: int
 ) -> list[str]:
-    """A training that starts from a backbone's weights."""
+    """A training that starts from a backbone's weights; where it enlarges 3 or 5 times, which
+    divides no resolution of a prior, what else can be done with it."""
+    if scale & (scale - 1):
+        given = [
+            part for each, value in (options or {}).items() for part in ("-O", setting(each, value))
+        ]
+        return [f"check it as a backbone: {words('ugpnet', 'check-backbone', name, *given)}"]
     task = task_of_scale(scale)
     settings = [
         f"model.backbone.name={name}",
         # Those of the user's configuration are for another network.
         setting("model.backbone.options", dict(options or {})),
         *([setting("model.task", task)] if task is not None else []),
-        f"restoration.weights={path}",
-        *([f"restoration.key={key}"] if key else []),
+        *located("restoration", path, key),
     ]
     return [f"start a training from it: {training(*settings)}"]
 
@@ -73,8 +92,7 @@ def prior_uses(
     settings = [
         setting("model.prior", component(name, None)),
         *([f"data.resolution={resolution}"] if resolution else []),
-        f"synthesis.weights={path}",
-        *([f"synthesis.key={key}"] if key else []),
+        *located("synthesis", path, key),
     ]
     uses = [f"train with it: {training(*settings)}"]
     chosen = ["--key", key] if key else []

@@ -249,11 +249,11 @@ def pairs(values: Sequence[Any]) -> dict[Hashable, Any]:
 
 
 def plain_key(value: Any) -> Hashable:
-    """The value, if it is text, a number, a placeholder or a flat tuple of them: hashing others can
-    recurse."""
+    """The value, if it is text, a number, a placeholder or a flat tuple of them. Others become
+    placeholders, which are themselves and equal to nothing else: hashing them can recurse."""
     flat = value if type(value) is tuple else (value,)
     if not all(isinstance(each, _KEYS) for each in flat):
-        raise DamagedError("a key of it is neither text nor a number")
+        return Inert("a key", (value,))
     return value  # type: ignore[no-any-return]
 
 

@@ -22,7 +22,16 @@ STORAGES = {
     "torch.CharStorage": torch.int8,
     "torch.ByteStorage": torch.uint8,
     "torch.BoolStorage": torch.bool,
+    "torch.ComplexFloatStorage": torch.complex64,
+    "torch.ComplexDoubleStorage": torch.complex128,
+    # What lies in them is told by functions that make tensors of other kinds, and is not read.
+    "torch.UntypedStorage": torch.uint8,
+    "torch.QInt8Storage": torch.int8,
+    "torch.QUInt8Storage": torch.uint8,
+    "torch.QInt32Storage": torch.int32,
 }
+# Bytes of a tensor up to which its storage may be shorter: ``torch.ones(1).expand(3)``.
+EXPANDED = 4096
 DIMENSIONS = 64  # what torch allows
 # numpy's codes of one element: kind and bytes.
 CODES = {
@@ -53,8 +62,8 @@ class StoredTensor:
     """A tensor in a file: ``shape`` and ``dtype`` are known, :meth:`load` reads it.
 
     Raises:
-        DamagedError: it does not lie within its storage, or repeats elements of it: a small file
-            could claim any size so.
+        DamagedError: it does not lie within its storage, or repeats many elements of it: a small
+            file could claim any size so.
     """
 
     def __init__(
@@ -66,7 +75,8 @@ class StoredTensor:
             raise DamagedError("a tensor of it has an impossible shape")
         last = offset + sum((n - 1) * s for n, s in zip(shape, stride, strict=True))
         count = math.prod(shape)
-        if count > storage.count or (count and last >= storage.count):
+        repeats = count > storage.count and count * storage.dtype.itemsize > EXPANDED
+        if repeats or (count and last >= storage.count):
             raise DamagedError("a tensor of it claims more than there is")
         self.storage = storage
         self.offset = offset

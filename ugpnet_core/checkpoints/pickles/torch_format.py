@@ -65,8 +65,10 @@ def read_archive(file: IO[bytes], content: memoryview) -> Any:
     if order in entries and bytes(record(order)) != b"little":
         raise DamagedError("its numbers are in big-endian order")
 
-    def persistent(key: Any) -> Storage:
+    def persistent(key: Any) -> Storage | Inert:
         dtype, name, count = _storage_key(key)
+        if dtype is None:
+            return Inert(UNREADABLE)
         return Storage(record(f"{folder}data/{name}"), dtype, count)
 
     return load(Stream(record(name)), TABLE, persistent)
@@ -91,8 +93,12 @@ def _read_legacy(stream: Stream, table: Mapping[str, Constructor]) -> Any:
     start = stream.position
     sizes: dict[Any, tuple[Any, int]] = {}
 
-    def note(key: Any) -> Storage:
+    def note(key: Any) -> Storage | Inert:
+        if (source := _class_of(key)) is not None:
+            return source
         dtype, name, count = _storage_key(key)
+        if dtype is None:
+            raise ForbiddenError("a storage of an unknown type")
         sizes[name] = (dtype, count)
         # Long enough for every check of a shape; never read.
         return _Promise(dtype, count)
@@ -108,7 +114,11 @@ def _read_legacy(stream: Stream, table: Mapping[str, Constructor]) -> Any:
         view = stream.content[stream.position :]
         storages[name] = Storage(view, dtype, count)
         stream.position += count * dtype.itemsize
-    return load(Stream(stream.content, start), table, lambda key: storages[_storage_key(key)[1]])
+
+    def found(key: Any) -> Storage | Inert:
+        return _class_of(key) or storages[_storage_key(key)[1]]
+
+    return load(Stream(stream.content, start), table, found)
 
 
 class _Promise(Storage):
@@ -120,8 +130,14 @@ class _Promise(Storage):
         self.count = count
 
 
+def _class_of(key: Any) -> Named | None:
+    """The class that a persistent id mentions: old files keep the source of layers beside it."""
+    mentions = type(key) is tuple and len(key) == 4 and key[0] == "module"
+    return key[1] if mentions and isinstance(key[1], Named) else None
+
+
 def _storage_key(key: Any) -> tuple[Any, Any, int]:
-    """The type, name and number of elements in a persistent id."""
+    """The type (None where it is unknown), name and number of elements in a persistent id."""
     if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage":
         raise ForbiddenError("a persistent id other than a storage")
     kind, name, _, count = key[1:5]
@@ -129,8 +145,8 @@ def _storage_key(key: Any) -> tuple[Any, Any, int]:
         raise ForbiddenError("a view of a storage, from before PyTorch 0.4")
     plain_key(name)
     dtype = STORAGES.get(kind.name.replace(".storage.", ".")) if isinstance(kind, Named) else None
-    if dtype is None or type(count) is not int or count < 0:
-        raise ForbiddenError("a storage of an unknown type")
+    if type(count) is not int or count < 0:
+        raise ForbiddenError("a storage of an impossible size")
     return dtype, name, count
 
 
@@ -145,7 +161,9 @@ def _embedded(content: Any) -> Any:
     return storage
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor:
+def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> StoredTensor | Inert:
+    if isinstance(storage, Inert):
+        return storage
     if not isinstance(storage, Storage):
         raise ForbiddenError("a tensor without a storage")
     return StoredTensor(storage, offset, tuple(shape), tuple(stride))
@@ -196,6 +214,7 @@ def _array(content: Any, dtype: Any, shape: Any, order: Any) -> NumpyArray:
 PERSISTENT_OBJECT = "torch_utils.persistence._reconstruct_persistent_obj"
 """The name of what NVIDIA's pickles make their networks with."""
 
+UNREADABLE = "torch._utils._rebuild_tensor of a storage of an unknown type"
 TYPED = "torch._tensor._rebuild_from_type_v2"
 TENSORS: Mapping[str, Constructor] = {
     "torch._utils._rebuild_tensor": _tensor,
