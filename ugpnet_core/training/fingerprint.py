@@ -110,7 +110,7 @@ def compare(stage: type[Stage], before: Fingerprint, now: Fingerprint, found: Pa
 def differences(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> list[str]:
     """In what two results of a stage differ that were made by these, as :func:`compare` sees it."""
     before = _completed(stage, before, now)
-    kept = KEPT if now.get("settings.iterations") == "0" else ""
+    kept = KEPT if now.get("settings.iterations") == "0" else ("",)
     keys = (key for key in before.keys() | now.keys() if key.startswith(kept))
     return sorted(key for key in keys if before.get(key) != now.get(key))
 

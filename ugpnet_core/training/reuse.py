@@ -46,7 +46,7 @@ def reuse_result(
         if differences(stage, before, made_by):
             continue
         if "history" in record:
-            say(f"Not reused: {found} was trained on (--extend), and another way than this one.")
+            say(f"Not reused: {found} was trained on (--extend), and not from its beginning.")
             continue
         try:
             copy_whole(found, path)
