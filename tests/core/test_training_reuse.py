@@ -131,6 +131,8 @@ def test_a_stage_that_was_trained_on_is_not_one_from_the_beginning(
     training_config: Make, finished: Path, tmp_path: Path
 ) -> None:
     more = {"prior": None, "restoration__iterations": 3}
+    for stage in ("synthesis", "fusion"):
+        result_path(finished, stage).unlink()
     extended = training_config(**more, output=str(finished))
     train(extended, "restoration", extend=True)
     new = training_config(**more, output=str(tmp_path / "new"))
