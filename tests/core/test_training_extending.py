@@ -19,7 +19,13 @@ from ugpnet_core.image import write_image
 from ugpnet_core.model_files.model import read_card
 from ugpnet_core.model_files.stage_results import read_stage_result
 from ugpnet_core.training import extending, run
-from ugpnet_core.training.checkpoint import checkpoint_path, read_result, result_path, write_result
+from ugpnet_core.training.checkpoint import (
+    checkpoint_path,
+    read_result,
+    result_path,
+    write_checkpoint,
+    write_result,
+)
 from ugpnet_core.training.extending import state_path
 from ugpnet_core.training.run import train
 
@@ -238,13 +244,12 @@ def test_the_optimisers_survive_a_kill_at_any_moment(
 ) -> None:
     config = training_config(prior=None)
     more = training_config(prior=None, restoration__iterations=3)
-    write = extending.write_checkpoint
 
     def killed(*_: Any) -> None:
         raise Killed
 
     def killed_after_writing(*given: Any) -> None:
-        write(*given)
+        write_checkpoint(*given)
         raise Killed
 
     with monkeypatch.context() as patch, suppress(Killed):

@@ -154,7 +154,7 @@ def _load_moments(progress: Progress, name: str, saved: Mapping[str, Any]) -> No
             f"{name} begins anew, as it was kept without their names."
         )
         return
-    optimizer.load_state_dict(saved)
+    optimizer.load_state_dict(dict(saved))
 
 
 def _average(decay: float) -> Callable[[Any, Any, Any], None]:
