@@ -195,3 +195,18 @@ def test_other_content_in_a_file_of_the_task_is_refused(
     save_kernels(kernel_set(2, 9, seed=1), kernels)
     with pytest.raises(TrainingError, match=r"content of task\..*kernels"):
         train(config, "restoration")
+
+
+def test_a_module_that_is_kept_depends_on_its_weights_and_the_model_alone(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    kept = {"synthesis__weights": "a.safetensors", "synthesis__iterations": 0}
+    stage = STAGES["synthesis"]
+    now = of(training_config(**kept), "synthesis")
+    older = {"content of prior": '"abc"', "content of restoration": '"abc"'}
+    older |= {"data.flip": "false", "seed": "3", "number of training images": "9"}
+    compare(stage, {**now, **older}, now, STATE)
+    for key in ("content of weights", "settings.key", "settings.iterations", "model.prior"):
+        with pytest.raises(TrainingError, match=f"stage synthesis: {key}"):
+            compare(stage, {**now, key: "7"}, now, STATE)
+    assert "restoration" not in stage_files(training_config(**kept), stage)

@@ -125,3 +125,18 @@ def test_a_damaged_result_elsewhere_is_said_and_not_used(
     said = run(config, finished, stage="restoration")
     assert any(line.startswith("Not reused: ") and "is damaged" in line for line in said)
     assert result_path(config.output, "restoration").exists()
+
+
+def test_a_stage_that_was_trained_on_is_not_one_from_the_beginning(
+    training_config: Make, finished: Path, tmp_path: Path
+) -> None:
+    more = {"prior": None, "restoration__iterations": 3}
+    for stage in ("synthesis", "fusion"):
+        result_path(finished, stage).unlink()
+    extended = training_config(**more, output=str(finished))
+    train(extended, "restoration", extend=True)
+    new = training_config(**more, output=str(tmp_path / "new"))
+    said = run(new, finished, stage="restoration")
+    assert reused(said) == set()
+    path = result_path(finished, "restoration")
+    assert any(line.startswith(f"Not reused: {path} was trained on") for line in said)

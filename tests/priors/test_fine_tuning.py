@@ -18,7 +18,13 @@ from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError, TrainingError
 from ugpnet_core.model_files.prior import create_discriminator, read_prior
 from ugpnet_core.plugins import PriorWeights
-from ugpnet_core.training.checkpoint import read_result, result_path
+from ugpnet_core.training.checkpoint import (
+    read_checkpoint,
+    read_result,
+    result_path,
+    write_checkpoint,
+)
+from ugpnet_core.training.extending import state_path
 from ugpnet_core.training.pretrained import read_pretrained_prior
 from ugpnet_core.training.run import rehearse, train
 from ugpnet_priors.stylegan2.growing import grow
@@ -181,6 +187,78 @@ def test_the_first_layers_of_d_are_kept(
     following = f"conv_body.{first + 1}.conv1.0.weight"
     source = f"conv_body.{2 if first else 1}.conv1.0.weight"
     assert not torch.equal(after[following], before[source])
+
+
+def test_layers_of_d_are_thawed_and_kept_again_in_an_extension(
+    training_config: Make, tmp_path: Path
+) -> None:
+    """What learns goes on with its own moments; what learns for the first time has none."""
+    path = write(tmp_path / "published.pt", "basicsr")
+    made = config(training_config, path, freeze_d=1, iterations=2)
+    train(made, "prior")
+    result = result_path(made.output, "prior")
+    whole = result.read_bytes()
+    with pytest.raises(TrainingError, match=r"freeze_d is 9, and the discriminator has 6 layers"):
+        train(config(training_config, path, freeze_d=9, iterations=3), "prior", extend=True)
+    assert result.read_bytes() == whole
+    steps = {"conv_body.0.0.weight": [1], "conv_body.1.conv1.0.weight": [3]}
+    for freeze_d, iterations in ((0, 3), (1, 4)):
+        before = states(made)["discriminator"]
+        thawed = config(training_config, path, freeze_d=freeze_d, iterations=iterations)
+        train(thawed, "prior", extend=True)
+        after = states(made)["discriminator"]
+        learned = {key: not torch.equal(after[key], before[key]) for key in steps}
+        assert learned == {"conv_body.0.0.weight": not freeze_d, "conv_body.1.conv1.0.weight": True}
+        if not freeze_d:
+            assert moments(made.output) == steps
+
+
+def moments(output: Path) -> dict[str, list[int]]:
+    """For how many steps two layers of D have been learning, as the kept optimiser says."""
+    kept = read_checkpoint(state_path(output, "prior"))["optimizers"]["discriminator"]
+    (group,) = kept["param_groups"]
+    numbers = dict(zip(group["param_names"], group["params"], strict=True))
+    names = ("conv_body.0.0.weight", "conv_body.1.conv1.0.weight")
+    return {name: [int(kept["state"][numbers[name]]["step"])] for name in names}
+
+
+@pytest.mark.parametrize("freeze_d", [1, 0])
+def test_a_state_without_names_of_parameters_goes_on(
+    training_config: Make, tmp_path: Path, freeze_d: int
+) -> None:
+    """As older code kept it: whole where the same layers learn, else D's optimiser is new."""
+    path = write(tmp_path / "published.pt", "basicsr")
+    made = config(training_config, path, freeze_d=1, iterations=2)
+    train(made, "prior")
+    kept = state_path(made.output, "prior")
+    state = read_checkpoint(kept)
+    for one in state["optimizers"].values():
+        one["param_groups"][0].pop("param_names")
+    write_checkpoint(kept, state)
+    said: list[str] = []
+    more = config(training_config, path, freeze_d=freeze_d, iterations=3)
+    train(more, "prior", extend=True, say=said.append)
+    anew = [text for text in said if "the optimiser of its discriminator begins anew" in text]
+    assert len(anew) == (0 if freeze_d else 1)
+
+
+def test_a_generator_without_d_is_named_before_any_stage(
+    training_config: Make, tmp_path: Path
+) -> None:
+    alone = write(tmp_path / "alone.pt", "basicsr", alone=True)
+    made = config(training_config, alone).model_copy(update={"prior": None})
+    synthesis = made.synthesis.model_copy(update={"weights": alone})
+    made = made.model_copy(update={"synthesis": synthesis})
+    said: list[str] = []
+    for _ in range(2):  # once more, with all of it finished
+        train(made, say=said.append)
+    untrained = [text for text in said if text.startswith("The discriminator starts untrained")]
+    assert untrained == [
+        f"The discriminator starts untrained: {alone} holds a generator without one that can be "
+        "read."
+    ]
+    finished = [text for text in said if text.startswith("Stage restoration is finished")]
+    assert said.index(untrained[0]) < said.index(finished[0])
 
 
 def test_what_is_missing_is_said_at_the_first_step(training_config: Make, tmp_path: Path) -> None:

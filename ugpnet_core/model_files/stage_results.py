@@ -3,9 +3,10 @@
 Metadata: ``format`` is "ugpnet-stage-1"; ``stage`` the stage's name; ``config`` the configuration
 of the model as JSON, as far as the stage depends on it; ``record`` what happened, as JSON. The
 record of a stage that was trained on (``ugpnet train --extend``) has a ``history``: for each
-training before, its record and the ``settings`` that it had and the one after it has not. Tensors
-are ``network.*`` and, of stages that have one, ``discriminator.*``. ``fingerprint`` is for
-``ugpnet train`` alone, which knows by it whether a result is what it would make.
+training before, its record, and the ``settings`` and other ``inputs`` (of the data, digests of
+photographs and of files) that it had and the one after it has not. Tensors are ``network.*`` and,
+of stages that have one, ``discriminator.*``. ``fingerprint`` is for ``ugpnet train`` alone, which
+knows by it whether a result is what it would make.
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ class AdaptiveAugmentation:
         return {"augmentation": torch.tensor(values, dtype=torch.float64)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Go on from what :meth:`state_dict` gave; a p that is not steered stays what it is."""
+        if self.target is None:
+            return
         values = state["augmentation"].tolist()
         self.probability, self._signs, self._count, self._calls = values
 

@@ -4,13 +4,13 @@ OUTPUT/finished/STAGE.pt                        what a finished stage would need
 OUTPUT/earlier/STAGE-ITERATIONS.safetensors     its result, once it has been gone on from
 
 A stage that is extended is one that was begun: it has a checkpoint, and ends like any other. Its
-result then has a history: the records of the trainings before, and the settings that they had.
+result then has a history: the records of the trainings before, with the settings and other inputs
+that they had.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from ugpnet_core.training.checkpoint import (
     result_path,
     write_checkpoint,
 )
+from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.fingerprint import (
     CONTENT,
     LISTING,
@@ -31,6 +32,7 @@ from ugpnet_core.training.fingerprint import (
     Fingerprint,
     compare,
     differences,
+    earlier_values,
     settings_of,
 )
 from ugpnet_core.training.plan import inputs, planned
@@ -39,6 +41,8 @@ from ugpnet_core.training.stage import Stage
 
 # What may be another in a training that goes on: not the networks, nor what they start from.
 CHANGEABLE = ("settings.", "data.", LISTING, "number of training images")
+# With others of these, a validation cannot be compared with those before.
+MEASURED_BY = (CONTENT, f"{LISTING}validation", "data.validation_count", "data.resolution")
 
 
 def state_path(output: Path, stage: str) -> Path:
@@ -51,18 +55,29 @@ def keep_state(config: TrainConfig, stage: type[Stage]) -> None:
     that is not wanted.
 
     Raises:
-        TrainingError: the disk refuses.
+        TrainingError: the checkpoint is damaged, or the disk refuses.
     """
+    if config.keep_state:
+        _keep(config, stage)
+        return
+    for place in (checkpoint_path, state_path):
+        place(config.output, stage.name).unlink(missing_ok=True)
+
+
+def _keep(config: TrainConfig, stage: type[Stage]) -> None:
+    """The same of a checkpoint that the result was made of: it may also be that of an extension
+    that was killed while it was prepared."""
     last, kept = checkpoint_path(config.output, stage.name), state_path(config.output, stage.name)
-    if not config.keep_state:
-        for path in (last, kept):
-            path.unlink(missing_ok=True)
-    elif last.exists():
-        try:
-            kept.parent.mkdir(exist_ok=True)
-            last.replace(kept)
-        except OSError as error:
-            raise refused(kept, error) from error
+    if not last.exists():
+        return
+    _, made_by, record = read_result(result_path(config.output, stage.name))
+    if not _is_of_result(stage, read_checkpoint(last), made_by, record):
+        return
+    try:
+        kept.parent.mkdir(exist_ok=True)
+        last.replace(kept)
+    except OSError as error:
+        raise refused(kept, error) from error
 
 
 def check_extension(config: TrainConfig, wanted: Sequence[type[Stage]]) -> None:
@@ -70,26 +85,38 @@ def check_extension(config: TrainConfig, wanted: Sequence[type[Stage]]) -> None:
 
     Raises:
         TrainingError: a stage has made all its iterations, or one that starts from an extended one
-            would stay as it is.
+            would stay as it is, or cannot follow it.
     """
-    extended: set[type[Stage]] = set()
+    changing: set[type[Stage]] = set()
     for stage in planned(config):
         path = result_path(config.output, stage.name)
         if not path.exists():
+            changing |= {stage} & set(wanted)
             continue
         _, before, record = read_result(path)
         told = {key: value for key, value in before.items() if key.startswith("settings.")}
-        if stage in wanted and differences(stage, told, settings_of(config, stage)):
+        extended = stage in wanted and differences(stage, told, settings_of(config, stage))
+        changed = [one for one in inputs(config, stage) if one in changing]
+        _check_beginning(stage, changed, path)
+        if extended:
             _check_more(config, stage, record)
-            extended.add(stage)
-            continue
-        changed = [one.name for one in inputs(config, stage) if one in extended]
-        if changed:
+            changing.add(stage)
+        elif changed:
             raise TrainingError(
-                f"Stage {stage.name} is finished and starts from stage {changed[0]}, which would "
-                f"become another; extend it, too ({stage.name}.iterations), or remove {path} to "
-                "train it again."
+                f"Stage {stage.name} is finished and starts from stage {changed[0].name}, which "
+                f"would become another; extend it, too ({stage.name}.iterations), or remove {path} "
+                "to train it again."
             )
+
+
+def _check_beginning(stage: type[Stage], changed: Sequence[type[Stage]], path: Path) -> None:
+    begun = [one.name for one in changed if one in stage.begins_as]
+    if begun:
+        raise TrainingError(
+            f"Stage {stage.name} is finished and began as the result of stage {begun[0]}, which "
+            f"would become another and could not reach it any more; remove {path} to train it "
+            "again."
+        )
 
 
 def _check_more(config: TrainConfig, stage: type[Stage], record: Mapping[str, Any]) -> None:
@@ -107,9 +134,7 @@ def _check_more(config: TrainConfig, stage: type[Stage], record: Mapping[str, An
         )
 
 
-def reopen(
-    config: TrainConfig, stage: type[Stage], made_by: Fingerprint, say: Callable[[str], None]
-) -> None:
+def reopen(context: TrainingContext, stage: type[Stage], made_by: Fingerprint) -> None:
     """Let a finished stage be one that was begun, where its settings or photographs are others
     now. It then goes on from its networks, optimisers and discriminator.
 
@@ -120,37 +145,35 @@ def reopen(
         TrainingError: something else differs, it has made all its iterations, a file is damaged,
             or the disk refuses.
     """
+    config, say = context.config, context.say
     path = result_path(config.output, stage.name)
     networks, before, record = read_result(path)
-    differing = differences(stage, before, made_by)
-    if not differing:
+    was = earlier_values(stage, before, made_by)
+    if not was:
         say(f"Stage {stage.name} is as the settings say; there is nothing to extend.")
         return
-    changeable = (*CHANGEABLE, *(CONTENT + one.name for one in inputs(config, stage)))
-    if not all(key.startswith(changeable) for key in differing):
+    followed = (one for one in inputs(config, stage) if one not in stage.begins_as)
+    changeable = (*CHANGEABLE, *(CONTENT + one.name for one in followed))
+    if not all(key.startswith(changeable) for key in was):
         same = {key: value for key, value in made_by.items() if key.startswith(changeable)}
         kept = {key: value for key, value in before.items() if not key.startswith(changeable)}
         compare(stage, {**same, **kept}, made_by, path)
     _check_more(config, stage, record)
+    # The training may have been killed before it came to this.
+    _keep(config, stage)
     state = _kept(config, stage, before, record)
     if state is None:
         say(
             f"The optimisers of stage {stage.name} were not kept; it goes on from its networks, "
             "with new ones."
         )
-        if stage.has_discriminator(config) and "discriminator" not in networks:
-            say("The discriminator starts untrained.")
-        state = _made(networks, record)
-    if not all(key.startswith("settings.") for key in differing):
-        state["best"] = vars(Best())  # of other photographs; it cannot be compared
+        state = _made(stage, networks, record)
+    if stage.has_discriminator(config) and "discriminator" not in state["networks"]:
+        _say_beginning(context, stage)
+    if any(key.startswith(MEASURED_BY) for key in was):
+        state["best"] = vars(Best())
     state["best"] = {**state["best"], "waited": 0}
-    earlier = {key: value for key, value in record.items() if key != "history"}
-    settings = {
-        key.removeprefix("settings."): json.loads(before[key])
-        for key in differing
-        if key.startswith("settings.") and key in before
-    }
-    state["history"] = [*record.get("history", ()), {**earlier, "settings": settings}]
+    state["history"] = [*record.get("history", ()), _entry(record, was)]
     write_checkpoint(checkpoint_path(config.output, stage.name), {**state, "fingerprint": made_by})
     aside = config.output / "earlier" / f"{stage.name}-{record['iterations']}.safetensors"
     try:
@@ -164,6 +187,25 @@ def reopen(
     )
 
 
+def _entry(record: Mapping[str, Any], was: Mapping[str, Any]) -> dict[str, Any]:
+    """What the history says of a training that others go on from."""
+    settings = {key: value for key, value in was.items() if key.startswith("settings.")}
+    return {
+        **{key: value for key, value in record.items() if key != "history"},
+        "settings": {key.removeprefix("settings."): value for key, value in settings.items()},
+        "inputs": {key: value for key, value in was.items() if key not in settings},
+    }
+
+
+def _say_beginning(context: TrainingContext, stage: type[Stage]) -> None:
+    """What D begins as beside networks that are trained."""
+    is_prior = any(one in stage.begins_as for one in inputs(context.config, stage))
+    if is_prior or context.discriminator is not None:
+        context.say(f"Stage {stage.name} had no discriminator; it begins with that of the prior.")
+    else:
+        context.say(f"The discriminator starts untrained: stage {stage.name} had none.")
+
+
 def _kept(
     config: TrainConfig, stage: type[Stage], before: Fingerprint, record: Mapping[str, Any]
 ) -> dict[str, Any] | None:
@@ -172,13 +214,25 @@ def _kept(
     if not path.exists():
         return None
     state = read_checkpoint(path)
+    return state if _is_of_result(stage, state, before, record) else None
+
+
+def _is_of_result(
+    stage: type[Stage], state: Mapping[str, Any], before: Fingerprint, record: Mapping[str, Any]
+) -> bool:
     made_by = {key: value for key, value in state["fingerprint"].items() if key != PROCESSES}
-    is_its_own = not differences(stage, made_by, before) and state["step"] == record["iterations"]
-    return state if is_its_own else None
+    is_as_far: bool = state["step"] == record["iterations"]
+    return is_as_far and not differences(stage, made_by, before)
 
 
-def _made(networks: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+def _made(
+    stage: type[Stage], networks: Mapping[str, Any], record: Mapping[str, Any]
+) -> dict[str, Any]:
     """A state out of a result alone."""
+    best, psnr = Best(), record.get("validation_psnr")
+    if stage.keeps == "best" and psnr is not None:
+        step = int(record["kept"].removeprefix("iteration "))
+        best = Best(psnr, step, networks["network"])
     return {
         "step": record["iterations"],
         "is_looked_at": True,
@@ -187,5 +241,5 @@ def _made(networks: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, A
         "optimizers": {},
         "averaged": None,
         "stage": None,
-        "best": vars(Best()),
+        "best": vars(best),
     }

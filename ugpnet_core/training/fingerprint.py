@@ -25,6 +25,8 @@ Fingerprint = dict[str, str]
 LISTING = "names and sizes of the photographs for "
 CONTENT = "content of "
 PROCESSES = "number of processes"
+# What the result of a stage without iterations depends on.
+KEPT = ("model.", "settings.iterations", "settings.key", f"{CONTENT}weights")
 # What a stage is looked at by, and what folders and files are called: it makes the same without.
 # Of the photographs, names and sizes count; of all other files, what is in them.
 INDIFFERENT = frozenset(
@@ -108,7 +110,15 @@ def compare(stage: type[Stage], before: Fingerprint, now: Fingerprint, found: Pa
 def differences(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> list[str]:
     """In what two results of a stage differ that were made by these, as :func:`compare` sees it."""
     before = _completed(stage, before, now)
-    return sorted(k for k in before.keys() | now.keys() if before.get(k) != now.get(k))
+    kept = KEPT if now.get("settings.iterations") == "0" else ("",)
+    keys = (key for key in before.keys() | now.keys() if key.startswith(kept))
+    return sorted(key for key in keys if before.get(key) != now.get(key))
+
+
+def earlier_values(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> dict[str, Any]:
+    """The :func:`differences`, each with its value in ``before``; None where it was unset."""
+    known = _completed(stage, before, now)
+    return {key: json.loads(known.get(key, "null")) for key in differences(stage, before, now)}
 
 
 def _are_settings(keys: list[str]) -> bool:

@@ -23,7 +23,9 @@ def planned(config: TrainConfig) -> tuple[type[Stage], ...]:
 
 
 def inputs(config: TrainConfig, stage: type[Stage]) -> tuple[type[Stage], ...]:
-    """The finished stages that a stage starts from."""
+    """The finished stages that a stage starts from: none, where it keeps its weights."""
+    if not stage.settings_in(config).iterations:
+        return ()
     return tuple(one for one in planned(config) if one in stage.starts_from)
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.config import PriorStageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError, WeightsError
+from ugpnet_core.factory import make_discriminator
 from ugpnet_core.model_files.prior import check_weights, joined_options, read_prior
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import PriorEntry, find, resolve
+from ugpnet_core.training.checkpoint import checkpoint_path, result_path
+from ugpnet_core.training.fine_tuning import kept_layers
 from ugpnet_core.training.own_modules import read_own_module
 from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.stage_definition import WHOLE
@@ -33,6 +36,7 @@ def read_pretrained_prior(config: TrainConfig) -> tuple[TrainConfig, PriorWeight
     Raises:
         WeightsError: the file is missing, damaged, or does not fit.
         ConfigError: options that are given contradict it.
+        TrainingError: more layers of the discriminator are to be kept than there are.
     """
     prior = config.model.prior
     installed = find(PriorEntry, prior.name)
@@ -48,6 +52,9 @@ def read_pretrained_prior(config: TrainConfig) -> tuple[TrainConfig, PriorWeight
     if config.prior is not None:
         stored = _for_training(config, config.prior, stored, path)
     options = joined_options(prior.name, prior.options, stored, path)
+    if config.prior is not None and config.prior.freeze_d:
+        made = make_discriminator(prior.name, **options)
+        kept_layers(made, stored.discriminator or {}, config.prior.freeze_d)
     component = prior.model_copy(update={"options": options})
     model = config.model.model_copy(update={"prior": component})
     return config.model_copy(update={"model": model}), stored
@@ -122,3 +129,21 @@ def load_pretrained(
                 f"or give a file that holds the whole of it."
             )
         say(f"Stage {name} starts from the {what} in {path}.")
+        if _begins_without_discriminator(config, stage, prior):
+            say(
+                f"The discriminator starts untrained: {path} holds a generator without one that "
+                "can be read."
+            )
+
+
+def _begins_without_discriminator(
+    config: TrainConfig, stage: type[Stage], prior: PriorWeights | None
+) -> bool:
+    """Whether D is going to begin with nothing beside a G that does not."""
+    places = (result_path, checkpoint_path)
+    return (
+        stage.has_discriminator(config)
+        and stage.settings_in(config).iterations > 0
+        and (prior is None or prior.discriminator is None)
+        and not any(place(config.output, stage.name).exists() for place in places)
+    )

@@ -102,11 +102,6 @@ class PriorStage(Stage):
         """With the Fréchet distance, where that is asked for; and the discriminator of the file of
         weights, where that has one."""
         settings = cast(PriorStageConfig, cls.settings_in(context.config))
-        if settings.weights is not None and context.discriminator is None:
-            context.say(
-                f"The discriminator starts untrained: {settings.weights} holds a generator without "
-                "one that can be read."
-            )
         return cls(context, settings, make_quality(context, settings))
 
     @classmethod

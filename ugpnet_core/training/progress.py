@@ -113,7 +113,7 @@ def _restore(progress: Progress, state: Mapping[str, Any]) -> None:
             network.load_state_dict(state["networks"][name])
     for name, (optimizer, _) in stage.optimizers.items():
         if name in state["optimizers"]:
-            optimizer.load_state_dict(state["optimizers"][name])
+            _load_moments(progress, name, state["optimizers"][name])
             for group in optimizer.param_groups:  # those of a finished stage may be others
                 group.update(betas=settings.betas, weight_decay=settings.weight_decay)
     if progress.averaged is not None:
@@ -131,6 +131,30 @@ def _restore(progress: Progress, state: Mapping[str, Any]) -> None:
     # Older code wrote a checkpoint only after it had looked.
     progress.is_looked_at = state.get("is_looked_at", True)
     progress.began -= state["seconds"]
+
+
+def _load_moments(progress: Progress, name: str, saved: Mapping[str, Any]) -> None:
+    """Load an optimiser's state by the names of the parameters: in an extension, layers may learn
+    that were kept as they are, or the other way round."""
+    optimizer = progress.stage.optimizers[name][0]
+    (now,), (before,) = optimizer.state_dict()["param_groups"], saved["param_groups"]
+    if "param_names" in before and "param_names" in now:
+        moments = {
+            one: saved["state"][number]
+            for one, number in zip(before["param_names"], before["params"], strict=True)
+            if number in saved["state"]
+        }
+        places = zip(now["param_names"], now["params"], strict=True)
+        known = {number: moments[one] for one, number in places if one in moments}
+        group = {**before, "params": now["params"], "param_names": now["param_names"]}
+        saved = {"state": known, "param_groups": [group]}
+    elif len(before["params"]) != len(now["params"]):  # older code kept no names
+        progress.stage.context.say(
+            f"Stage {progress.stage.name} learns other layers than before; the optimiser of its "
+            f"{name} begins anew, as it was kept without their names."
+        )
+        return
+    optimizer.load_state_dict(dict(saved))
 
 
 def _average(decay: float) -> Callable[[Any, Any, Any], None]:

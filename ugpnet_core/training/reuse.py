@@ -39,18 +39,22 @@ def reuse_result(
         if folder.absolute() == output.absolute() or not found.exists():
             continue
         try:
-            before = read_result(found)[1]
+            _, before, record = read_result(found)
         except TrainingError as error:
             say(f"Not reused: {error}")
             continue
-        if not differences(stage, before, made_by):
-            try:
-                copy_whole(found, path)
-            except OSError as error:
-                raise TrainingError(
-                    f"{path} cannot be written ({error.strerror or error}); make room for it, "
-                    "then start again."
-                ) from error
-            say(f"Stage {stage.name} is the same as that of {folder}, so it is reused from there.")
-            return True
+        if differences(stage, before, made_by):
+            continue
+        if "history" in record:
+            say(f"Not reused: {found} was trained on (--extend), and not from its beginning.")
+            continue
+        try:
+            copy_whole(found, path)
+        except OSError as error:
+            raise TrainingError(
+                f"{path} cannot be written ({error.strerror or error}); make room for it, "
+                "then start again."
+            ) from error
+        say(f"Stage {stage.name} is the same as that of {folder}, so it is reused from there.")
+        return True
     return False

@@ -149,7 +149,7 @@ def _run(
     if accelerator.is_main_process and not path.exists():
         reuse_result(stage, output, made_by, reuse, context.say)
     elif accelerator.is_main_process and extend:
-        reopen(config, stage, made_by, context.say)
+        reopen(context, stage, made_by)
     accelerator.wait_for_everyone()
     was_finished = path.exists()
     # No process may write the result before all have seen that it is not there.

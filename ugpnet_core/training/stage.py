@@ -122,8 +122,9 @@ class Stage(StageDefinition):
         """The network, ready for the device, the precision and the processes, and its optimiser:
         Adam, with decoupled weight decay where asked for, over what learns."""
         accelerator = self.context.accelerator
+        # With their names, by which a checkpoint finds them where others learn later.
         optimizer = AdamW(
-            (p for p in network.parameters() if p.requires_grad),
+            [(name, p) for name, p in network.named_parameters() if p.requires_grad],
             lr=learning_rate,
             betas=self.settings.betas,
             weight_decay=self.settings.weight_decay,

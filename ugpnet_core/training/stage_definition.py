@@ -31,6 +31,8 @@ class StageDefinition(ABC):
         name: of the stage, of its section of the configuration, and of its files.
         settings_class: of that section.
         starts_from: the stages whose results it starts from, where a training has them.
+        begins_as: those of them whose results its networks only begin as: once it is under way,
+            another result changes nothing.
         depends_on: the fields of the model's configuration that decide its result.
         is_perceptual: whether the choice of perceptual networks decides its result.
         takes_crops: whether it learns from ``data.crops``, where these are given.
@@ -39,6 +41,7 @@ class StageDefinition(ABC):
     name: ClassVar[str]
     settings_class: ClassVar[type[StageConfig]]
     starts_from: ClassVar[tuple[type[StageDefinition], ...]] = ()
+    begins_as: ClassVar[tuple[type[StageDefinition], ...]] = ()
     depends_on: ClassVar[frozenset[str]]
     is_perceptual: ClassVar[bool] = False
     takes_crops: ClassVar[bool] = False

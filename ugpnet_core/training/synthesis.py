@@ -53,6 +53,7 @@ class SynthesisStage(Stage):
     name: ClassVar[str] = "synthesis"
     settings_class: ClassVar[type[StageConfig]] = SynthesisStageConfig
     starts_from: ClassVar[tuple[type[Stage], ...]] = (PriorStage, RestorationStage)
+    begins_as: ClassVar[tuple[type[Stage], ...]] = (PriorStage,)
     depends_on: ClassVar[frozenset[str]] = frozenset(
         name for name in ModelConfig.model_fields if "fusion" not in name and name != "domain"
     )
@@ -109,19 +110,7 @@ class SynthesisStage(Stage):
         if PriorStage.is_planned(config):
             prior, _, _ = read_result(result_path(config.output, PriorStage.name))
             discriminator = prior["discriminator"]
-        elif discriminator is None:
-            cls._say_untrained(context)
         return cls(context, config.synthesis, lpips, discriminator, others)
-
-    @classmethod
-    def _say_untrained(cls, context: TrainingContext) -> None:
-        """That D begins with nothing beside a G that does not."""
-        settings, weights = context.config.synthesis, cls.weights_in(context.config)
-        if weights is not None and settings.adversarial_weight > 0:
-            context.say(
-                f"The discriminator starts untrained: {weights} holds a generator without one that "
-                "can be read."
-            )
 
     @classmethod
     def has_discriminator(cls, config: TrainConfig) -> bool:
