@@ -24,6 +24,7 @@ from ugpnet_core.image import list_images, write_image
 from ugpnet_core.studies.ablation.settings import read_ablation
 from ugpnet_core.studies.ablation.variants import chosen_variants, make_variants
 from ugpnet_core.studies.settings import CompareConfig
+from ugpnet_core.training.stages import STAGES
 from ugpnet_core.training.trained_prior import prior_file_path
 
 PLACE = plan.Place(Path("data"), Path("natural"), Path("squeezenet.safetensors"), Path("runs"))
@@ -44,6 +45,7 @@ def test_trainings_are_valid(step: plan.Step) -> None:
     assert "--resume" in options
     config = read_config(plan.RECIPE, overrides)
     assert config.data.resolution == plan.SIDE
+    assert config.name not in STAGES  # which are names of files beside it
     assert config.threads == 1
     assert (config.prior is not None) == step.name.startswith("prior")
 
