@@ -225,7 +225,8 @@ def test_a_training_on_pairs_leaves_a_model_of_their_scale(
     assert said[0] == "4 photographs to learn from, 0 unreadable; 2 to validate on."
     write_image(tmp_path / "pairs" / "degraded" / "3.bmp", torch.rand(3, 8, 10))
     train(made, "restoration")  # as large as before, so that nothing tells it
-    (tmp_path / "pairs" / "degraded" / "3.bmp").rename(tmp_path / "pairs" / "degraded" / "3.png")
+    swapped = tmp_path / "pairs" / "degraded"
+    (swapped / "3.bmp").rename(swapped / "3.png")
     with pytest.raises(TrainingError, match="names and sizes of the photographs for training"):
         train(made, "restoration")
 
