@@ -118,5 +118,5 @@ def test_the_errors_are_those_of_the_code() -> None:
     code = re.sub(r'"\s*\n\s*f?"', "", "\n".join(sources))
     table = TEXT[TEXT.index("## What errors mean") :]
     messages = re.findall(r"^\| `(.+?)` \|", table, flags=re.M)
-    assert len(messages) == 16
+    assert len(messages) == 18
     assert [message for message in messages if message not in code] == []

@@ -273,11 +273,6 @@ class StartedStageConfig(StageConfig):
 
     iterations: Iterations
     weights: Path | None = None
-    key: str | None = Field(
-        default=None,
-        description="The network of the file of weights, where that holds several: the name of its "
-        "dictionary, or of its module in a larger state dict.",
-    )
 
     @model_validator(mode="after")
     def _nothing_to_learn_needs_weights(self) -> StartedStageConfig:
@@ -286,7 +281,23 @@ class StartedStageConfig(StageConfig):
         return self
 
 
-class PriorStageConfig(StartedStageConfig):
+class KeyedStageConfig(StartedStageConfig):
+    """What the stages have whose weights may lie among those of other networks."""
+
+    key: str | None = Field(
+        default=None,
+        description="The network of the file of weights, where that holds several: the name of its "
+        "dictionary, or of its module in a larger state dict.",
+    )
+
+    @model_validator(mode="after")
+    def _a_key_needs_weights(self) -> KeyedStageConfig:
+        if self.key is not None and self.weights is None:
+            raise ValueError("key names a network of a file of weights: give weights, too")
+        return self
+
+
+class PriorStageConfig(KeyedStageConfig):
     """Training the prior itself as a StyleGAN2 (only where asked for)."""
 
     weights: Path | None = Field(
@@ -356,7 +367,7 @@ class PriorStageConfig(StartedStageConfig):
         return self
 
 
-class RestorationStageConfig(StartedStageConfig):
+class RestorationStageConfig(KeyedStageConfig):
     """Supplement S.4: Adam, 1e-4, 20,000 iterations, the backbone's own loss."""
 
     iterations: Iterations = 20_000
@@ -376,7 +387,7 @@ class RestorationStageConfig(StartedStageConfig):
     )
 
 
-class SynthesisStageConfig(StartedStageConfig):
+class SynthesisStageConfig(KeyedStageConfig):
     """Supplement S.4: L1 + 10 LPIPS + 0.3 adversarial, 40,000 iterations."""
 
     iterations: Iterations = 40_000

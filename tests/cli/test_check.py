@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -144,6 +145,18 @@ def test_only_some_checks(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["check-backbone", "in-place", "--only", "protocol", "--only", "sizes"]
     assert cli.main(words) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+@pytest.mark.parametrize("command", ["backbone", "prior", "task", "model"])
+def test_the_help_names_checks_that_there_are(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([f"check-{command}", "--list", "--json"]) == 0
+    there = json.loads(capsys.readouterr().out)
+    assert cli.main([f"check-{command}", "--help"]) == 0
+    named = re.findall(r"--only ([a-z_]+)", capsys.readouterr().out)
+    assert named or command == "model"
+    assert set(named) <= set(there)
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,12 +15,13 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.degradations.held import changed_states, random_states, rehearse_task, run_task
+from ugpnet_core.degradations.held import changed_states, random_states, run_task
 from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.errors import PluginError
 from ugpnet_core.factory import create_task
 from ugpnet_core.plugins import Installed, PriorEntry, TaskEntry
 from ugpnet_core.seeding import rng_for
+from ugpnet_core.training.rehearsal import rehearse_task
 from ugpnet_core.training.run import rehearse, train
 
 Degrade = Callable[[Tensor, np.random.Generator], Any]
@@ -63,6 +64,11 @@ FAULTS: list[tuple[Degrade, str]] = [
         r"returns \(3, 8, 10\) where \(3, 16, 20\) belongs \(its scale is 1\)",
     ),
     (lambda image, rng: image[None], r"returns \(1, 3, 16, 20\) where"),
+    (
+        lambda image, rng: image * torch.ones((), requires_grad=True),
+        "returns a tensor that requires a gradient",
+    ),
+    (lambda image, rng: image.to("meta"), "returns a tensor on meta where the CPU belongs"),
     (lambda image, rng: 5 * image - 2, r"returns values from -\d.* to \d.*; they belong in \[0, 1"),
     (lambda image, rng: image * float("nan"), "returns values from nan to nan"),
     (blackened, "changes the image that it is given in place"),
@@ -95,6 +101,22 @@ def drawing_from_nowhere(image: Tensor, rng: np.random.Generator) -> Tensor:
     return image * float(np.random.default_rng().random())
 
 
+def without_gradients(image: Tensor, rng: np.random.Generator) -> Tensor:
+    torch.set_grad_enabled(False)
+    return image.clone()
+
+
+def with_other_threads(image: Tensor, rng: np.random.Generator) -> Tensor:
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    return image.clone()
+
+
+def only_large(image: Tensor, rng: np.random.Generator) -> Tensor:
+    if image.shape[-1] < 32:
+        raise ValueError("too small")
+    return image
+
+
 @pytest.mark.parametrize(
     ("degrade", "message"),
     [
@@ -103,11 +125,18 @@ def drawing_from_nowhere(image: Tensor, rng: np.random.Generator) -> Tensor:
         (drawing_from_torch, "draws from the global generator of torch"),
         (drawing_from_nowhere, "makes something else of the same image and the same rng"),
         (blackened, "changes the image"),
+        (without_gradients, "changes torch's gradient mode from True to False for the whole"),
+        (with_other_threads, "changes torch's number of threads from"),
     ],
 )
-def test_a_rehearsal_sees_where_numbers_come_from(degrade: Degrade, message: str) -> None:
+def test_a_rehearsal_sees_where_numbers_come_from_and_what_else_is_touched(
+    degrade: Degrade, message: str
+) -> None:
+    threads = torch.get_num_threads()
     with pytest.raises(PluginError, match=rf"^Task 'mine' {message}"):
         rehearse_task(Mine(degrade), 16)
+    assert torch.is_grad_enabled()
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("name", ["denoise", "deblur", "sr2", "sr16", "blind", "photo"])
@@ -137,6 +166,16 @@ class Grey(Mine):
 def test_pairs_are_held_to_it_as_well(made: Degrade, message: str) -> None:
     with pytest.raises(PluginError, match=message):
         pair(Grey(made), torch.rand(3, 8, 8), rng_for(0))
+
+
+def test_a_rehearsal_is_of_what_a_training_asks_for() -> None:
+    """The pair, of a task that gives one."""
+
+    def random_target(image: Tensor, rng: np.random.Generator) -> Any:
+        return image * random.random(), image
+
+    with pytest.raises(PluginError, match="draws from the global generator of random"):
+        rehearse_task(Grey(random_target), 16)
 
 
 @pytest.fixture
@@ -177,6 +216,30 @@ def test_training_and_degrading_say_it_at_the_first_step(
     install(lambda: Mine(lambda image, rng: None))
     with pytest.raises(PluginError, match=r"^Task 'mine' returns None"):
         ug.degrade(torch.rand(3, 8, 8), "mine")
+
+
+@pytest.mark.parametrize(
+    ("data", "fails"),
+    [
+        ({}, False),
+        ({"data__crop": 16}, True),
+        ({"data__crop": 64}, False),  # no image is as large, so that none is cut
+        ({"data__crop": 16, "data__crops": [{"path": "nowhere"}]}, True),
+    ],
+)
+def test_a_task_is_rehearsed_at_the_size_of_crops_too(
+    install: Callable[[Any], None],
+    training_config: Callable[..., TrainConfig],
+    data: dict[str, Any],
+    fails: bool,
+) -> None:
+    install(lambda: Mine(only_large))
+    config = training_config(prior=None, model__task={"name": "mine"}, **data)
+    if not fails:
+        rehearse(config)
+        return
+    with pytest.raises(PluginError, match=r"^Task 'mine' fails \(ValueError: too small\)"):
+        rehearse(config)
 
 
 def test_a_prior_without_a_discriminator_is_known_before_anything_starts(

@@ -162,6 +162,21 @@ def test_a_baseline_has_one_stage(training_config: Make, baseline: str) -> None:
             train(config, stage)
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("stage", ["restoration", "fusion"])
+def test_weights_of_stages_that_a_baseline_lacks_are_refused(
+    training_config: Make, baseline: str, stage: str
+) -> None:
+    changes: dict[str, Any] = {f"{stage}__weights": "some.safetensors"}
+    config = training_config(model__baseline=baseline, prior=None, **changes)
+    message = (
+        rf"{stage}\.weights is some\.safetensors, and baseline {baseline} has no stage {stage}"
+    )
+    with pytest.raises(ConfigError, match=message):
+        train(config)
+    assert not config.output.exists()
+
+
 def test_what_cannot_be_modulated_is_refused(
     training_config: Make, installed_plugins: Callable[..., Any]
 ) -> None:

@@ -130,6 +130,71 @@ def test_both_may_lie_in_one_folder(tmp_path: Path) -> None:
         match_pairs(both, both, "{stem}x4")
 
 
+@pytest.mark.parametrize(
+    ("pattern", "given", "listed"),
+    [
+        (
+            "{stem}_*",
+            ["paris", "paris_2", "paris_dark", "paris_2_dark", "rome", "rome_dark"],
+            "paris_2.png (of paris.png);",
+        ),
+        ("{stem}x4", ["0001", "0001x4", "0001x4x4"], "0001x4.png (of 0001.png);"),
+        ("{stem}*", ["a", "a_1", "a_12", "b", "b_1"], "a_1.png (of a.png);"),
+    ],
+)
+def test_in_one_folder_no_image_is_clean_and_degraded(
+    tmp_path: Path, pattern: str, given: list[str], listed: str
+) -> None:
+    both, _ = folders(tmp_path, [f"{name}.png" for name in given], [])
+    with pytest.raises(ImageError, match="degraded and clean ones at once") as caught:
+        match_pairs(both, both, pattern)
+    assert f"at once: {listed}" in str(caught.value)
+
+
+def test_one_folder_for_both_needs_a_pattern(tmp_path: Path) -> None:
+    both, _ = folders(tmp_path, ["1.png", "2.png"], [])
+    for pattern in ("{stem}", "{name}", "{stem}.png"):
+        with pytest.raises(ImageError, match="2 images are without a partner by the pattern"):
+            match_pairs(both, tmp_path / "degraded" / ".." / "clean", pattern)
+
+
+@pytest.mark.parametrize("pattern", ["{stem}", "{name}", "{stem}.png", "{stem}*"])
+def test_a_pattern_may_mean_the_name_of_the_clean_image(tmp_path: Path, pattern: str) -> None:
+    clean, degraded = folders(tmp_path, ["a.png", "sub/ab.png"], ["a.png", "sub/ab.png"])
+    if pattern == "{name}":  # without an extension of its own, any is taken after it
+        for path in (degraded / "a.png", degraded / "sub" / "ab.png"):
+            path.rename(path.with_name(f"{path.name}.png"))
+    assert [pair.name for pair in match_pairs(clean, degraded, pattern)] == ["a", "sub/ab"]
+
+
+def test_an_image_that_could_be_that_of_two_is_an_error(tmp_path: Path) -> None:
+    clean, degraded = folders(tmp_path, ["ab.jpeg", "bc.png", "abcd.png"], ["abc.png", "abcd.png"])
+    with pytest.raises(ImageError, match=r"more than one: abc\.png to ab\.jpeg or bc\.png; rename"):
+        match_pairs(clean, degraded, "*{stem}*")
+    (clean / "ab.jpeg").rename(clean / "abc.jpeg")  # a longer name is stronger
+    (degraded / "bcd.png").touch()
+    assert names(match_pairs(clean, degraded, "*{stem}*"), tmp_path) == [
+        ("abc", "clean/abc.jpeg", "degraded/abc.png"),
+        ("abcd", "clean/abcd.png", "degraded/abcd.png"),
+        ("bc", "clean/bc.png", "degraded/bcd.png"),
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["{stem}", "{stem}*", "{stem}.png"])
+@pytest.mark.parametrize("outer", ["clean", "degraded"])
+def test_one_folder_may_lie_in_the_other(tmp_path: Path, pattern: str, outer: str) -> None:
+    for name in ("HR/1.png", "HR/sub/2.png", "HR/x4/1.png", "HR/x4/sub/2.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    around, inside = tmp_path / "HR", tmp_path / "HR" / "sub" / ".." / "x4"
+    clean, degraded = (around, inside) if outer == "clean" else (inside, around)
+    matched = match_pairs(clean, degraded, pattern)
+    assert [pair.name for pair in matched] == ["1", "sub/2"]
+    inner = [pair.degraded if outer == "clean" else pair.clean for pair in matched]
+    assert all("x4" in path.parts for path in inner)
+    assert not any("x4" in path.parts for path in {*matched[0][1:], *matched[1][1:]} - {*inner})
+
+
 def test_patterns_leave_nobody_alone_and_nothing_doubled(tmp_path: Path) -> None:
     clean, degraded = folders(tmp_path, ["1.png", "2.png"], ["1x4.png", "3x4.png"])
     with pytest.raises(

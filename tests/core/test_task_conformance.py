@@ -80,6 +80,22 @@ class Darker(Good):
         return 0.8 * image
 
 
+class Learning(Good):
+    def __call__(self, image: Tensor, rng: np.random.Generator) -> Any:
+        return image * torch.ones((), requires_grad=True)
+
+
+class WithoutGradients(Good):
+    def __call__(self, image: Tensor, rng: np.random.Generator) -> Any:
+        torch.set_grad_enabled(False)
+        return image.clone()
+
+
+class Threads(Good):
+    def __init__(self) -> None:
+        torch.set_num_threads(torch.get_num_threads() + 1)
+
+
 class OtherPair(Good):
     def pair(self, image: Tensor, rng: np.random.Generator) -> Any:
         return image, image.flip(-1)
@@ -107,6 +123,9 @@ def test_a_good_task_passes_every_check() -> None:
         (Global(), "determinism", "draws from the global generator of random"),
         (Reseeded(), "determinism", "the same rng gives another result"),
         (Counting(), "determinism", "another result"),
+        (Learning(), "results", "returns a tensor that requires a gradient"),
+        (WithoutGradients(), "global_settings", "changes torch's gradient mode from True to False"),
+        (Threads, "global_settings", "using the task changes torch's number of threads from"),
         (OtherPair(), "pairing", "A call gives something else than pair"),
         (Unpicklable(), "determinism", "It cannot be pickled"),
     ],

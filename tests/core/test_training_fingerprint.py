@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from ugpnet_core.config import TrainConfig
 from ugpnet_core.degradations.kernel_files import save_kernels
 from ugpnet_core.degradations.kernels import kernel_set
 from ugpnet_core.errors import ConfigError, TrainingError
-from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
+from ugpnet_core.training.fingerprint import Fingerprint, compare, differences, fingerprint
 from ugpnet_core.training.fusion import FusionStage
 from ugpnet_core.training.plan import stage_files
 from ugpnet_core.training.run import train
@@ -21,8 +22,17 @@ from ugpnet_core.training.stages import STAGES
 STATE = Path("run/fusion.safetensors")
 
 
+KINDS = ("training", "training pairs", "validation", "validation pairs", "crops")
+
+
 def of(config: TrainConfig, stage: str = "fusion") -> Fingerprint:
     return fingerprint(config, STAGES[stage], {}, 5)
+
+
+def listed(config: TrainConfig, stage: str, images: int = 5, **other: str) -> Fingerprint:
+    """With digests of photographs, of which some are others."""
+    digests = {kind: other.get(kind.replace(" ", "_"), "as before") for kind in KINDS}
+    return fingerprint(config, STAGES[stage], {}, images, digests)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -71,6 +81,90 @@ def test_a_form_of_the_networks_concerns_the_stages_that_use_it(
 ) -> None:
     before, now = training_config(), training_config(**change)
     assert {name for name in STAGES if of(before, name) != of(now, name)} == stages
+
+
+CROPS = {"data__crop": 8, "data__crops": [{"path": "anything"}]}
+EARLY = {f"{stage}__stop_after": 5 for stage in ("restoration", "synthesis", "fusion")}
+DARK = {f"{stage}__perceptual_weight": 0 for stage in ("synthesis", "fusion")}
+MODULES = {"restoration", "synthesis", "fusion"}
+
+
+@pytest.mark.parametrize(
+    ("kept", "change", "stages"),
+    [
+        # What is restored with the weights that validate best, or stops by validation.
+        ({}, {"validation": "x"}, {"restoration", "fusion"}),
+        ({}, {"validation_pairs": "x"}, {"restoration", "fusion"}),
+        ({}, {"data__validation_count": 3}, {"restoration", "fusion"}),
+        (EARLY, {"validation": "x"}, MODULES),
+        (EARLY, {"data__validation_count": 3}, MODULES),
+        # What is cut out of photographs.
+        ({}, {"data__crop": 8}, {"restoration"}),
+        ({}, CROPS, {"restoration"}),
+        (CROPS, {"crops": "x"}, {"restoration"}),
+        (CROPS, {"training": "x", "images": 6}, {"prior", "synthesis", "fusion"}),
+        ({}, {"training": "x"}, {"prior", *MODULES}),
+        ({}, {"training_pairs": "x"}, MODULES),
+        # What images are compared with.
+        ({}, {"perceptual__resize": 8}, {"synthesis", "fusion"}),
+        (DARK, {"perceptual__resize": 8}, {"fusion"}),
+        ({**DARK, "fusion__contextual_weight": 0}, {"perceptual__resize": 8}, set()),
+    ],
+)
+def test_what_a_stage_does_not_see_does_not_refuse_its_result(
+    training_config: Callable[..., TrainConfig],
+    kept: dict[str, Any],
+    change: dict[str, Any],
+    stages: set[str],
+) -> None:
+    other = {key: value for key, value in change.items() if key.replace("_", " ") in KINDS}
+    other |= {"images": change["images"]} if "images" in change else {}
+    settings = {key: value for key, value in change.items() if key not in other}
+    before, now = training_config(**kept), training_config(**{**kept, **settings})
+    seen = set()
+    for name, stage in STAGES.items():
+        made_by = listed(before, name)
+        if differences(stage, made_by, listed(now, name, **other)):
+            seen.add(name)
+        # Older code wrote all of it for every stage.
+        older = {f"names and sizes of the photographs for {kind}": '"as before"' for kind in KINDS}
+        older |= {"data.crop": "null", "data.crops": "[]", "number of training images": "5"}
+        older |= {"data.validation_count": "2", "settings.gone": "null", **made_by}
+        older |= {"perceptual.resize": "null"} if stage.is_perceptual else {}
+        compare(stage, older, made_by, STATE)
+        assert bool(differences(stage, older, listed(now, name, **other))) == (name in seen)
+    assert seen == stages
+
+
+def test_of_a_stage_that_keeps_its_weights_only_these_count(
+    training_config: Callable[..., TrainConfig],
+) -> None:
+    keeping = {"synthesis__weights": "a.safetensors", "synthesis__iterations": 0}
+    changes = {"seed": 5, "data__flip": False, "synthesis__batch_size": 7}
+    stage = STAGES["synthesis"]
+    before = listed(training_config(**keeping), "synthesis")
+    now = listed(training_config(**keeping, **changes), "synthesis", 9, training="x")
+    compare(stage, before, now, STATE)
+    compare(stage, {**before, "seed": "0", "content of restoration": '"abc"'}, now, STATE)
+    for key, value in (("settings.key", '"other"'), ("content of weights", '"abc"')):
+        assert differences(stage, {**before, key: value}, now) == [key]
+    learning = listed(training_config(**{**keeping, "synthesis__iterations": 3}), "synthesis")
+    assert differences(stage, before, learning) == ["settings.iterations"]
+
+
+def test_other_validation_photographs_and_crops_do_not_refuse_a_prior(
+    training_config: Callable[..., TrainConfig], photographs: Path
+) -> None:
+    train(training_config(prior__iterations=1), "prior")
+    said: list[str] = []
+    changes = {
+        "data__validation": [str(photographs / "inner")],
+        "data__validation_count": 1,
+        "data__crop": 8,
+        "data__crops": [{"path": str(photographs)}],
+    }
+    train(training_config(prior__iterations=1, **changes), "prior", say=said.append)
+    assert any(one.startswith("Stage prior is finished: ") for one in said)
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -239,6 +239,42 @@ def test_the_task_of_pairs_needs_pairs(
         create_task("paired")(torch.rand(3, 8, 8), None)  # type: ignore[arg-type]
 
 
+def test_degraded_versions_of_other_names_are_other_photographs(
+    training_config: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    given = [("clean", "1", 32), ("degraded", "1_a", 32), ("degraded", "1_b", 32)]
+    for folder, name, side in given:
+        write_image(tmp_path / folder / f"{name}.bmp", torch.rand(3, side, side))
+    pairs = {
+        "clean": str(tmp_path / "clean"),
+        "degraded": str(tmp_path / "degraded"),
+        "pattern": "{stem}_*",
+    }
+    config = training_config(
+        prior=None,
+        model__task={"name": "paired"},
+        data__train=[pairs],
+        data__validation=[pairs],
+        restoration__iterations=1,
+    )
+    train(config, "restoration")
+    moved = training_config(
+        **{
+            "prior": None,
+            "model__task": {"name": "paired"},
+            "data__train": [{**pairs, "degraded": str(tmp_path / "elsewhere")}],
+            "data__validation": [{**pairs, "degraded": str(tmp_path / "elsewhere")}],
+            "restoration__iterations": 1,
+        }
+    )
+    (tmp_path / "degraded").rename(tmp_path / "elsewhere")
+    train(moved, "restoration")  # what a folder is called does not matter
+    # As large as before, and in the other order.
+    (tmp_path / "elsewhere" / "1_a.bmp").rename(tmp_path / "elsewhere" / "1_c.bmp")
+    with pytest.raises(TrainingError, match="names and sizes of the photographs for training pai"):
+        train(moved, "restoration")
+
+
 def test_pairs_by_pattern_give_each_degraded_version(tmp_path: Path) -> None:
     for name, side in (("1", 16), ("1_a", 8), ("1_b", 8)):
         write_image(tmp_path / f"{name}.png", torch.rand(3, side, side))

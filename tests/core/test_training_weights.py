@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from ugpnet_core.checkpoints.file import read_checkpoint_file
@@ -217,6 +218,20 @@ def test_a_file_without_a_fusion_module_is_refused(
     for file in (tmp_path / "other.safetensors", result_path(finished, "synthesis")):
         with pytest.raises(WeightsError, match=f"{file.name} holds no fusion module; give a model"):
             FusionStage.load_pretrained(new_model(training_config), file)
+
+
+def test_a_key_that_chooses_nothing_is_refused(training_config: Make, finished: Path) -> None:
+    for stage in ("restoration", "synthesis"):
+        for file in files(finished, stage):
+            section = {"weights": str(file), "key": "params"}
+            config = training_config(**{"prior": None, stage: section})
+            message = rf"{file.name} holds a {stage} module, .*; leave the key 'params' out"
+            with pytest.raises(WeightsError, match=message):
+                rehearse(config)
+        with pytest.raises(ValidationError, match="key names a network of a file of weights"):
+            training_config(**{f"{stage}__key": "params"})
+    with pytest.raises(ValidationError, match=r"fusion\.key"):  # no other file has such a module
+        training_config(fusion__weights=str(files(finished, "fusion")[0]), fusion__key="params")
 
 
 def test_a_fusion_stage_goes_on_from_another(training_config: Make, finished: Path) -> None:

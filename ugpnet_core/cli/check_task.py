@@ -31,7 +31,7 @@ def check_task(
 
     Examples: ugpnet check-task deblur -O resolution=64
 
-    ugpnet check-task mine --only own_randomness
+    ugpnet check-task mine --only determinism
 
     In tests of a plugin: ugpnet_core.testing.check_task.
     """

@@ -15,7 +15,6 @@ from torch import Tensor
 from ugpnet_core.errors import PluginError, UGPNetError
 from ugpnet_core.plugins.discovery import describe_error
 from ugpnet_core.protocols import PairingTask, Task
-from ugpnet_core.seeding import rng_for
 
 T = TypeVar("T")
 
@@ -45,29 +44,11 @@ def run_pairing(
     """
     made: object = _kept(task, image, lambda: task.pair(image, rng))
     if not isinstance(made, tuple) or len(made) != 2:
-        raise _fault(task, f"gives {_kind(made)} as a pair where clean and degraded image belong")
+        raise fault(task, f"gives {_kind(made)} as a pair where clean and degraded image belong")
     clean, degraded = made
     _check(task, clean, tuple(image.shape), "as clean image ")
     check_degraded(task, image, degraded)
     return clean, degraded
-
-
-def rehearse_task(task: Task, side: int) -> None:
-    """Run a task twice on an image of ``side`` pixels, which shows more than one run: for the
-    beginning of what takes long, and one thread only.
-
-    Raises:
-        PluginError: as :func:`run_task`; or the task draws from somewhere else than its ``rng``.
-    """
-    side = max(side - side % task.scale, task.scale)
-    image = torch.rand(3, side, side, generator=torch.Generator().manual_seed(0))
-    before = random_states()
-    results = [run_task(task, image.clone(), rng_for(0, "rehearsal")) for _ in range(2)]
-    drawn = changed_states(before)
-    if drawn:
-        raise _fault(task, f"draws from the global generator of {drawn}")
-    if not torch.equal(*results):
-        raise _fault(task, "makes something else of the same image and the same rng")
 
 
 def check_degraded(task: Task, image: Tensor, made: object) -> None:
@@ -110,24 +91,28 @@ def _kept(task: Task, image: Tensor, run: Callable[[], T]) -> T:
             "ugpnet check-task."
         ) from error
     if (version is not None and image._version != version) or not torch.equal(looked_at, before):
-        raise _fault(task, "changes the image that it is given in place")
+        raise fault(task, "changes the image that it is given in place")
     return made
 
 
 def _check(task: Task, made: object, shape: tuple[int, ...], what: str) -> None:
     if not isinstance(made, Tensor):
-        raise _fault(task, f"returns {what}{_kind(made)} where a torch.Tensor belongs")
+        raise fault(task, f"returns {what}{_kind(made)} where a torch.Tensor belongs")
     if made.dtype != torch.float32:
         kind = str(made.dtype).removeprefix("torch.")
-        raise _fault(task, f"returns {what}{kind} where float32 belongs")
+        raise fault(task, f"returns {what}{kind} where float32 belongs")
+    if made.requires_grad:
+        raise fault(task, f"returns {what}a tensor that requires a gradient; they belong detached")
+    if made.device.type != "cpu":
+        raise fault(task, f"returns {what}a tensor on {made.device} where the CPU belongs")
     if tuple(made.shape) != shape:
-        raise _fault(
+        raise fault(
             task,
             f"returns {what}{tuple(made.shape)} where {shape} belongs (its scale is {task.scale})",
         )
-    low, high = (float(value) for value in made.detach().aminmax())
+    low, high = (float(value) for value in made.aminmax())
     if not (low >= -TOLERANCE and high <= 1 + TOLERANCE):
-        raise _fault(
+        raise fault(
             task, f"returns {what}values from {low:.3g} to {high:.3g}; they belong in [0, 1]"
         )
 
@@ -145,7 +130,8 @@ def name_of(task: object) -> str:
     return str(getattr(task, "name", type(task).__name__))
 
 
-def _fault(task: Task, what: str) -> PluginError:
+def fault(task: Task, what: str) -> PluginError:
+    """The error that says what a task does and may not."""
     return PluginError(
         f"Task {name_of(task)!r} {what}; tell its author, who has ugpnet check-task."
     )

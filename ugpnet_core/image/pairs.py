@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -29,22 +30,24 @@ class MatchedPair(NamedTuple):
 def match_pairs(clean: Path, degraded: Path, pattern: str = STEM) -> list[MatchedPair]:
     """Match the images of two folders, read recursively, by path without extension.
 
-    So ``clean/a/1.png`` belongs to ``degraded/a/1.jpg``. Sorted by name.
+    So ``clean/a/1.png`` belongs to ``degraded/a/1.jpg``. Sorted by name. Where one of the folders
+    lies in the other, what is in it does not belong to the other.
 
     Args:
         pattern: how a degraded image is called, below the folder of the same name as that of its
             clean one: ``{stem}x4`` for ``a/1x4.jpg``; ``*`` stands for anything, so that with
             ``{stem}_*`` a clean image has several degraded ones, and is in as many pairs. Where one
             could belong to two, it does to that of the longer name. With a pattern, both may lie in
-            one folder.
+            one folder, in which no image is both a clean and a degraded one.
 
     Raises:
         ImageError: a folder is missing or has no image, two images of one folder differ in their
-            extension only, or an image has no partner; the message lists the first ten.
+            extension only, an image has no partner, or it cannot be told whose it is; the message
+            lists the first ten.
     """
-    if pattern != STEM:
+    if pattern != STEM or _is_one_folder(clean, degraded):
         return _match_by_pattern(clean, degraded, pattern)
-    ours, theirs = _by_name(clean), _by_name(degraded)
+    ours, theirs = _by_name(clean, degraded), _by_name(degraded, clean)
     alone = [str(path) for name, path in sorted(ours.items()) if name not in theirs]
     alone += [str(path) for name, path in sorted(theirs.items()) if name not in ours]
     if alone:
@@ -56,16 +59,12 @@ def match_pairs(clean: Path, degraded: Path, pattern: str = STEM) -> list[Matche
 
 
 def _match_by_pattern(clean: Path, degraded: Path, pattern: str) -> list[MatchedPair]:
-    together = clean.resolve() == degraded.resolve()
-    theirs = {path.relative_to(degraded).as_posix(): path for path in _images(degraded)}
-    ours = {path.relative_to(clean).as_posix(): path for path in _images(clean)}
-    names = sorted(theirs)
-    owners: dict[str, str] = {}
-    for name in sorted(ours, key=len):  # longer ones last, and so stronger
-        owners.update((one, name) for one in _meant(name, pattern, names) if one != name)
+    together = _is_one_folder(clean, degraded)
+    theirs = {path.relative_to(degraded).as_posix(): path for path in _images(degraded, clean)}
+    ours = {path.relative_to(clean).as_posix(): path for path in _images(clean, degraded)}
+    owners = _owners(ours, sorted(theirs), pattern, together)
     if together:  # what is someone's degraded image is no clean one
         ours = {name: path for name, path in ours.items() if name not in owners}
-        owners = {one: name for one, name in owners.items() if name in ours}
         theirs = {one: theirs[one] for one in owners}
     found = sorted((name, one) for one, name in owners.items())
     matched = [
@@ -82,6 +81,47 @@ def _match_by_pattern(clean: Path, degraded: Path, pattern: str) -> list[Matched
         )
     _refuse_doubled(matched, pattern)
     return matched
+
+
+def _owners(
+    ours: Mapping[str, Path], names: Sequence[str], pattern: str, together: bool
+) -> dict[str, str]:
+    """For each degraded image that a pattern means, by name, whose it is.
+
+    Args:
+        ours: the clean images.
+        names: of the degraded ones, sorted.
+        together: all lie in one folder, and no image belongs to itself.
+
+    Raises:
+        ImageError: it could be that of two names of one length; or one image that of another and
+            the clean one of a third.
+    """
+    found: dict[str, list[str]] = {}
+    for name in sorted(ours, key=_length):  # longer ones last, and so stronger
+        for one in _meant(name, pattern, names):
+            if not (together and one == name):
+                rivals = found.get(one, [])
+                found[one] = [other for other in rivals if _length(other) == _length(name)] + [name]
+    torn = [f"{one} to {' or '.join(every)}" for one, every in found.items() if len(every) > 1]
+    if torn:
+        raise ImageError(
+            f"By the pattern {pattern!r} images could belong to more than one: "
+            f"{listed(sorted(torn))}; rename them, or give another pattern."
+        )
+    owners = {one: name for one, (name,) in found.items()}
+    both = sorted({name for name in owners.values() if name in owners}) if together else []
+    if both:
+        raise ImageError(
+            f"By the pattern {pattern!r} images in one folder are degraded and clean ones at once: "
+            f"{listed([f'{name} (of {owners[name]})' for name in both])}; put clean and degraded "
+            "ones into two folders, or give another pattern."
+        )
+    return owners
+
+
+def _length(name: str) -> int:
+    return len(PurePosixPath(name).stem)
 
 
 def _meant(name: str, pattern: str, names: Sequence[str]) -> Iterator[str]:
@@ -114,21 +154,30 @@ def _refuse_doubled(matched: Sequence[MatchedPair], pattern: str) -> None:
         )
 
 
-def _images(folder: Path) -> list[Path]:
+def _is_one_folder(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _images(folder: Path, other: Path) -> list[Path]:
+    """Those of a folder, without what lies in the other one, where that is inside."""
     if not folder.is_dir():
         raise ImageError(
             f"There is no folder {folder}; pairs need one of clean and one of degraded."
         )
     found = list_images([folder], recursive=True)
+    inner = other.resolve()
+    if not folder.resolve().is_relative_to(inner):
+        is_inside = cache(lambda parent: parent.resolve().is_relative_to(inner))
+        found = [path for path in found if not is_inside(path.parent)]
     if not found:
         raise ImageError(f"There is no image in {folder}; give a folder of images.")
     return found
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def _by_name(folder: Path, other: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     twice = []
-    for path in _images(folder):
+    for path in _images(folder, other):
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             twice.append(f"{found[name]} and {path.name}")

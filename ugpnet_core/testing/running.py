@@ -116,7 +116,7 @@ class Suite:
                     # What importing a plugin changes happens once only, in the first check.
                     changed = changed or changed_setting(before)
             if check.name == SETTINGS_CHECK and result.status == "passed" and changed:
-                said = f"Importing or using the network changes torch's {changed} for the whole"
+                said = f"Importing or using the {self.word} changes torch's {changed} for the whole"
                 said = f"{said} process; leave that to the caller."
                 result = dataclasses.replace(result, status="failed", message=said)
             results[check.name] = result

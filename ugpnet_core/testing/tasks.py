@@ -20,7 +20,7 @@ from ugpnet_core.protocols import PairingTask, Task
 from ugpnet_core.seeding import rng_for
 from ugpnet_core.testing.report import Outcome, Report, failing, passed, require
 from ugpnet_core.testing.running import Check, Suite
-from ugpnet_core.testing.surroundings import seed_all
+from ugpnet_core.testing.surroundings import changed_setting, seed_all, settings
 
 # Squares, flat and tall ones, sides that no scale divides, and one of a pixel.
 SIZES = ((64, 64), (33, 50), (47, 20), (16, 16), (1, 1))
@@ -153,6 +153,17 @@ def check_determinism(subject: TaskSubject) -> Outcome:
     return passed("drawn from rng only")
 
 
+def check_global_settings(subject: TaskSubject) -> Outcome:
+    """Torch's settings for the whole process (gradient mode, number of threads) stay as they
+    are."""
+    task, before = subject.make(), settings()
+    if not isinstance(task, Paired):
+        _pair(task, picture(24, 32))
+    changed = changed_setting(before)
+    require(not changed, f"It changes torch's {changed} for the whole process; leave it as it is.")
+    return passed("left as they are")
+
+
 def check_pairing(subject: TaskSubject) -> Outcome:
     """Of a task that says what is wanted back, a call gives the degraded image of the pair."""
     task, image = subject.make(), picture(40, 48)
@@ -186,6 +197,7 @@ TASK_SUITE = Suite(
         Check(check_builds),
         Check(check_results, ("builds",)),
         Check(check_determinism, _RUNS),
+        Check(check_global_settings, _RUNS),
         Check(check_pairing, (*_RUNS, "determinism")),
         Check(check_colours, _RUNS),
     ),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ Fingerprint = dict[str, str]
 LISTING = "names and sizes of the photographs for "
 CONTENT = "content of "
 PROCESSES = "number of processes"
-# What the result of a stage without iterations depends on.
-KEPT = ("model.", "settings.iterations", "settings.key", f"{CONTENT}weights")
 # What a stage is looked at by, and what folders and files are called: it makes the same without.
 # Of the photographs, names and sizes count; of all other files, what is in them.
 INDIFFERENT = frozenset(
@@ -41,6 +39,12 @@ INDIFFERENT = frozenset(
         "validate_every",
     }
 )
+# By the beginnings of their names, what some stages do not see.
+CROPS = ("data.crop", f"{LISTING}crops")
+VALIDATION = ("data.validation_count", f"{LISTING}validation")
+TRAINING = ("number of training images", f"{LISTING}training")
+# What makes the result of a stage that keeps its weights: the file, and which network of it.
+KEPT = ("settings.iterations", "settings.key", f"{CONTENT}weights", "model.")
 
 
 def fingerprint(
@@ -50,12 +54,14 @@ def fingerprint(
     images: int,
     listings: Mapping[str, str] | None = None,
 ) -> Fingerprint:
-    """Everything that a stage's result depends on, by name.
+    """Everything that a stage's result depends on, by name, and nothing that it does not.
 
     Args:
         inputs: files whose content the stage starts from (earlier stages, pretrained weights).
         images: number of training images.
-        listings: digests of the names and sizes of photographs, by what they are for.
+        listings: digests of the names and sizes of photographs, by what they are for: "training",
+            "validation", "crops"; and of "training pairs", "validation pairs" the names of
+            degraded ones.
 
     Raises:
         TrainingError: one of the files cannot be read.
@@ -74,7 +80,9 @@ def fingerprint(
     parts |= {f"{LISTING}{what}": digest for what, digest in (listings or {}).items()}
     parts |= {f"{CONTENT}{name}": _digest(path) for name, path in inputs.items()}
     dumped = {key: json.dumps(value, sort_keys=True) for key, value in parts.items()}
-    return {**settings_of(config, stage), **_nameless(dumped)}
+    made_by = {**settings_of(config, stage), **_nameless(dumped)}
+    counts = _counts(stage, made_by)
+    return {key: value for key, value in made_by.items() if counts(key)}
 
 
 def settings_of(config: TrainConfig, stage: type[Stage]) -> Fingerprint:
@@ -110,9 +118,32 @@ def compare(stage: type[Stage], before: Fingerprint, now: Fingerprint, found: Pa
 def differences(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> list[str]:
     """In what two results of a stage differ that were made by these, as :func:`compare` sees it."""
     before = _completed(stage, before, now)
-    kept = KEPT if now.get("settings.iterations") == "0" else ("",)
-    keys = (key for key in before.keys() | now.keys() if key.startswith(kept))
-    return sorted(key for key in keys if before.get(key) != now.get(key))
+    # Older code noted more than what counts.
+    counts, counted = _counts(stage, now), _counts(stage, before)
+    return sorted(
+        key
+        for key in before.keys() | now.keys()
+        if counts(key) and counted(key) and before.get(key) != now.get(key)
+    )
+
+
+def _counts(stage: type[Stage], made_by: Fingerprint) -> Callable[[str], bool]:
+    """Whether an entry of this name can change the result of a stage with these settings."""
+    if made_by.get("settings.iterations") == "0":
+        return lambda key: key.startswith(KEPT)
+    idle: tuple[str, ...] = ()
+    if not stage.takes_crops:
+        idle += CROPS
+    elif made_by.get("data.crops", "[]") != "[]":
+        idle += TRAINING
+    if "task" not in stage.depends_on:
+        idle += (f"{LISTING}training pairs",)
+    if stage.keeps != "best" and made_by.get("settings.stop_after", "null") == "null":
+        idle += VALIDATION
+    weights = [f"settings.{network}_weight" for network in ("perceptual", "contextual")]
+    if not any(float(made_by.get(weight, "0")) for weight in weights):
+        idle += ("perceptual.",)
+    return lambda key: not key.startswith(idle)
 
 
 def earlier_values(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> dict[str, Any]:
@@ -174,7 +205,8 @@ def _completed(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> Fin
     present = {
         key: _read_again(fields.get(key), text)
         for key, text in before.items()
-        if key not in INDIFFERENT
+        # A setting that is gone and was not set has changed nothing.
+        if key not in INDIFFERENT and (text != "null" or key in fields)
     }
     return {**defaults, **_nameless(present)}
 

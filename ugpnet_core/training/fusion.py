@@ -97,11 +97,11 @@ class FusionStage(SingleLossStage):
                 f"{path} holds no fusion module; give a model file, or the fusion.safetensors of "
                 "another training."
             )
-        for key in ("fusion_inputs", "fusion_output"):
-            theirs, ours = getattr(own.config, key), getattr(model.config, key)
+        for form in ("fusion_inputs", "fusion_output"):
+            theirs, ours = getattr(own.config, form), getattr(model.config, form)
             if theirs != ours:  # the weights may fit all the same, and mean something else
                 raise WeightsError(
-                    f"{path} was trained with model.{key} {theirs!r} and this model has {ours!r}; "
+                    f"{path} was trained with model.{form} {theirs!r} and this model has {ours!r}; "
                     "make them equal, or start without fusion.weights."
                 )
         fit(model.fusion, own.tensors, str(path))

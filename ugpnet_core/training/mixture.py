@@ -16,13 +16,13 @@ from torch.utils.data import Dataset
 from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.degradations import rng_for
-from ugpnet_core.degradations.held import rehearse_task
 from ugpnet_core.errors import ConfigError, WeightsError
 from ugpnet_core.factory import create_backbone, create_task_at
 from ugpnet_core.networks.restoration import restoration_module
 from ugpnet_core.protocols import Task
 from ugpnet_core.training.data import MixedPair, Pairs
 from ugpnet_core.training.own_modules import read_own_module
+from ugpnet_core.training.rehearsal import rehearse_task
 
 
 @dataclass(frozen=True)

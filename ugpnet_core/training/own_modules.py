@@ -39,15 +39,30 @@ class OwnModule:
         return _inner(self.tensors, f"{name}.")
 
 
-def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
+def read_own_module(
+    path: str | PathLike[str], module: str, key: str | None = None
+) -> OwnModule | None:
     """Read a module from a model file, from the result of its stage, or from a published UGPNet.
+
+    Args:
+        key: which network of the file was asked for, of which these leave no choice.
 
     Returns:
         None where the file is none of these: a checkpoint from elsewhere, for instance.
 
     Raises:
-        WeightsError: the file is missing or damaged, or it holds other modules only.
+        WeightsError: the file is missing or damaged, it holds other modules only, or there is a key
+            all the same.
     """
+    own = _read(path, module)
+    if own is not None and key is not None:
+        raise WeightsError(
+            f"{path} holds a {module} module, which is taken as it is; leave the key {key!r} out."
+        )
+    return own
+
+
+def _read(path: str | PathLike[str], module: str) -> OwnModule | None:
     file = read_checkpoint_file(path)
     result = read_stage_result(file)
     tensors: Mapping[str, Tensor] = {}

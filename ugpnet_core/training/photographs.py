@@ -52,6 +52,7 @@ class Photographs:
         enlarged: how many were smaller than the resolution.
         resized_pairs: how many pairs were resized, and with them what degrades them.
         listing: a digest of names and sizes: another one means other photographs.
+        pairs: a digest of the names of degraded images; empty where there are none.
     """
 
     pictures: Pictures
@@ -59,6 +60,7 @@ class Photographs:
     enlarged: int = 0
     resized_pairs: int = 0
     listing: str = ""
+    pairs: str = ""
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -178,6 +180,7 @@ def read_photographs(
             one.photograph.degraded is not None and one.side != resolution for one in readable
         ),
         listing=found.listing,
+        pairs=found.pairs,
     )
 
 

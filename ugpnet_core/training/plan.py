@@ -100,6 +100,14 @@ def _check_settings(config: TrainConfig, wanted: Sequence[type[Stage]]) -> None:
             )
     for stage in planned(config):
         stage.check_settings(config)
+    for stage in STAGES.values():
+        if not stage.is_planned(config) and getattr(config, stage.name) is not None:
+            weights = stage.weights_in(config)
+            if weights is not None:
+                raise ConfigError(
+                    f"{stage.name}.weights is {weights}, and baseline {config.model.baseline} has "
+                    f"no stage {stage.name}; leave them out."
+                )
     # Of one of several steps, a set might be drawn for the first time after hours.
     if config.model.task.name in ("deblur", "composition"):
         for path in kernel_files(config.model.task.options):

@@ -89,7 +89,7 @@ def _for_training(
 
 
 def _stored_prior(path: Path, name: str, key: str | None) -> PriorWeights | None:
-    own = read_own_module(path, SynthesisStage.name)
+    own = read_own_module(path, SynthesisStage.name, key)
     if own is None:
         return read_prior(path, name, key)
     prior = own.config.prior

@@ -54,11 +54,13 @@ class Found:
     Attributes:
         problems: sentences about shards that are damaged.
         listing: a digest of names and sizes: another one means other photographs.
+        pairs: a digest of the names of degraded images; empty where there are none.
     """
 
     photographs: list[Photograph] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     listing: str = ""
+    pairs: str = ""
 
 
 def find_originals(sources: Sequence[Source]) -> Found:
@@ -68,16 +70,18 @@ def find_originals(sources: Sequence[Source]) -> Found:
         TrainingError: a folder or shard does not exist.
         ImageError: a pair of folders does not match.
     """
-    found, listing = Found(), hashlib.sha256()
+    found, listing, pairs = Found(), hashlib.sha256(), hashlib.sha256()
 
     def note(*words: str | int) -> None:
-        listing.update("\0".join(map(str, words)).encode("utf-8", "surrogateescape") + b"\n")
+        listing.update(_line(*words))
 
     for source in sources:
         if isinstance(source, PairedFolders):
             for name, clean, degraded in match_pairs(source.clean, source.degraded, source.pattern):
                 found.photographs.append(Photograph(File(clean), File(degraded)))
                 note(name, clean.suffix, _size(clean), degraded.suffix, _size(degraded))
+                pairs.update(_line(degraded.relative_to(source.degraded).as_posix()))
+                found.pairs = pairs.hexdigest()
         elif source.suffix == ".tar":
             for shard, index in _index(source):
                 found.photographs += [Photograph(member) for member in index.members]
@@ -95,6 +99,10 @@ def find_originals(sources: Sequence[Source]) -> Found:
                 note(name, _size(path))
     found.listing = listing.hexdigest()
     return found
+
+
+def _line(*words: str | int) -> bytes:
+    return "\0".join(map(str, words)).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def _index(pattern: Path) -> list[tuple[Path, Index]]:

@@ -13,7 +13,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ugpnet_core.config import ModelConfig, StageConfig, StartedStageConfig, TrainConfig
+from ugpnet_core.config import (
+    KeyedStageConfig,
+    ModelConfig,
+    StageConfig,
+    StartedStageConfig,
+    TrainConfig,
+)
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet
@@ -114,7 +120,7 @@ class StageDefinition(ABC):
     def key_in(cls, config: TrainConfig) -> str | None:
         """Which network of that file, where the settings say it."""
         settings = cls.settings_in(config)
-        return settings.key if isinstance(settings, StartedStageConfig) else None
+        return settings.key if isinstance(settings, KeyedStageConfig) else None
 
     @classmethod
     def load_pretrained(

@@ -166,7 +166,7 @@ class SynthesisStage(Stage):
         Returns:
             what was taken, "whole module" or "prior".
         """
-        own = read_own_module(path, cls.name)
+        own = read_own_module(path, cls.name, key)
         if own is not None:
             fit(model.synthesis, own.tensors, str(path))
             return WHOLE

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.degradations.held import rehearse_task
 from ugpnet_core.degradations.paired import Paired
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.factory import create_task_at
@@ -15,6 +14,7 @@ from ugpnet_core.protocols import Task
 from ugpnet_core.training.crops import CropPhotographs, crops_listing, read_crop_photographs
 from ugpnet_core.training.data import Pair, validation_batches
 from ugpnet_core.training.photographs import Photographs, read_photographs
+from ugpnet_core.training.rehearsal import rehearse_task
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ def rehearsed_task(config: TrainConfig) -> Task:
     data = config.data
     task = create_task_at(config.model.task, data.resolution)
     if not isinstance(task, Paired):
-        rehearse_task(task, data.resolution)
+        crop = data.crop or data.resolution
+        # Of images that are smaller than a crop, all is taken, but for those of data.crops.
+        rehearse_task(task, data.resolution, crop if data.crops else min(crop, data.resolution))
     return task
 
 
@@ -104,6 +106,10 @@ def read_training_data(
         for reason in crops.unreadable:
             say(f"Skipped: {reason}")
         say(f"{len(crops)} photographs for crops of {data.crop} pixels.")
-    listings |= {"training": photographs.listing, "validation": validation.listing}
+    for what, found in (("training", photographs), ("validation", validation)):
+        listings[what] = found.listing
+        if found.pairs:
+            # By itself, as results of older code have no names of degraded images.
+            listings[f"{what} pairs"] = found.pairs
     validated = validation_batches(validation, task, config.seed)
     return TrainingData(photographs, validated, listings, crops)
