@@ -111,7 +111,7 @@ def _bare(file: Checkpoint) -> Checkpoint:
     for place, state in state_dicts(content):
         parts = _networks_in(state)
         if place == "":
-            bare = parts.pop("", {})
+            bare = dict(parts.pop("", {}))
         if len(parts) > 1:
             bare |= {k: v for k, v in state.items() if "." not in str(k) and k not in bare}
         last = place.rpartition(".")[2]
