@@ -395,6 +395,7 @@ def test_two_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> No
 
 def test_a_chosen_generator_keeps_the_mean_of_w(tmp_path: Path) -> None:
     content = checkpoint()
+    content["g"] = {k: v if k.endswith("kernel") else v + 1 for k, v in content["g_ema"].items()}
     inner = {f"{name}.{k}": v for name in ("g", "g_ema", "d") for k, v in content[name].items()}
     forms = {
         "dictionaries": content,
@@ -443,7 +444,8 @@ def test_options_may_be_given_and_must_agree(golden: Golden, tmp_path: Path) -> 
     path = written({"params_ema": weights}, tmp_path / "g.pth")
     prior = ug.create_prior("stylegan2", weights=path, resolution=64, narrow=0.125, base_size=8)
     assert (prior.resolution, prior.base_size) == (64, 8)
-    for option, value in {"resolution": 128, "narrow": 0.25, "style_dim": 512}.items():
+    others: dict[str, Any] = {"resolution": 128, "narrow": 0.25, "style_dim": 512}
+    for option, value in others.items():
         with pytest.raises(ConfigError, match=rf"'{option}'.* is {value} here and .* leave it out"):
             ug.create_prior("stylegan2", weights=path, **{option: value})
 

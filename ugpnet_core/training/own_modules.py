@@ -65,7 +65,8 @@ def read_own_module(
     elif is_model_file(file):
         config, tensors = card_of(file).config, _inner(all_tensors(file), f"{module}.")
     else:
-        published = module_in(*at_key([file], key), module)
+        (chosen,) = at_key([file], key)
+        published = module_in(chosen, module)
         return None if published is None else OwnModule(Path(path), published[1], published[0])
     if not tensors:
         raise WeightsError(
