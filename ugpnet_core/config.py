@@ -273,17 +273,6 @@ class StartedStageConfig(StageConfig):
 
     iterations: Iterations
     weights: Path | None = None
-
-    @model_validator(mode="after")
-    def _nothing_to_learn_needs_weights(self) -> StartedStageConfig:
-        if self.iterations == 0 and self.weights is None:
-            raise ValueError("iterations 0 keeps weights: give weights, too")
-        return self
-
-
-class KeyedStageConfig(StartedStageConfig):
-    """What the stages have whose weights may lie among those of other networks."""
-
     key: str | None = Field(
         default=None,
         description="The network of the file of weights, where that holds several: the name of its "
@@ -291,13 +280,15 @@ class KeyedStageConfig(StartedStageConfig):
     )
 
     @model_validator(mode="after")
-    def _a_key_needs_weights(self) -> KeyedStageConfig:
+    def _what_belongs_together(self) -> StartedStageConfig:
+        if self.iterations == 0 and self.weights is None:
+            raise ValueError("iterations 0 keeps weights: give weights, too")
         if self.key is not None and self.weights is None:
             raise ValueError("key names a network of a file of weights: give weights, too")
         return self
 
 
-class PriorStageConfig(KeyedStageConfig):
+class PriorStageConfig(StartedStageConfig):
     """Training the prior itself as a StyleGAN2 (only where asked for)."""
 
     weights: Path | None = Field(
@@ -367,7 +358,7 @@ class PriorStageConfig(KeyedStageConfig):
         return self
 
 
-class RestorationStageConfig(KeyedStageConfig):
+class RestorationStageConfig(StartedStageConfig):
     """Supplement S.4: Adam, 1e-4, 20,000 iterations, the backbone's own loss."""
 
     iterations: Iterations = 20_000
@@ -387,7 +378,7 @@ class RestorationStageConfig(KeyedStageConfig):
     )
 
 
-class SynthesisStageConfig(KeyedStageConfig):
+class SynthesisStageConfig(StartedStageConfig):
     """Supplement S.4: L1 + 10 LPIPS + 0.3 adversarial, 40,000 iterations."""
 
     iterations: Iterations = 40_000

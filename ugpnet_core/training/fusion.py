@@ -91,7 +91,7 @@ class FusionStage(SingleLossStage):
         key: str | None = None,
     ) -> str:
         """From a model file or a finished fusion stage whose network has the same meaning."""
-        own = read_own_module(path, cls.name)
+        own = read_own_module(path, cls.name, key)
         if own is None:
             raise WeightsError(
                 f"{path} holds no fusion module; give a model file, or the fusion.safetensors of "

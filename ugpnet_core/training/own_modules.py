@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ugpnet_core.checkpoints.choosing import at_key
 from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import WeightsError
@@ -45,26 +46,22 @@ def read_own_module(
     """Read a module from a model file, from the result of its stage, or from a published UGPNet.
 
     Args:
-        key: which network of the file was asked for, of which these leave no choice.
+        key: which published UGPNet of a file that holds several.
 
     Returns:
         None where the file is none of these: a checkpoint from elsewhere, for instance.
 
     Raises:
-        WeightsError: the file is missing or damaged, it holds other modules only, or there is a key
-            all the same.
+        WeightsError: the file is missing or damaged, it holds other modules only, or leaves a key
+            no choice.
     """
-    own = _read(path, module)
-    if own is not None and key is not None:
-        raise WeightsError(
-            f"{path} holds a {module} module, which is taken as it is; leave the key {key!r} out."
-        )
-    return own
-
-
-def _read(path: str | PathLike[str], module: str) -> OwnModule | None:
     file = read_checkpoint_file(path)
     result = read_stage_result(file)
+    if key is not None and (result is not None or is_model_file(file)):
+        raise WeightsError(
+            f"{path} holds one {module} module at most, which is taken as it is; leave the key "
+            f"{key!r} out."
+        )
     tensors: Mapping[str, Tensor] = {}
     discriminator = None
     if result is not None:
@@ -74,7 +71,8 @@ def _read(path: str | PathLike[str], module: str) -> OwnModule | None:
     elif is_model_file(file):
         config, tensors = card_of(file).config, _inner(all_tensors(file), f"{module}.")
     else:
-        published = module_in(file, module)
+        (chosen,) = at_key([file], key)
+        published = module_in(chosen, module)
         return None if published is None else OwnModule(Path(path), published[1], published[0])
     if not tensors:
         raise WeightsError(

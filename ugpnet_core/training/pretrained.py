@@ -14,7 +14,7 @@ from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import PriorEntry, find, resolve
 from ugpnet_core.training.checkpoint import checkpoint_path, result_path
-from ugpnet_core.training.fine_tuning import kept_layers
+from ugpnet_core.training.fine_tuning import kept_layers, why_without
 from ugpnet_core.training.own_modules import read_own_module
 from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.stage_definition import WHOLE
@@ -71,8 +71,8 @@ def _for_training(
     """
     if settings.freeze_d and stored.discriminator is None:
         raise ConfigError(
-            f"{path} holds no discriminator whose layers could be kept; set prior.freeze_d to 0, "
-            "or give a file that has one."
+            f"{path} holds no discriminator whose layers could be kept{why_without(stored)}; set "
+            "prior.freeze_d to 0, or give a file that has one."
         )
     prior = config.model.prior
     wanted, own = prior.options.get("resolution"), stored.options.get("resolution")
@@ -132,7 +132,7 @@ def load_pretrained(
         if _begins_without_discriminator(config, stage, prior):
             say(
                 f"The discriminator starts untrained: {path} holds a generator without one that "
-                "can be read."
+                f"can be read{why_without(prior)}."
             )
 
 

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ugpnet_core.config import (
-    KeyedStageConfig,
     ModelConfig,
     StageConfig,
     StartedStageConfig,
@@ -120,7 +119,7 @@ class StageDefinition(ABC):
     def key_in(cls, config: TrainConfig) -> str | None:
         """Which network of that file, where the settings say it."""
         settings = cls.settings_in(config)
-        return settings.key if isinstance(settings, KeyedStageConfig) else None
+        return settings.key if isinstance(settings, StartedStageConfig) else None
 
     @classmethod
     def load_pretrained(
