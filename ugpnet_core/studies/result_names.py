@@ -13,7 +13,8 @@ def folder_name(title: str) -> str:
 
 
 def filled(text: str, task: str, data_set: str) -> str:
-    """A folder's name or a pattern, with the titles of one table; a set without one is nothing."""
-    return text.replace(TASK, folder_name(task)).replace(
-        SET, folder_name(data_set) if data_set else ""
-    )
+    """A folder's name or a pattern, with the titles of one table in it; a set without a title is
+    nothing, not even a level of folders."""
+    if not data_set:
+        text = text.replace(f"{SET}/", "")
+    return text.replace(TASK, folder_name(task)).replace(SET, data_set and folder_name(data_set))
