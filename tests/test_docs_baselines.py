@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -20,7 +20,10 @@ from ugpnet_core.studies.settings import Classical, CompareConfig
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
-EXAMPLE = yaml.safe_load((ROOT / "examples" / "configs" / "baselines.yaml").read_text())
+EXAMPLES = [
+    yaml.safe_load((ROOT / "examples" / "configs" / f"{name}.yaml").read_text())
+    for name in ("baselines", "baselines-sr8")
+]
 
 
 @pytest.fixture
@@ -36,15 +39,15 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def make_up(config: CompareConfig, degraded: Path) -> list[str]:
-    """Write what other programs would: the degraded images, a little darker."""
+def make_up(config: CompareConfig, clean: Path) -> list[str]:
+    """Write what other programs would: the photographs, a little darker."""
     made = []
     for index, method in enumerate(each for each in config.methods if each.results):
         assert method.results is not None
-        for file in degraded.iterdir():
+        for file in clean.iterdir():
             name = method.pattern.replace("{stem}", file.stem).replace("*", "_v1")
             path = method.results / (name if "." in name else f"{name}.png")
-            write_image(path, read_image(file).pixels * (1 - 0.01 * index))
+            write_image(path, read_image(file).pixels * (0.99 - 0.01 * index))
         made.append(method.name)
     return made
 
@@ -56,7 +59,7 @@ def test_everything_works_as_it_stands(place: Path) -> None:
     config = validated(CompareConfig, yaml.safe_load(text), "baselines.yaml")
     write, compare = (shlex.split(line)[1:] for line in commands.splitlines())
     assert main(write) == 0
-    made = make_up(config, Path("inputs/denoise/degraded"))
+    made = make_up(config, Path("inputs/denoise/clean"))
     assert main(compare) == 0
     (task,) = json.loads(Path("runs/baselines/results.json").read_text())["tasks"]
     for name in (*made, "x_reg"):
@@ -65,25 +68,33 @@ def test_everything_works_as_it_stands(place: Path) -> None:
     assert "indrmse" in task["intervals"]["GPEN"]
 
 
-def test_the_example_takes_the_results_of_all(place: Path) -> None:
-    small = EXAMPLE["data"] | {"photographs": ["photos"], "resolution": 32}
-    rows = [row for row in EXAMPLE["methods"] if "results" in row]
-    settings = {**EXAMPLE, "data": small, "methods": rows, "metrics": ["psnr"], "figures": None}
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["name"]))
+def test_the_examples_take_the_results_of_all(place: Path, example: dict[str, Any]) -> None:
+    small = example["data"] | {"photographs": ["photos"], "resolution": 32}
+    rows = [row for row in example["methods"] if "results" in row]
+    settings = {**example, "data": small, "methods": rows, "metrics": ["psnr"], "figures": None}
     Path("all.yaml").write_text(yaml.safe_dump(settings))
     assert main(["compare", "all.yaml", "--inputs", "inputs"]) == 0
     config = validated(CompareConfig, settings, "all.yaml")
-    made = make_up(config, Path("inputs/denoise/degraded"))
+    made = make_up(config, Path("inputs", *example["tasks"], "clean"))
     assert main(["compare", "all.yaml"]) == 0
-    (task,) = json.loads(Path("runs/baselines/results.json").read_text())["tasks"]
+    record = json.loads((Path(example["output"]) / "results.json").read_text())
+    (task,) = record["tasks"]
     assert [each["name"] for each in task["methods"]] == ["degraded", *made]
     assert not any(each["failed"] for each in task["methods"])
-    groups = {each["group"] for each in task["methods"]}
-    assert groups == {"input", "regression", "generative"}
+    assert {each["group"] for each in task["methods"]} == {
+        "input",
+        *(row["class"] for row in rows),
+    }
 
 
-def test_every_row_of_the_example_is_described() -> None:
-    validated(CompareConfig, EXAMPLE, "baselines.yaml")
-    for row in EXAMPLE["methods"]:
+def test_every_row_of_the_examples_is_described() -> None:
+    rows = [row for example in EXAMPLES for row in example["methods"]]
+    for example in EXAMPLES:
+        validated(CompareConfig, example, example["name"])
+    named = {row["name"] for row in rows if "results" in row}
+    assert len(named) == 18
+    for row in rows:
         if "results" in row:
             assert f"| {row['name']} | {row['class']} |" in TEXT, row["name"]
     for name in get_args(Classical):

@@ -299,6 +299,11 @@ def test_face_networks_see_images_of_their_one_size(
         ([{"name": "a", "model": "m"}], {"data": {"photographs": {"x": []}}}, "photographs"),
         ([{"name": "a", "model": "m"}], {"tasks": ["sr8", "sr8"]}, "the title 'sr8'"),
         ([{"name": "a", "model": "m"}], {"tasks": [{"title": "x"}]}, "give a task or pairs"),
+        (
+            [{"name": "a", "results": "r"}],
+            {"tasks": ["denoise", "sr8"]},
+            "results r would count in 2 tables, 'denoise' and 'sr8'",
+        ),
         ([{"name": "a", "model": "m"}], {"data": {"resolution": 8}}, "need data.photographs"),
     ],
 )

@@ -21,10 +21,17 @@ from torch import Tensor
 
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.evaluation.measure import measure_methods
-from ugpnet_core.evaluation.methods import Function, Method
-from ugpnet_core.evaluation.photographs import degraded_set, find_photographs
+from ugpnet_core.evaluation.methods import Degraded, Function, Method
+from ugpnet_core.evaluation.photographs import (
+    degraded_set,
+    find_photographs,
+    paired_set,
+    real_set,
+)
 from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.evaluation.store import Store, digest
+from ugpnet_core.image import write_image
+from ugpnet_core.metrics.networks import metric_networks
 
 
 def run(
@@ -117,6 +124,28 @@ def test_what_works_has_no_findings(photographs: Path) -> None:
     assert not run(photographs, lambda x: x * 1.2 - 0.1).findings
     broken = run(photographs, lambda x: x * float("nan"))
     assert "not finite" in broken.method("m").failed
+
+
+def test_a_table_takes_no_figures_of_another_task(photographs: Path, tmp_path: Path) -> None:
+    files = find_photographs(photographs)[:1]
+    degraded = degraded_set(files, photographs, 32, TaskConfig(name="denoise"))
+    for sample in degraded.samples(lambda *_: None):
+        assert sample is not None
+        write_image(tmp_path / "clean" / sample.name, sample.clean)
+        write_image(tmp_path / "degraded" / sample.name, sample.degraded)
+    sets = {
+        "psnr consistency": degraded,
+        "psnr": paired_set(tmp_path / "clean", tmp_path / "degraded", 32),
+        "": real_set(tmp_path / "degraded", 32),
+        "consistency": real_set(tmp_path / "degraded", 32, task=TaskConfig(name="denoise")),
+    }
+    networks = metric_networks(chosen=["psnr", "consistency"])
+    for order in (list(sets), list(sets)[::-1]):
+        store = Store(tmp_path / f"{order[0]}.sqlite")
+        for known in order:
+            result = measure_methods([Degraded()], sets[known], networks=networks, store=store)
+            assert list(result.methods[0].figures) == known.split(), order
+        store.close()
 
 
 def test_a_store_survives_what_happens_to_it(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from ugpnet_core.evaluation.methods import (
 from ugpnet_core.evaluation.photographs import degraded_set, paired_set
 from ugpnet_core.evaluation.results import Evaluation
 from ugpnet_core.image import read_image, write_image
+from ugpnet_core.metrics.fidelity import psnr_metric
+from ugpnet_core.metrics.judged import ImageMetric
+from ugpnet_core.metrics.metric import ALL_METRICS
 from ugpnet_core.metrics.networks import MetricNetworks, metric_networks
 from ugpnet_core.model_files import model as model_file
 from ugpnet_core.protocols import UGPNetOutput
@@ -277,6 +281,46 @@ def test_a_method_that_fails_leaves_the_others_alone(folder: Path) -> None:
         assert re.search(reason, result.method(name).failed)
     alone = measure_methods(runners[:1], test_set)
     assert alone.method("degraded") == result.method("degraded")
+
+
+def test_of_how_many_photographs_a_figure_is(folder: Path) -> None:
+    files = [folder / "a.png", folder / "b.png", folder / "sub" / "c.jpg"]
+    calls = 0
+
+    def flat_once(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return x * 0 + 0.5 if calls == 1 else x
+
+    def broken(x: Tensor) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls > 4:
+            raise ValueError
+        return x
+
+    spread = ImageMetric(
+        ALL_METRICS["brisque"],
+        lambda judged: [float(x.max() - x.min()) or float("nan") for x in judged.images],
+    )
+    networks = MetricNetworks(
+        (ALL_METRICS["psnr"], ALL_METRICS["brisque"]), (psnr_metric(), spread)
+    )
+    test_set = degraded_set(files, folder, 32, TaskConfig(name="denoise"))
+    methods = [
+        Function(Method("x_reg", "regression"), lambda x: x),
+        Function(Method("flat", "network", reference="x_reg"), flat_once),
+    ]
+    run = partial(measure_methods, test_set=test_set, networks=networks, batch_size=1)
+    said = run([Degraded(), *methods]).protocol["fewer photographs"]
+    assert said == (
+        "BRISQUE of flat: 2 of 3; BRISQUE of flat - x_reg: 2 of 3; no figure of the others"
+    )
+    assert "fewer photographs" not in run([Degraded(), methods[0]]).protocol
+    calls = 3
+    failing = Function(Method("failing", "network"), broken)
+    said = run([Degraded(), failing]).protocol["fewer photographs"]
+    assert said == "PSNR (dB) and BRISQUE of failing: 1 of 3; no figure of the others"
 
 
 def test_names_of_methods_differ(folder: Path) -> None:

@@ -100,6 +100,10 @@ def test_a_pattern_says_how_degraded_images_are_called(tmp_path: Path) -> None:
         ("{name}", "1.png.jpg"),
         ("{name}.jpg", "1.png.jpg"),
         ("*-{stem}", "any thing-1.tif"),
+        ("*_{name}", "restored_1.png"),
+        ("*_{name}", "restored_1.png.webp"),
+        ("lq_{name}", "lq_1.png"),
+        ("{stem}.*", "1.jpg"),
     ],
 )
 def test_kinds_of_patterns(tmp_path: Path, pattern: str, given: str) -> None:

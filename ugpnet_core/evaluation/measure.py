@@ -84,7 +84,9 @@ def measure_methods(
         except Exception as error:  # that method's trouble only
             seen.method(runner, "", error)
     regression = next((each.posterior_mean for each in runners if each.posterior_mean), None)
-    measurement = Measurement(networks or metric_networks(), test_set.seed, store, regression)
+    measurement = Measurement(
+        networks or metric_networks(), test_set.seed, store, regression, test_set.protocol()
+    )
     restore = Restoring(test_set.seed, seen, store)
     costs: dict[str, Cost] = {}
     for number, batch in enumerate(_batches(samples(test_set.title), batch_size)):

@@ -41,6 +41,8 @@ class Measurement:
         seed: of the crops.
         store: where the figures of a photograph are found or kept; None: nowhere.
         regression: the method that stands for the posterior mean; None: there is none.
+        protocol: how the photographs become samples, in words: with another task, what is kept of
+            a photograph says nothing.
 
     Attributes:
         images: the figures of each photograph.
@@ -55,11 +57,13 @@ class Measurement:
         seed: int,
         store: Store | None = None,
         regression: str | None = None,
+        protocol: Mapping[str, str] | None = None,
     ) -> None:
         self.networks = networks
         self.seed = seed
         self.store = store
         self.regression = regression
+        self.protocol = json.dumps(dict(protocol or {}))
         self.images: list[ImageResult] = []
         self.has_truth = False
         self.failures: dict[str, str] = {}
@@ -85,7 +89,8 @@ class Measurement:
             return self._measured(sample, images)
         contents = [part for name, image in images.items() for part in (name, image)]
         facts = (self.networks.identity, str(self.seed), str(self.regression))
-        name = digest("figures", *facts, digest_of_sample(sample), *contents)
+        known = (self.protocol, str(sample.has_truth), str(sample.degrade is not None))
+        name = digest("figures", *facts, *known, digest_of_sample(sample), *contents)
         kept = self.store.get(name)
         if kept is not None:
             return _unpacked(kept)

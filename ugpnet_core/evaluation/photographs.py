@@ -18,6 +18,7 @@ from torch import Tensor
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.degradations.pairing import pair
 from ugpnet_core.errors import ConfigError, ImageError
+from ugpnet_core.evaluation.repeating import DRAWS, repeatable_scale, repeated
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import center_square, image_size, list_images, read_image, resize
 from ugpnet_core.image.pairs import listed, match_pairs
@@ -38,8 +39,8 @@ class Sample(NamedTuple):
         clean: x_gt, (3, r, r) in [0, 1].
         degraded: x, (3, r / scale, r / scale).
         kernel: of sum 1, (K, K), where the task blurs with one and says with which.
-        degrade: the task with what it drew for this photograph; None for files that were degraded
-            elsewhere.
+        degrade: the task with what it drew for this photograph; for files that were degraded
+            elsewhere, the task without its noise, or None where no task is known.
         has_truth: whether ``clean`` is the photograph; else nobody knows it, and the degraded image
             stands there.
     """
@@ -73,6 +74,8 @@ class TestSet:
             degraded themselves, and nobody knows what they were.
         scale: how many times smaller a degraded image is.
         seed: with a file's name, it fixes the file's degradation.
+        unused: further photographs of the set, which are not measured.
+        known: the task by which files have been degraded, where that is known.
     """
 
     __test__ = False  # pytest takes the name for one of its own
@@ -84,6 +87,8 @@ class TestSet:
     degraded: Mapping[Path, Path] | None = None
     scale: int = 1
     seed: int = 0
+    unused: Sequence[Path] = ()
+    known: TaskConfig | None = None
 
     @property
     def title(self) -> str:
@@ -101,9 +106,13 @@ class TestSet:
     def samples(self, leave_out: LeaveOut) -> Iterator[Sample | None]:
         """Read one photograph after the other; None in the place of one that was reported."""
         task = create_task_at(self.task, self.resolution) if self.task else None
+        known = create_task_at(self.known, self.resolution) if self.known else None
         for file in self.files:
             try:
-                yield self._sample(file, task)
+                sample = self._sample(file, task)
+                if known is not None:
+                    sample = sample._replace(degrade=repeated(known, self.seed, sample.name))
+                yield sample
             except (ImageError, OSError) as error:
                 leave_out(self.name_of(file), str(error))
                 yield None
@@ -148,6 +157,11 @@ class TestSet:
                 f"{small}x{small}, 8 bits; without ground truth"
             )
             words["task"] = "not known"
+            if self.known is not None:
+                words["task"] = (
+                    f"taken for {task_words(self.known, side)}; degraded again as the mean of "
+                    f"{DRAWS} draws"
+                )
         elif self.task is None:
             words["task"] = (
                 f"pairs: degraded files of {small}x{small} as they are; those as large as their "
@@ -191,7 +205,8 @@ def paired_set(
         ImageError: a folder has no image, an image has no partner, or a degraded image another
             size; the message lists the first ten.
     """
-    pairs = match_pairs(clean, degraded)[:count]
+    every = match_pairs(clean, degraded)
+    pairs = every[:count]
     side = -(-resolution // scale)
     wrong = []
     for each in pairs:
@@ -209,20 +224,43 @@ def paired_set(
             "remove them."
         )
     partners = {pair.clean: pair.degraded for pair in pairs}
-    return TestSet(list(partners), clean, resolution, degraded=partners, scale=scale)
+    unused = [pair.clean for pair in every[len(pairs) :]]
+    return TestSet(list(partners), clean, resolution, degraded=partners, scale=scale, unused=unused)
 
 
-def real_set(folder: Path, resolution: int, *, scale: int = 1, count: int | None = None) -> TestSet:
+def real_set(
+    folder: Path,
+    resolution: int,
+    *,
+    scale: int | None = None,
+    count: int | None = None,
+    task: TaskConfig | None = None,
+) -> TestSet:
     """Photographs that are degraded, and of which nobody knows what they were.
 
     Args:
-        scale: how many times larger they are to become.
+        scale: how many times larger they are to become; default: as the task makes them smaller, or
+            1.
+        count: only the first ones.
+        task: what has degraded them, as far as anyone knows; results can be degraded by it again.
 
     Raises:
         ImageError: there is none.
+        PluginError: there is no such task.
+        ConfigError: its options cannot be right, it has another scale, or what it draws for an
+            image is more than noise.
     """
-    files = find_photographs(folder, count)
-    return TestSet(files, folder if folder.is_dir() else folder.parent, resolution, scale=scale)
+    files = find_photographs(folder)
+    if task is not None:
+        scale = repeatable_scale(task, resolution, scale)
+    return TestSet(
+        files[:count],
+        folder if folder.is_dir() else folder.parent,
+        resolution,
+        scale=scale or 1,
+        unused=files[len(files[:count]) :],
+        known=task,
+    )
 
 
 def _is_smaller(size: tuple[int, int], whole: tuple[int, int], scale: int) -> bool:

@@ -6,6 +6,7 @@ error that lists the files.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,7 @@ from ugpnet_core.evaluation.methods import Batch, Method, Runner
 from ugpnet_core.evaluation.photographs import TestSet
 from ugpnet_core.image import center_square, image_size, list_images, read_image
 from ugpnet_core.image.pairs import listed
-from ugpnet_core.image.patterns import NAME, STEM, expression
+from ugpnet_core.image.patterns import NAME, STEM, meant
 
 
 class ResultFolder(Runner):
@@ -42,12 +43,16 @@ class ResultFolder(Runner):
         self.folder = folder
         self.resolution = test_set.resolution
         names = [test_set.name_of(file) for file in test_set.files]
-        self.files = match_results(folder, names, pattern)
-        self._check_sizes(test_set)
+        others = [test_set.name_of(file) for file in test_set.unused]
+        self.files = match_results(folder, names, pattern, others)
+        self._whole = self._check_sizes(test_set)
+        # What was made of files that their owner may want to know: which, by what, in order.
+        self._notices: dict[str, dict[str, None]] = {}
 
-    def _check_sizes(self, test_set: TestSet) -> None:
+    def _check_sizes(self, test_set: TestSet) -> int:
+        """How many results are as large as their photographs, and of no size that was asked for."""
         side = (self.resolution, self.resolution)
-        wrong = []
+        whole, wrong = 0, []
         for file in test_set.files:
             result = self.files[test_set.name_of(file)]
             allowed = [side]
@@ -55,28 +60,51 @@ class ResultFolder(Runner):
                 with suppress(ImageError):  # a photograph that cannot be read is left out later
                     allowed.append(image_size(file))
             size = image_size(result)
+            whole += size != side
             if size not in allowed:
                 wrong.append(f"{result} ({size[0]}x{size[1]})")
         if wrong:
-            whole = " or as large as the photograph" if test_set.degraded is not None else ""
+            words = " or as large as the photograph" if test_set.degraded is not None else ""
             raise ImageError(
-                f"Results have to be {side[0]}x{side[1]}{whole}, and are not: {listed(wrong)}; "
+                f"Results have to be {side[0]}x{side[1]}{words}, and are not: {listed(wrong)}; "
                 "make them of the degraded images of this comparison (ugpnet compare --inputs)."
             )
+        return whole
 
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:
         """Read the files of a batch."""
-        images = [read_image(self.files[sample.name]).pixels for sample in batch.samples]
+        images = [self._read(self.files[sample.name]) for sample in batch.samples]
         # Whole pictures of pairs are cropped and resized as their photographs are.
         fitted = [center_square(image, self.resolution) for image in images]
         return {self.methods[0].name: torch.stack(fitted)}
 
+    def _read(self, file: Path) -> Tensor:
+        image = read_image(file)
+        notices = list(image.notices)
+        if image.alpha is not None and float(image.alpha.min()) < 1:
+            notices.append("It is transparent in places, which is not counted.")
+        for notice in notices:
+            files = self._notices.setdefault(notice.removesuffix("."), {})
+            files[file.relative_to(self.folder).as_posix()] = None
+        return image.pixels
+
     def protocol(self) -> dict[str, str]:
-        """Where the images are from."""
-        return {self.methods[0].name: f"files of {self.folder}, made by another program"}
+        """Where the images are from, and what was done to them."""
+        words = f"files of {self.folder}, made by another program"
+        if self._whole:
+            words += (
+                f"; {self._whole} of {len(self.files)}, as large as their photographs, cropped to "
+                f"their largest centred square, antialiased bicubic to "
+                f"{self.resolution}x{self.resolution}"
+            )
+        for notice, files in self._notices.items():
+            words += f"; {listed(list(files))}: {notice}"
+        return {self.methods[0].name: words}
 
 
-def match_results(folder: Path, names: Sequence[str], pattern: str = STEM) -> dict[str, Path]:
+def match_results(
+    folder: Path, names: Sequence[str], pattern: str = STEM, others: Sequence[str] = ()
+) -> dict[str, Path]:
     """Find the result of each photograph.
 
     Args:
@@ -84,8 +112,10 @@ def match_results(folder: Path, names: Sequence[str], pattern: str = STEM) -> di
         names: of the photographs, below their folder, with "/".
         pattern: the result's name below ``folder``: ``{stem}`` stands for the photograph's name
             without its extension and ``{name}`` for the whole of it, ``*`` for anything but "/".
-            Without an extension of its own, the result may have any. A photograph in a subfolder
-            may have its result in the subfolder of the same name, or in ``folder`` itself.
+            Without an extension of its own, the result may have any. Photographs in subfolders
+            have their results in the subfolders of the same names, or all in ``folder`` itself.
+        others: names of further photographs of the set: where a star lets a file belong to two, it
+            does to that of the longer name.
 
     Returns:
         The files by the photograph's name.
@@ -101,10 +131,7 @@ def match_results(folder: Path, names: Sequence[str], pattern: str = STEM) -> di
         )
     if not folder.is_dir():
         raise ImageError(f"There is no folder {folder}; name the folder of the results.")
-    files_below = list_images([folder], recursive=True)
-    paths = {file.relative_to(folder).as_posix(): file for file in files_below}
-    by_key = _by_key(paths)
-    found = {name: _results_of(name, pattern, paths, by_key) for name in names}
+    found = _claimed(folder, names, pattern, others if "*" in pattern else ())
     missing = [name for name, files in found.items() if not files]
     doubled = [
         f"{name}: {' and '.join(str(file.relative_to(folder)) for file in files)}"
@@ -132,32 +159,43 @@ def match_results(folder: Path, names: Sequence[str], pattern: str = STEM) -> di
     return {name: files[0] for name, files in found.items()}
 
 
-def _by_key(paths: Mapping[str, Path]) -> dict[str, list[Path]]:
-    """Files by their path below the folder, with and without the extension."""
-    found: dict[str, list[Path]] = {}
-    for path, file in paths.items():
-        for key in (path, PurePosixPath(path).with_suffix("").as_posix()):
-            found.setdefault(key, []).append(file)
-    return found
+def _claimed(
+    folder: Path, names: Sequence[str], pattern: str, others: Sequence[str]
+) -> dict[str, list[Path]]:
+    """The files that may be the result of each photograph."""
+    files: dict[str, list[Path]] = {}
+    for file in list_images([folder], recursive=True):
+        files.setdefault(_composed(file.relative_to(folder).as_posix()), []).append(file)
+    everyone, paths = [*names, *others], sorted(files)
+    claims = {name: _meant(name, pattern, paths) for name in everyone}
+    # One layout for all: a file at the top is nobody's where others lie in subfolders.
+    if not any(found for name, found in claims.items() if "/" in name):
+        claims = {name: _meant(PurePosixPath(name).name, pattern, paths) for name in everyone}
+    longest: dict[str, int] = {}
+    for name, found in claims.items():
+        for path in found:
+            longest[path] = max(longest.get(path, 0), _length(name))
+    return {
+        name: [
+            file
+            for path in claims[name]
+            if "*" not in pattern or _length(name) == longest[path]
+            for file in files[path]
+        ]
+        for name in names
+    }
 
 
-def _results_of(
-    name: str, pattern: str, paths: Mapping[str, Path], by_key: Mapping[str, list[Path]]
-) -> list[Path]:
-    """The files that may be the result of a photograph: below the same subfolder, or, where there
-    is none, under its name alone."""
-    for path in dict.fromkeys((PurePosixPath(name), PurePosixPath(PurePosixPath(name).name))):
-        stem, whole = path.with_suffix("").as_posix(), path.as_posix()
-        if "*" in pattern:
-            files = _like(pattern, stem, whole, paths)
-        else:
-            files = by_key.get(pattern.replace(NAME, whole).replace(STEM, stem), [])
-        if files:
-            return files
-    return []
+def _meant(name: str, pattern: str, paths: Sequence[str]) -> list[str]:
+    whole = _composed(name)
+    stem = PurePosixPath(whole).with_suffix("").as_posix()
+    return meant(_composed(pattern), stem, whole, paths)
 
 
-def _like(pattern: str, stem: str, name: str, paths: Mapping[str, Path]) -> list[Path]:
-    """The files that a pattern with stars means; a star in a photograph's own name is none."""
-    matching = expression(pattern, stem, name)
-    return [file for path, file in paths.items() if matching.fullmatch(path)]
+def _length(name: str) -> int:
+    return len(_composed(PurePosixPath(name).stem))
+
+
+def _composed(name: str) -> str:
+    """A name as one system writes it and another one reads it: accents are parts of letters."""
+    return unicodedata.normalize("NFC", name)

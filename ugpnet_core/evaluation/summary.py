@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,7 +79,10 @@ def summarise(
                 ]
                 figure = _figure(whole[name] - whole[reference], values, len(without))
                 differences.append(Difference(name, reference, key, figure))
-    return Summary(figures, tuple(differences), _protocol(measurement))
+    protocol = _protocol(measurement)
+    if fewer := "; ".join(_fewer(measurement, figures, differences)):
+        protocol["fewer photographs"] = f"{fewer}; no figure of the others"
+    return Summary(figures, tuple(differences), protocol)
 
 
 def _root(figure: Figure) -> Figure:
@@ -118,6 +121,30 @@ def _table(measurement: Measurement, cells: Sequence[tuple[str, str]]) -> Array:
         for image in measurement.images
     ]
     return np.array(rows, dtype=np.float64)
+
+
+def _fewer(
+    measurement: Measurement,
+    figures: Mapping[str, Mapping[str, Figure]],
+    differences: Sequence[Difference],
+) -> Iterator[str]:
+    """The figures that are not those of all photographs, and of how many they are."""
+    metrics = {each.key: each for each in measurement.networks.metrics}
+    cells: list[tuple[tuple[str, ...], str]]
+    cells = [((name,), key) for name, mine in figures.items() for key in mine]
+    cells += [((each.method, each.reference), each.metric) for each in differences]
+    total = len(measurement.images)
+    titles: dict[tuple[str, int], list[str]] = {}
+    for names, key in cells:
+        is_set = not metrics[key].per_image
+        count = sum(
+            all(name in each and (is_set or key in each[name]) for name in names)
+            for each in (image.figures for image in measurement.images)
+        )
+        if count < total:
+            titles.setdefault((" - ".join(names), count), []).append(metrics[key].title)
+    for (name, count), mine in titles.items():
+        yield f"{' and '.join(mine)} of {name}: {count} of {total}"
 
 
 def _protocol(measurement: Measurement) -> dict[str, str]:

@@ -91,7 +91,8 @@ def consistency_metric() -> ImageMetric:
     """The degraded image against the restored one, degraded again: PSNR in dB.
 
     The task draws the same kernel and noise as for the photograph, for which the figure is
-    infinite.
+    infinite. Noise alone hides nothing so: then this is nearly the PSNR to the photograph. For real
+    photographs the noise is nobody's to draw again, and is averaged away.
     """
 
     def measure(judged: Judged) -> list[float]:
@@ -102,8 +103,9 @@ def consistency_metric() -> ImageMetric:
     return ImageMetric(
         ALL_METRICS["consistency"],
         measure,
-        "PSNR between the degraded image and the restored one, degraded again with the same draws; "
-        "mean over images",
+        "PSNR between the degraded image and the restored one, degraded again with the same draws "
+        "(for noise alone, nearly the PSNR to the photograph), of real ones without noise; mean "
+        "over images",
         frozenset({"task"}),
     )
 

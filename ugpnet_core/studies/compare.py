@@ -98,7 +98,9 @@ def plan(config: CompareConfig, table: CompareTable) -> PlannedTable:
         test_set = replace(test_set, seed=data.seed)
     elif task.real is not None:
         real = task.real
-        test_set = real_set(real.degraded, data.resolution, scale=real.scale, count=data.count)
+        test_set = real_set(
+            real.degraded, data.resolution, scale=real.scale, count=data.count, task=real.task
+        )
         test_set = replace(test_set, seed=data.seed)
     else:
         assert task.task is not None
@@ -110,9 +112,11 @@ def plan(config: CompareConfig, table: CompareTable) -> PlannedTable:
             files = [file.absolute() for file in files]
         elif not root.is_dir():
             root = root.parent
-        test_set = degraded_set(files[: data.count], root, data.resolution, task.task, data.seed)
-    names = [method.name for method in config.methods_for(task)]
-    if not any(method.classical == "degraded" for method in config.methods_for(task)):
+        used = files[: data.count]
+        test_set = degraded_set(used, root, data.resolution, task.task, data.seed)
+        test_set = replace(test_set, unused=files[len(used) :])
+    names = [method.name for method in config.rows_of(table)]
+    if not any(method.classical == "degraded" for method in config.rows_of(table)):
         names.insert(0, "degraded")
     return PlannedTable(table, test_set, tuple(names))
 
@@ -134,7 +138,7 @@ def _evaluation(
             observer(sample, ordered)
 
     evaluation = measure_methods(
-        runners_for(config.methods_for(planned.table.task), planned.test_set, device),
+        runners_for(config.rows_of(planned.table), planned.test_set, device),
         planned.test_set,
         networks=networks,
         batch_size=config.batch_size,

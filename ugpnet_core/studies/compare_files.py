@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +21,7 @@ from ugpnet_core.reports.figure_settings import FiguresConfig
 from ugpnet_core.reports.html import HtmlReport
 from ugpnet_core.reports.table_files import write_comparison
 from ugpnet_core.studies.compare import KeepOf, compare
+from ugpnet_core.studies.result_names import folder_name
 from ugpnet_core.studies.settings import CompareConfig
 
 UNFINISHED = "unfinished.sqlite"
@@ -92,7 +92,7 @@ def input_folders(config: CompareConfig) -> list[Path]:
         *(folder for folders in config.data.sets.values() for folder in folders),
         *(folder for each in pairs for folder in (each.clean, each.degraded)),
         *(task.real.degraded for task in config.tasks if task.real is not None),
-        *(method.results for method in config.methods if method.results is not None),
+        *(folder for _, folder, _ in config.results()),
     ]
 
 
@@ -142,8 +142,3 @@ class _Figures:
                 plot_curves(
                     evaluation, curves, [place.with_suffix(f".{k}") for k in ("png", "svg")]
                 )
-
-
-def folder_name(title: str) -> str:
-    """A task's title as the name of a folder."""
-    return re.sub(r"[^\w.+-]+", "-", title).strip(".-") or "task"

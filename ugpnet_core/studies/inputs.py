@@ -9,7 +9,8 @@ from ugpnet_core.evaluation.photographs import TestSet
 from ugpnet_core.image import write_image
 from ugpnet_core.reports.html.folder import check_apart
 from ugpnet_core.studies.compare import plan
-from ugpnet_core.studies.compare_files import folder_name, input_folders
+from ugpnet_core.studies.compare_files import input_folders
+from ugpnet_core.studies.result_names import folder_name
 from ugpnet_core.studies.settings import CompareConfig
 
 

