@@ -7,6 +7,7 @@
     ├── ImageError         a file that cannot be read or written as an image
     ├── SizeError          an image size that a network cannot take (also a ValueError)
     ├── WeightsError       a weights or model file that is missing, damaged or does not fit
+    │   └── SeveralNetworksError   a file of several networks, of which none is named
     ├── TrainingError      a training that cannot start, resume or go on
     └── DependencyError    an optional library that is not installed
 
@@ -43,6 +44,10 @@ class SizeError(UGPNetError, ValueError):
 
 class WeightsError(UGPNetError):
     """A weights or model file that is missing, damaged, or does not fit the network."""
+
+
+class SeveralNetworksError(WeightsError):
+    """A file holds several networks that could be meant, and none is named."""
 
 
 class TrainingError(UGPNetError):

@@ -8,14 +8,23 @@ be meant, ``key`` says which.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
-from ugpnet_core.checkpoints.recognition import network_prefixes, prefixes
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.checkpoints.recognition import (
+    Kind,
+    meant,
+    network_prefixes,
+    networks_in,
+    outermost,
+    prefixes,
+)
+from ugpnet_core.errors import SeveralNetworksError, WeightsError
+
+T = TypeVar("T")
 
 # Where published checkpoints keep the state dict, the averaged one first.
 WRAPPERS = (
@@ -33,7 +42,6 @@ WRAPPERS = (
     "model_state",
     "network_state_dict",
     "model",
-    "d",
     "net",
     "net_g",
     "module",
@@ -101,13 +109,13 @@ def find_state_dict(content: Any, key: str | None, source: str) -> Mapping[Any, 
         return _at(content, key, source)
     content = inside_wrappers(content)
     found = dict(state_dicts(content))
-    known = averaged(place for place, state in found.items() if _is_network(state))
-    if len(found) > 1 and len(known) != 1:
-        raise WeightsError(
-            f"{source} holds no state dict but several, under {quoted(found)}; save the one you "
+    known = averaged(meant({place: _kind(state) for place, state in found.items()}))
+    if len(known) > 1:
+        raise SeveralNetworksError(
+            f"{source} holds no state dict but several, under {quoted(known)}; save the one you "
             "mean as a file of its own, or name it with key= (--key)."
         )
-    return found[known[0]] if known else next(iter(found.values()), None)
+    return found[known[0]] if known else None
 
 
 def network_prefix(state: Mapping[Any, Any], source: str) -> str:
@@ -122,13 +130,60 @@ def network_prefix(state: Mapping[Any, Any], source: str) -> str:
     # Parts of a larger network may look like small ones; networks are most of a file.
     if len(found) > 1 and 2 * sum(key.startswith(tuple(found)) for key in keys) < len(keys):
         return ""
+    return the_one(found, source) if found else ""
+
+
+def find_network(
+    tensors: Mapping[str, Tensor], load: Callable[[dict[str, Tensor]], T | None], source: str
+) -> T | None:
+    """Load the one network in a state dict that a function knows, whatever stands before its keys
+    and beside it; of several, the averaged copy.
+
+    Args:
+        tensors: The state dict.
+        load: Makes the network of its own state dict; None where it knows none of such keys. A
+            :class:`~ugpnet_core.errors.WeightsError` of one part of the file counts where no
+            other part is a network.
+        source: What a message calls the file.
+
+    Returns:
+        What ``load`` made; None where it knows nothing of it.
+
+    Raises:
+        WeightsError: there are several such networks; the message lists their names.
+    """
+    # Counters that training codes save among the tensors, which networks check the keys of.
+    state = {key: value for key, value in tensors.items() if "." in key or value.dim()}
+    made: dict[str, T] = {}
+    wrong: list[WeightsError] = []
+    for prefix in possible_prefixes(state):
+        if any(prefix.startswith(outer) for outer in made):
+            continue
+        try:
+            network = load(under(state, prefix))
+        except WeightsError as error:
+            wrong.append(error)
+        else:
+            made |= {} if network is None else {prefix: network}
+    if wrong and not made:
+        raise wrong[0]
+    return made[the_one(made, source)] if made else None
+
+
+def the_one(found: Iterable[str], source: str) -> str:
+    """Of prefixes that all lead to a network that could be meant, the one that is.
+
+    Raises:
+        SeveralNetworksError: there are several; the message lists their names.
+    """
+    found = averaged(outermost(found))
     if len(found) > 1:
         names = quoted(prefix.rstrip(".") for prefix in found)
-        raise WeightsError(
+        raise SeveralNetworksError(
             f"{source} holds several networks that could be meant, under {names}; name one with "
             "key= (--key)."
         )
-    return found[0] if found else ""
+    return found[0]
 
 
 def averaged(found: Iterable[str]) -> list[str]:
@@ -152,8 +207,8 @@ def under(state: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
 
 def possible_prefixes(keys: Iterable[str], anchor: str | None = None) -> list[str]:
     """Where a network may begin in a state dict, the likeliest first: behind prefixes that all keys
-    share, where a known architecture begins, where the key ``anchor`` of a network is found, and
-    behind the name of each module on top.
+    share, where a known architecture begins, where the key ``anchor`` of a network is found, or
+    else behind the name of each module on top, and of modules of these.
 
     Args:
         keys: The keys of the state dict.
@@ -163,15 +218,24 @@ def possible_prefixes(keys: Iterable[str], anchor: str | None = None) -> list[st
         The prefixes, each ending in a dot unless it is empty.
     """
     keys = list(keys)
-    found = [*prefixes(keys), *network_prefixes(keys)]
+    found = [*prefixes(keys), *networks_in(keys)]
     if anchor is not None:
         ends = [key for key in keys if key == anchor or key.endswith(f".{anchor}")]
         found += [key.removesuffix(anchor) for key in ends]
     else:
-        for name in dict.fromkeys(key.partition(".")[0] for key in keys if "." in key):
-            inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
-            found += [f"{name}.{prefix}" for prefix in prefixes(inner)]
+        modules = dict.fromkeys(place for key in keys for place in _modules(key))
+        found += sorted(modules, key=lambda place: place.count("."))
     return list(dict.fromkeys(found))
+
+
+def _modules(key: str) -> Iterator[str]:
+    """The modules that hold a tensor and may be a network, from the top: what has a number below
+    another one is a layer of it."""
+    *names, _ = key.split(".")
+    for depth, name in enumerate(names[:_DEPTH], 1):
+        if depth > 1 and name.isdigit():
+            return
+        yield ".".join(names[:depth]) + "."
 
 
 def quoted(keys: Iterable[Any]) -> str:
@@ -186,8 +250,9 @@ def printable(name: str) -> str:
     return (name if name.isprintable() else ascii(name))[:80]
 
 
-def _is_network(state: Mapping[Any, Any]) -> bool:
-    return bool(network_prefixes((key for key in state if isinstance(key, str)), ("backbone",)))
+def _kind(state: Mapping[Any, Any]) -> Kind:
+    networks = networks_in(key for key in state if isinstance(key, str))
+    return next((networks[name] for name in meant(networks)), "unknown")
 
 
 def _at(content: Any, key: str, source: str) -> Mapping[Any, Any]:
@@ -222,10 +287,12 @@ def _places(found: Mapping[str, Mapping[Any, Any]]) -> str:
 
 
 def _is_state_dict(content: Mapping[Any, Any]) -> bool:
-    """Whether tensors lie in it under names of layers; a counter beside state dicts is none."""
-    tensors = ((key, each) for key, each in content.items() if isinstance(key, str))
-    names = [key for key, each in tensors if is_tensor(each) and ("." in key or len(each.shape))]
+    """Whether tensors lie in it under names of layers; a counter or a metric beside state dicts
+    is none."""
+    tensors = {k: each for k, each in content.items() if isinstance(k, str) and is_tensor(each)}
+    if any("." in key and len(each.shape) > 1 for key, each in tensors.items()):
+        return True
     inner = (value for value in content.values() if isinstance(value, Mapping))
-    return any("." in name for name in names) or (
-        bool(names) and not any(is_tensor(one) for each in inner for one in each.values())
+    return any("." in key or len(each.shape) for key, each in tensors.items()) and not any(
+        is_tensor(one) for each in inner for one in each.values()
     )

@@ -41,6 +41,8 @@ SHARING = 8
 PREFIXES = ("module.", "_orig_mod.")
 # Buffers that may be missing: the constructor computes them.
 COMPUTED = "num_batches_tracked"
+# What thop leaves in every layer that it has counted.
+COUNTED = ("total_ops", "total_params")
 # Functions that make tensors.
 REBUILT = ("torch._utils._rebuild", "torch._tensor._rebuild")
 
@@ -111,13 +113,20 @@ def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
 
 def without_prefix(state: Mapping[Any, Any], source: str) -> dict[Any, Any]:
     """A state dict, read or still in a file, without what stands before the keys of a known
-    architecture (``model.`` of Lightning, ``module.net_g.``), and without the modules beside it:
-    losses, metrics, other networks.
+    architecture (``model.`` of Lightning, ``module.net_g.``), and without what is beside it:
+    losses, metrics, other networks, counters.
 
     Raises:
         WeightsError: it holds several networks that could be meant.
     """
-    return under(state, network_prefix(state, source))
+    inner = under(state, network_prefix(state, source))
+    return {key: value for key, value in inner.items() if not _counts(key, value)}
+
+
+def _counts(key: Any, value: Any) -> bool:
+    """Whether it is an epoch or the like, beside the modules of a network."""
+    is_whole = is_tensor(value) and not value.dtype.is_floating_point and not value.shape
+    return is_whole and "." not in key
 
 
 def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
@@ -142,7 +151,11 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
                 f"{printable(key)!r} in {file.path} is a tensor that cannot be read "
                 f"({printable(value.name)}); ask for a file with plain tensors."
             )
-    found = {key: value for key, value in content.items() if is_tensor(value)}
+    found = {
+        key: value
+        for key, value in content.items()
+        if is_tensor(value) and key.rpartition(".")[2] not in COUNTED
+    }
     if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
         raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
     tensors = {
@@ -181,7 +194,9 @@ def reading_for(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, 
     """
     own = network.state_dict().keys()
     translate = getattr(network, "translate_published_keys", dict)
-    anchor = max(own, key=len, default=None)
+    # Counters may be missing, and stand in losses, too.
+    anchor = max((key for key in own if not key.endswith(COMPUTED)), key=len, default=None)
+    tensors = {key: v for key, v in tensors.items() if "." in key or v.dim() or key in own}
     readings = {
         prefix: translate(under(tensors, prefix)) for prefix in possible_prefixes(tensors, anchor)
     }
@@ -248,7 +263,12 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
         examples = [repr(keys[0]) for keys in (missing, unexpected) if keys]
         problem += f" (for instance {' and '.join(examples)})"
         begins = {key.partition(".")[0] for key in unexpected}
-        if 1 < len(begins) < 5 and not begins & {key.partition(".")[0] for key in own}:
+        in_modules = all("." in key for key in unexpected)
+        if (
+            in_modules
+            and 1 < len(begins) < 5
+            and not begins & {key.partition(".")[0] for key in own}
+        ):
             problem += f", all of them under {quoted(begins)}"
             choose = "; say with key= (--key) which of them you mean"
     raise WeightsError(

@@ -14,7 +14,7 @@ from ugpnet_core.checkpoints.backbones import (
 )
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.ncnn import count_of
-from ugpnet_core.errors import UGPNetError, WeightsError
+from ugpnet_core.errors import SeveralNetworksError, UGPNetError, WeightsError
 from ugpnet_core.model_files import uses
 from ugpnet_core.model_files.backbone_facts import backbone_facts
 from ugpnet_core.model_files.card import card_of, is_model_file
@@ -188,6 +188,8 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
         "options": dict(weights.options),
         "licence": file.metadata.get("licence", ""),
     }
+    if not weights.generator and (beside := _backbone_beside(file, key)):
+        return beside
     if not weights.generator:
         command = uses.words("ugpnet", "convert", "GENERATOR", file.path, "prior.safetensors")
         return facts | {"use": [f"with its generator, as a prior: {command}"]}
@@ -200,6 +202,17 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
         if counts[1] is not None:
             facts["discriminator_parameters"] = counts[1]
     return facts | {"use": uses.prior_uses(file.path, key, name, facts["resolution"], own)}
+
+
+def _backbone_beside(file: Checkpoint, key: str | None) -> Facts | None:
+    """The restoring network that a discriminator was trained with, where the file holds one."""
+    try:
+        facts = backbone_facts(file, key)
+    except SeveralNetworksError:
+        raise
+    except WeightsError:
+        return None
+    return facts if facts["kind"] == "backbone" else None
 
 
 def _numbers(content: Mapping[str, Any]) -> int:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.locating import find_state_dict, state_dicts, under
-from ugpnet_core.checkpoints.recognition import network_prefixes
+from ugpnet_core.checkpoints.recognition import networks_in
 from ugpnet_core.checkpoints.state_dict import (
     check_fit,
     fit,
@@ -150,7 +150,8 @@ def _bare(content: Any) -> Any:
 def _networks_in(state: Mapping[Any, Any]) -> dict[str, Mapping[Any, Any]]:
     """The networks of priors in a state dict by the names of their modules; without a name where it
     is one network, or none that is known."""
-    found = network_prefixes((key for key in state if isinstance(key, str)), ("prior",))
+    networks = networks_in(key for key in state if isinstance(key, str))
+    found = [place for place, kind in networks.items() if kind in ("prior", "discriminator")]
     if len(found) < 2:
         return {"": under(state, found[0] if found else "")}
     return {prefix.rstrip("."): under(state, prefix) for prefix in found}

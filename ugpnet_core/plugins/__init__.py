@@ -64,7 +64,7 @@ from ugpnet_core.plugins.lookup import (
 
 if TYPE_CHECKING:
     from ugpnet_core.checkpoints.file import Checkpoint
-    from ugpnet_core.checkpoints.locating import is_tensor, possible_prefixes
+    from ugpnet_core.checkpoints.locating import find_network, is_tensor, possible_prefixes
     from ugpnet_core.checkpoints.pickles.restricted import Inert
     from ugpnet_core.checkpoints.pickles.torch_format import PERSISTENT_OBJECT
     from ugpnet_core.checkpoints.recognition import count_numbered, recognise
@@ -94,7 +94,7 @@ if TYPE_CHECKING:
 # Where the names are that are loaded when they are first used.
 _HOMES = {
     "checkpoints.file": ("Checkpoint",),
-    "checkpoints.locating": ("is_tensor", "possible_prefixes"),
+    "checkpoints.locating": ("find_network", "is_tensor", "possible_prefixes"),
     "checkpoints.pickles.restricted": ("Inert",),
     "checkpoints.pickles.torch_format": ("PERSISTENT_OBJECT",),
     "checkpoints.recognition": ("count_numbered", "recognise"),
@@ -192,6 +192,7 @@ __all__ = [
     "discover",
     "find",
     "find_any",
+    "find_network",
     "hookimpl",
     "hookspec",
     "is_tensor",
