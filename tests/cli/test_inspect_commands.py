@@ -15,6 +15,7 @@ from torch import nn
 import ugpnet_core as ug
 from ugpnet_backbones.spandrel.architectures import build
 from ugpnet_core import cli
+from ugpnet_core.model_files.prior import create_discriminator
 
 Capture = pytest.CaptureFixture[str]
 PRIOR: dict[str, Any] = {
@@ -72,6 +73,20 @@ FILES: dict[str, Callable[[], Any]] = {
     "plksr.pth": lambda: build(
         "PLKSR:RealPLKSR", {"dim": 8, "n_blocks": 1, "upscaling_factor": 2}
     ).state_dict(),
+    # Beside the discriminator that it was trained with.
+    "gan.ckpt": lambda: {
+        "state_dict": {
+            **{f"net_g.{key}": value for key, value in backbone("nafnet", width=2)().items()},
+            **{
+                f"net_d.{key}": value
+                for key, value in create_discriminator("stylegan2", **PRIOR).state_dict().items()
+            },
+        }
+    },
+    # Not of a UGPNet.
+    "regression.ckpt": lambda: {
+        f"regression.{key}": value for key, value in backbone("unet", width=4, depth=2)().items()
+    },
 }
 
 
@@ -82,7 +97,8 @@ def test_a_training_starts_from_any_backbone(name: str, folder: Path, capsys: Ca
     assert command[:2] == ["train", "CONFIG.yaml"]
     assert cli.main([*command, "--stage", "restoration"]) == 0
     # A direct backbone is the whole module.
-    part = "backbone" if name in ("nafnet.ckpt", "hinet.pth", "uformer.pth") else "whole module"
+    residual = ("nafnet.ckpt", "gan.ckpt", "hinet.pth", "uformer.pth")
+    part = "backbone" if name in residual else "whole module"
     assert f"from the {part} in {name}" in capsys.readouterr().err
     assert (folder / "run" / "restoration.safetensors").is_file()
 
