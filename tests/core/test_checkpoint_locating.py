@@ -153,15 +153,14 @@ PLKSR: dict[str, Any] = {"dim": 8, "n_blocks": 1, "upscaling_factor": 2}
 
 
 def read_by_all_that_know_spandrel(path: Path, key: str | None = None) -> list[State]:
-    """As a backbone, and by the command that inspect prints; without a name as a method of a
-    comparison, too."""
+    """As a backbone, by the command that inspect prints, and as a method of a comparison."""
     made: Any = ug.create_backbone("spandrel", checkpoint=str(path), key=key)
     assert inspect(path, key)["backbone"]["name"] == "spandrel"
     # The same weights for a network that was wrapped before.
     untrained: Any = ug.create_backbone("spandrel", **made.rebuild_options)
     load_weights(untrained, path, key)
-    compared = [ForeignNetwork(path).network] if key is None else []
-    return [network.state_dict() for network in (made, untrained, *compared)]
+    compared = ForeignNetwork(path, key).network
+    return [network.state_dict() for network in (made, untrained, compared)]
 
 
 @pytest.mark.parametrize("case", SPANDREL)

@@ -36,6 +36,8 @@ class ForeignNetwork(nn.Module):
 
     Args:
         path: its checkpoint.
+        key: which network of a checkpoint that holds several, see
+            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`.
 
     Attributes:
         scale: how many times larger its images are.
@@ -47,9 +49,9 @@ class ForeignNetwork(nn.Module):
         DependencyError: spandrel is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: str | None = None) -> None:
         super().__init__()
-        found = _recognised(path)
+        found = _recognised(path, key)
         self.network: nn.Module = found.model.eval().requires_grad_(False)
         self.architecture: str = found.architecture.name
         self.scale: int = found.scale
@@ -124,7 +126,7 @@ class ForeignNetwork(nn.Module):
         return words
 
 
-def _recognised(path: Path) -> ImageModelDescriptor[nn.Module]:
+def _recognised(path: Path, key: str | None) -> ImageModelDescriptor[nn.Module]:
     registry = _registry()
     from spandrel import ImageModelDescriptor, UnsupportedModelError
 
@@ -150,7 +152,7 @@ def _recognised(path: Path) -> ImageModelDescriptor[nn.Module]:
             )
         return found
 
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, key)
     found = find_network(tensors, load, str(path))
     if found is None:
         raise WeightsError(
