@@ -10,12 +10,17 @@ from typing import Any, cast
 import pytest
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 import ugpnet_core as ug
 from ugpnet_backbones.spandrel.architectures import build
 from ugpnet_core import cli
-from ugpnet_core.model_files.prior import create_discriminator
+from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
+from ugpnet_core.model_files.model import load_model
+from ugpnet_core.model_files.prior import create_discriminator, read_prior
+from ugpnet_core.model_files.published import PREFIXES
+from ugpnet_core.networks.ugpnet import build_model
+from ugpnet_core.training.own_modules import read_own_module
 
 Capture = pytest.CaptureFixture[str]
 PRIOR: dict[str, Any] = {
@@ -112,6 +117,91 @@ def test_a_prior_makes_pictures(folder: Path, capsys: Capture) -> None:
             assert cli.main(shlex.split(line[line.index("ugpnet ") :])[1:]) == 0, line
     assert (folder / "grid.png").is_file()
     assert command_at_the_end("prior.safetensors", capsys)[0] == "sample"
+
+
+def commands(path: str, key: str, capsys: Capture) -> list[list[str]]:
+    """All commands that inspecting a network by its key ends with."""
+    capsys.readouterr()
+    assert cli.main(["inspect", path, "--key", key]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("use: ")]
+    return [shlex.split(line[line.index("ugpnet ") :])[1:] for line in lines]
+
+
+def test_one_generator_of_several_makes_pictures(folder: Path, capsys: Capture) -> None:
+    state = cast(nn.Module, ug.create_prior("stylegan2", **PRIOR)).state_dict()
+    other = {key: value + 1 for key, value in state.items()}
+    discriminator = create_discriminator("stylegan2", **PRIOR).state_dict()
+    torch.save({"G_a": state, "G_b": other, "D": discriminator}, "gs.pth")
+    assert cli.main(["sample", "gs.pth", "-o", "grid.png"]) == 1
+    assert "under 'G_a', 'G_b'; name one with key= (--key)" in capsys.readouterr().err
+    convert, train, sample = commands("gs.pth", "G_b", capsys)
+    assert "synthesis.key=G_b" in train
+    for command in (convert, sample):
+        assert cli.main(command) == 0, command
+    stored = read_prior("prior.safetensors")
+    assert stored is not None
+    assert stored.discriminator is not None
+    assert torch.equal(stored.generator["style_conv1.weight"], other["style_conv1.weight"])
+    assert (folder / "grid.png").is_file()
+    assert (
+        cli.main(["sample", "stylegan2", "--weights", "gs.pth", "--key", "G_a", "-o", "a.png"]) == 0
+    )
+
+
+def published() -> dict[str, Tensor]:
+    """The weights of a tiny UGPNet under the names of the published ones."""
+    options = {"width": 2, "enc_blk_nums": [1], "dec_blk_nums": [1], "local_pooling": False}
+    config = ModelConfig(
+        backbone=ComponentConfig(name="nafnet", options=options),
+        prior=ComponentConfig(name="stylegan2", options={**PRIOR, "channel_multiplier": 1}),
+        task=TaskConfig(name="denoise"),
+        encoder_channels=[2, 3, 4],
+        merging_channels=4,
+        map2style_channels=3,
+        fusion_blocks=1,
+    )
+    theirs = {ours: published for published, ours in PREFIXES.items()}
+    state = {}
+    for key, value in build_model(config).state_dict().items():
+        ours = next(prefix for prefix in theirs if key.startswith(prefix))
+        state[theirs[ours] + key.removeprefix(ours)] = value
+    return state
+
+
+def test_one_whole_model_of_several_restores(folder: Path, capsys: Capture) -> None:
+    state = published()
+    other = {key: value + 0.01 for key, value in state.items()}
+    torch.save({"teacher": state, "student": other}, "two.pth")
+    assert cli.main(["restore", "photos/", "-o", "out", "-m", "two.pth"]) == 1
+    said = capsys.readouterr().err
+    assert "under 'student', 'teacher'" in said
+    assert "ugpnet convert two.pth model.safetensors --key NAME" in said
+    for command in commands("two.pth", "student", capsys)[:2]:
+        assert cli.main(command) == 0, command
+    assert list((folder / "restored").rglob("*.png"))
+    loaded: Any
+    for loaded in (load_model("model.safetensors"), load_model("two.pth", key="student")):
+        assert torch.equal(loaded.fusion.conv.weight, other["fusmodule.conv.weight"])
+
+
+def test_parts_of_one_model_of_several(folder: Path, capsys: Capture) -> None:
+    """With the other parts they are a model, and a training starts from them."""
+    state = published()
+    first = {key: value for key, value in state.items() if key.startswith("resmodule.")}
+    torch.save({"a": first, "b": {key: value + 1 for key, value in first.items()}}, "res.pth")
+    for part, name in (("synmodule", "SYN"), ("fusmodule", "FUS")):
+        torch.save({k: v for k, v in state.items() if k.startswith(f"{part}.")}, f"{name}.pth")
+    convert, train = commands("res.pth", "a", capsys)
+    assert cli.main(convert) == 0
+    whole: Any = load_model("model.safetensors")
+    assert torch.equal(whole.fusion.conv.weight, state["fusmodule.conv.weight"])
+    assert (folder / "model.safetensors").is_file()
+    assert train[-2:] == ["restoration.weights=res.pth", "restoration.key=a"]
+    made = read_own_module("res.pth", "restoration", "b")
+    assert made is not None
+    assert torch.equal(
+        made.tensors["backbone.intro.weight"], first["resmodule.regression.intro.weight"] + 1
+    )
 
 
 def test_what_a_training_leaves_starts_another(folder: Path, capsys: Capture) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import ugpnet_core as ug
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError, WeightsError
-from ugpnet_core.model_files import prior as prior_file_module
+from ugpnet_core.model_files import prior_readers
 from ugpnet_core.model_files.prior import (
     FORMAT,
     check_weights,
@@ -147,7 +147,7 @@ def with_reader(
     entry = PriorEntry(name="acme", description="", factory="acme:make", reader="acme:read")
     installed_plugins(Installed(entry, "acme-priors", "1.0"))
     monkeypatch.setattr(
-        prior_file_module,
+        prior_readers,
         "resolve",
         lambda name: read if name == entry.reader else resolve(name),
     )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import ugpnet_core as ug
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.errors import ConfigError, TrainingError
+from ugpnet_core.errors import ConfigError, TrainingError, WeightsError
 from ugpnet_core.model_files.prior import create_discriminator, read_prior
 from ugpnet_core.plugins import PriorWeights
 from ugpnet_core.training.checkpoint import read_result, result_path
@@ -199,6 +199,36 @@ def test_what_is_missing_is_said_at_the_first_step(training_config: Make, tmp_pa
         train(elsewhere, "prior")
     with pytest.raises(ValidationError, match="freeze_d keeps layers as they are"):
         training_config(prior__freeze_d=1)
+
+
+def test_why_a_discriminator_was_left_out_is_said(training_config: Make, tmp_path: Path) -> None:
+    generator, _ = networks()
+    larger = create_discriminator("stylegan2", **{**SIZES, "resolution": 32}).state_dict()
+    path = tmp_path / "both.pt"
+    torch.save({"g_ema": generator, "d": larger}, path)
+    why = r"The generator makes 16 pixels and the discriminator takes 32"
+    with pytest.raises(ConfigError, match=rf"no discriminator whose layers .*left out: {why}"):
+        rehearse(config(training_config, path, freeze_d=1))
+    said: list[str] = []
+    train(config(training_config, path, iterations=1), "prior", say=said.append)
+    assert any(re.search(rf"starts untrained: {path} .*left out: {why}", one) for one in said)
+
+
+def test_a_generator_that_is_chosen_keeps_its_discriminator(
+    training_config: Make, tmp_path: Path
+) -> None:
+    generator, discriminator = networks()
+    other = {key: value + 1 for key, value in generator.items()}
+    path = tmp_path / "several.pt"
+    torch.save({"generator": generator, "other": other, "discriminator": discriminator}, path)
+    made = config(training_config, path, key="other", freeze_d=1)
+    _, stored = read_pretrained_prior(made)
+    assert stored is not None
+    assert stored.discriminator is not None
+    assert same(discriminator, dict(stored.discriminator))
+    assert same(other, dict(stored.generator))
+    with pytest.raises(WeightsError, match=r"under 'generator', 'other'; .*key="):
+        rehearse(config(training_config, path))
 
 
 def test_the_mean_of_w_follows_the_training(training_config: Make, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import ugpnet_core as ug
+from ugpnet_core import cli
 from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.config import ComponentConfig, ModelConfig
 from ugpnet_core.errors import ConfigError, WeightsError
@@ -320,9 +322,95 @@ def test_a_changed_network_is_refused(tmp_path: Path) -> None:
     content["g_ema"]["attention.weight"] = torch.ones(3)
     with pytest.raises(WeightsError, match=r"1 unknown.*attention\.weight"):
         ug.create_prior("stylegan2", weights=written(content, tmp_path / "more.pt"))
-    content = {**checkpoint(), "d": discriminator_state({4: 3, 8: 3})}
-    with pytest.raises(WeightsError, match="makes 32 pixels and the discriminator takes 8"):
-        read_prior(written(content, tmp_path / "two.pt"))
+
+
+def changed(**changes: Tensor | None) -> State:
+    """A discriminator with other tensors, or without some; dots are written as two underscores."""
+    state = discriminator_state(UNEVEN)
+    given = {key.replace("__", "."): value for key, value in changes.items()}
+    return {k: v for k, v in (state | given).items() if v is not None}
+
+
+OTHER_DISCRIMINATORS: dict[str, tuple[State, str]] = {
+    "another resolution": (
+        discriminator_state({4: 3, 8: 3}),
+        "makes 32 pixels and the discriminator takes 8",
+    ),
+    "images in pairs": (
+        changed(convs__0__0__weight=torch.zeros(5, 6, 1, 1)),
+        r"0\.0\.weight' is \(5, 6, 1, 1\) there",
+    ),
+    "another head": (
+        changed(final_linear__1__weight=torch.zeros(7, 9)),
+        r"'final_linear\.1\.weight' is \(7, 9\) there",
+    ),
+    "another layer": (changed(attention__weight=torch.ones(3)), "'attention.weight' is .* unknown"),
+    "a lost layer": (changed(final_conv__0__weight=None), r"it lacks 'final_conv\.0\.weight'"),
+    "a lost bias": (changed(final_conv__1__bias=None), r"'final_conv\.1\.bias' is missing"),
+    "no deviation": (
+        changed(final_conv__0__weight=torch.zeros(9, 9, 3, 3)),
+        "without minibatch deviation",
+    ),
+    "another filter": (changed(convs__1__conv2__0__kernel=torch.ones(2, 2)), "another filter"),
+    "no numbers": (changed(convs__0__1__bias=torch.full((5,), math.nan)), "no finite numbers"),
+}
+
+
+@pytest.mark.parametrize("case", OTHER_DISCRIMINATORS)
+@pytest.mark.parametrize("layout", ["rosinality", "BasicSR"])
+def test_a_generator_is_read_whatever_discriminator_lies_beside_it(
+    layout: str, case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs, said = OTHER_DISCRIMINATORS[case]
+    content: dict[str, Any] = {**checkpoint(), "d": theirs}
+    expected = content["g_ema"]["input.input"]
+    if layout == "BasicSR":
+        state = StyleGAN2Generator(32, 6, 2, base_size=8, channels=UNEVEN).state_dict()
+        renamed = {re.sub("^convs", "conv_body", key): value for key, value in theirs.items()}
+        content, expected = {"params_ema": state, "d": renamed}, state["constant_input.weight"]
+    path = written(content, tmp_path / "both.pt")
+    stored = read_prior(path)
+    assert stored is not None
+    assert stored.discriminator is None
+    assert "discriminator" not in stored.options
+    assert re.search(rf"left out: .*{said}", stored.facts["discriminator"])
+    made: Any = ug.create_prior("stylegan2", weights=path, base_size=8)
+    assert torch.equal(made.constant_input.weight, expected)
+    assert cli.main(["inspect", str(path)]) == 0
+    assert "discriminator: left out: " in capsys.readouterr().out
+    if case != "another resolution":  # alone, that is a good one
+        with pytest.raises(WeightsError, match=said):
+            read_prior(written({"d": content["d"]}, tmp_path / "d.pt"))
+
+
+def test_two_files_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
+    content = checkpoint()
+    for case in ("another resolution", "another head", "a lost layer"):
+        state, said = OTHER_DISCRIMINATORS[case]
+        paths = [written({"g_ema": content["g_ema"]}, tmp_path / "g.pt")]
+        paths.append(written({"d": state}, tmp_path / "d.pt"))
+        with pytest.raises(WeightsError, match=said):
+            recognise_prior([read_checkpoint_file(path) for path in paths])
+
+
+def test_a_chosen_generator_keeps_the_mean_of_w(tmp_path: Path) -> None:
+    content = checkpoint()
+    content["g"] = {k: v if k.endswith("kernel") else v + 1 for k, v in content["g_ema"].items()}
+    inner = {f"{name}.{k}": v for name in ("g", "g_ema", "d") for k, v in content[name].items()}
+    forms = {
+        "dictionaries": content,
+        "modules": {"state_dict": {**inner, "latent_avg": content["latent_avg"]}},
+    }
+    for name, form in forms.items():
+        path = written(form, tmp_path / f"{name}.pt")
+        for key in ("g", "g_ema", None):
+            stored = read_prior(path, key=key)
+            assert stored is not None
+            assert stored.discriminator is not None
+            assert torch.equal(stored.generator["w_avg"], content["latent_avg"]), (name, key)
+            assert torch.equal(
+                stored.generator["constant_input.weight"], content[key or "g_ema"]["input.input"]
+            )
 
 
 # --- BasicSR's layout -----------------------------------------------------------------------------
@@ -356,7 +444,8 @@ def test_options_may_be_given_and_must_agree(golden: Golden, tmp_path: Path) -> 
     path = written({"params_ema": weights}, tmp_path / "g.pth")
     prior = ug.create_prior("stylegan2", weights=path, resolution=64, narrow=0.125, base_size=8)
     assert (prior.resolution, prior.base_size) == (64, 8)
-    for option, value in {"resolution": 128, "narrow": 0.25, "style_dim": 512}.items():
+    others: dict[str, Any] = {"resolution": 128, "narrow": 0.25, "style_dim": 512}
+    for option, value in others.items():
         with pytest.raises(ConfigError, match=rf"'{option}'.* is {value} here and .* leave it out"):
             ug.create_prior("stylegan2", weights=path, **{option: value})
 

@@ -47,7 +47,9 @@ WRAPPERS = (
     "module",
     "shadow",
 )
-AVERAGED = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow)([._]|$)|ema_model")
+AVERAGED = re.compile(r"(^|[._-])(ema|swa|avg|averaged?|shadow)([._-]|$)|ema_model", re.IGNORECASE)
+# Prefixes of a network that was wrapped for several devices, or compiled.
+PREFIXES = ("module.", "_orig_mod.")
 # What training codes keep beside networks, and dictionaries within dictionaries of it.
 _NO_NETWORKS = re.compile(r"optim|sched|scaler|callbacks|loops|hyper_parameters", re.IGNORECASE)
 _DEPTH = 5
@@ -106,7 +108,7 @@ def find_state_dict(content: Any, key: str | None, source: str) -> Mapping[Any, 
             lists the names.
     """
     if key is not None:
-        return _at(content, key, source)
+        content = at(content, key, source)
     content = inside_wrappers(content)
     found = dict(state_dicts(content))
     known = averaged(meant({place: _kind(state) for place, state in found.items()}))
@@ -188,10 +190,73 @@ def the_one(found: Iterable[str], source: str) -> str:
 
 def averaged(found: Iterable[str]) -> list[str]:
     """Of several prefixes or names that all lead to a network, that of the averaged copy alone,
-    where there is one."""
+    where there is one.
+
+    Args:
+        found: The prefixes or names.
+    """
     found = list(found)
     copies = [prefix for prefix in found if AVERAGED.search(prefix)]
     return copies if len(copies) == 1 else found
+
+
+def at(content: Any, key: str, source: str) -> Mapping[Any, Any]:
+    """What of a file's content lies under a name that a message of this module offers: a state
+    dict, or a dictionary that holds some.
+
+    Args:
+        key: as for :func:`find_state_dict`; the beginning of a name may be left out where one
+            network alone ends so.
+
+    Raises:
+        WeightsError: nothing has that name, or several have; the message lists the names.
+    """
+    found = dict(state_dicts(content))
+    places = [place for place in found if place.endswith(f".{key}")]
+    if key in found or places:
+        return found[key if key in found else _only(places, key, source)]
+    value = _value_at(content, key)
+    if isinstance(value, Mapping) and any(True for _ in state_dicts(value)):
+        return value
+    usual = inside_wrappers(content)
+    inner = _module(usual, key) if isinstance(usual, Mapping) else {}
+    if inner:
+        return inner
+    # The name of a module, behind that of its dictionary or without it.
+    modules = {
+        f"{place}.{name}": inner
+        for place, state in found.items()
+        for name in dict.fromkeys((key, key.removeprefix(f"{place}.")))
+        if (inner := _module(state, name))
+    }
+    if modules:
+        return modules[_only(modules, key, source)]
+    raise WeightsError(f"{source} holds nothing under {key!r}; there are {_places(found)}.")
+
+
+def _only(places: Iterable[str], key: str, source: str) -> str:
+    first, *others = averaged(places)
+    if others:
+        raise SeveralNetworksError(
+            f"{source} holds several networks that could be meant by {key!r}: "
+            f"{quoted([first, *others])}; name one of them with key= (--key)."
+        )
+    return first
+
+
+def _module(state: Mapping[Any, Any], name: str) -> dict[Any, Any]:
+    """What a state dict has of a module, as messages name it: without what wraps all of it."""
+    return under(state, f"{name}.") or under(without_wrapper(state), f"{name}.")
+
+
+def without_wrapper(state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A state dict without the ``module.`` and ``_orig_mod.`` that all its keys begin with."""
+    inner = dict(state)
+    while prefix := next(
+        (p for p in PREFIXES if inner and all(str(key).startswith(p) for key in inner)), None
+    ):
+        inner = {key.removeprefix(prefix): value for key, value in inner.items()}
+    return inner
 
 
 def under(state: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
@@ -255,33 +320,21 @@ def _kind(state: Mapping[Any, Any]) -> Kind:
     return next((networks[name] for name in meant(networks)), "unknown")
 
 
-def _at(content: Any, key: str, source: str) -> Mapping[Any, Any]:
-    found = dict(state_dicts(content))
-    for place, state in found.items():
-        if place == key or place.endswith(f".{key}"):
-            return state
-    own = inside_wrappers(_value_at(content, key))
-    if isinstance(own, Mapping) and _is_state_dict(own):
-        return own
-    for state in (inside_wrappers(content), *found.values()):
-        inner = under(state, f"{key}.") if isinstance(state, Mapping) else {}
-        if inner:
-            return inner
-    raise WeightsError(f"{source} holds nothing under {key!r}; there are {_places(found)}.")
-
-
 def _value_at(content: Any, key: str) -> Any:
     """What a name leads to, or names joined by dots."""
     if not isinstance(content, Mapping):
         return None
+    if key in content:
+        return content[key]
     first, _, rest = key.partition(".")
-    return content.get(key) or (_value_at(content.get(first), rest) if rest else None)
+    return _value_at(content.get(first), rest) if rest else None
 
 
 def _places(found: Mapping[str, Mapping[Any, Any]]) -> str:
     names = [place for place in found if place]
     if len(names) < 2:
-        keys = [key for state in found.values() for key in state if isinstance(key, str)]
+        states = map(without_wrapper, found.values())
+        keys = [key for state in states for key in state if isinstance(key, str)]
         names += [key.partition(".")[0] for key in keys if "." in key]
     return quoted(dict.fromkeys(names)) or "no names"
 

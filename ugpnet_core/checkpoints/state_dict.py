@@ -29,6 +29,7 @@ from ugpnet_core.checkpoints.locating import (
     printable,
     quoted,
     under,
+    without_wrapper,
 )
 from ugpnet_core.checkpoints.pickles.restricted import Inert
 from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
@@ -37,8 +38,6 @@ from ugpnet_core.errors import WeightsError
 
 # Tied weights share memory; a small file whose tensors share all of theirs is no checkpoint.
 SHARING = 8
-# Prefixes of a network that was wrapped for several devices, or compiled.
-PREFIXES = ("module.", "_orig_mod.")
 # Buffers that may be missing: the constructor computes them.
 COMPUTED = "num_batches_tracked"
 # What thop leaves in every layer that it has counted.
@@ -162,13 +161,7 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
         key: value.load() if isinstance(value, StoredTensor) else value
         for key, value in found.items()
     }
-    while tensors and (prefix := _shared_prefix(tensors)):
-        tensors = {key.removeprefix(prefix): value for key, value in tensors.items()}
-    return tensors
-
-
-def _shared_prefix(keys: Iterable[str]) -> str | None:
-    return next((p for p in PREFIXES if all(key.startswith(p) for key in keys)), None)
+    return without_wrapper(tensors)
 
 
 def load_weights(network: nn.Module, path: str | PathLike[str], key: str | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ugpnet_core.cli.console import output, plain
+from ugpnet_core.cli.options import Key
 
 
 def convert(
@@ -19,13 +20,7 @@ def convert(
         str | None,
         typer.Option(help="What a published UGPNet was trained for (see list-tasks)."),
     ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Which network of a file that holds several: generator, net_g, model.net, ...",
-        ),
-    ] = None,
+    key: Key = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, kept in the file.")] = "",
 ) -> None:
     """Turn published checkpoints into a prior file, a model file or a backbone's checkpoint.

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from ugpnet_core.cli.console import output, plain
+from ugpnet_core.cli.options import Key
 
 # Said in words of their own, or behind the rest.
 _APART = ("use", "problem")
@@ -17,13 +18,7 @@ _APART = ("use", "problem")
 
 def inspect(
     file: Annotated[Path, typer.Argument(help="A model, prior or checkpoint file of any kind.")],
-    key: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Which network of a file that holds several: generator, net_g, model.net, ...",
-        ),
-    ] = None,
+    key: Key = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:
     """Say what a weights file is and what it can be used for, without running anything from it.

@@ -10,7 +10,7 @@ import typer
 
 from ugpnet_core.cli.console import output, plain
 from ugpnet_core.cli.files import Recursive, prepare
-from ugpnet_core.cli.options import OptionPairs, parse_options
+from ugpnet_core.cli.options import Key, OptionPairs, parse_options
 from ugpnet_core.cli.telling import ANEW, INVERTING, Telling
 from ugpnet_core.errors import ConfigError
 
@@ -40,6 +40,7 @@ def invert(
         int, typer.Option(min=0, help="Of the optimisation; 0: what the encoder finds.")
     ] = 100,
     weights: Annotated[Path | None, typer.Option(help="For a prior by name: its file.")] = None,
+    key: Key = None,
     option: OptionPairs = None,
     perceptual_weights: Annotated[
         Path | None,
@@ -84,7 +85,7 @@ def invert(
     suffixes = ((ENCODED, REFINED) if steps else (ENCODED,)) if save_all else ()
     naming = Naming(suffixes, lossless=True)
     jobs = prepare(inputs, out, naming, recursive=recursive, overwrite=True).jobs
-    source = open_prior(prior, weights, parse_options(option or []), seed)
+    source = open_prior(prior, weights, parse_options(option or []), seed, key)
     if source.file is not None and any(same_file(source.file, job.target) for job in jobs):
         raise ConfigError(f"{source.file} is an input and would be overwritten; choose another -o.")
     config, missing = optional_perceptual(perceptual_weights) if steps else (None, "")

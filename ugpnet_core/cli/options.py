@@ -18,6 +18,15 @@ OptionPairs = Annotated[
     ),
 ]
 
+# One network of a file of weights.
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Which network of a file that holds several: generator, net_g, model.net, ...",
+    ),
+]
+
 
 def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
     """Turn ``["width=16", "blocks=[1, 1]"]`` into keyword arguments; values are YAML.

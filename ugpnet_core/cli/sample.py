@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ugpnet_core.cli.console import output, plain
-from ugpnet_core.cli.options import OptionPairs, parse_options
+from ugpnet_core.cli.options import Key, OptionPairs, parse_options
 from ugpnet_core.errors import ConfigError
 
 
@@ -34,6 +34,7 @@ def sample(
         Path | None,
         typer.Option(help="For a name: prior file, checkpoint, or result of a training."),
     ] = None,
+    key: Key = None,
     option: OptionPairs = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
 ) -> None:
@@ -62,7 +63,7 @@ def sample(
         if source is not None and same_file(source, out):
             raise ConfigError(f"{out} is an input and would be overwritten; choose another -o.")
     where = choose_device(device)
-    opened = open_prior(prior, weights, parse_options(option or []), seed)
+    opened = open_prior(prior, weights, parse_options(option or []), seed, key)
     if opened.file is not None and same_file(opened.file, out):
         raise ConfigError(f"{out} is an input and would be overwritten; choose another -o.")
     for remark in opened.remarks:

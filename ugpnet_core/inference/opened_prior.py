@@ -53,6 +53,7 @@ def open_prior(
     weights: str | PathLike[str] | None = None,
     options: Mapping[str, Any] | None = None,
     seed: int = 0,
+    key: str | None = None,
 ) -> OpenedPrior:
     """Open what a person calls a prior.
 
@@ -64,6 +65,8 @@ def open_prior(
         options: for a prior, as :func:`ugpnet_core.create_prior` takes them; a file may determine
             them all.
         seed: for the values of a network without weights.
+        key: which generator of a checkpoint that holds several, as for
+            :func:`ugpnet_core.create_prior`.
 
     Raises:
         PluginError: no such name, or a plugin is missing.
@@ -72,28 +75,32 @@ def open_prior(
     """
     text, given = str(source), dict(options or {})
     if text in registry().priors:
-        return _named(text, weights, given, seed)
+        return _named(text, weights, given, seed, key)
     if weights is not None:
         raise ConfigError(
             f"Weights are given to a prior by name, and {text!r} is none; see ugpnet list-priors, "
             "or give the file instead of the name."
         )
     if text in registry().models:
-        return _of_model(text, find_model_file(text), given)
+        return _of_model(text, find_model_file(text), given, key)
     path = Path(text)
     if not (path.suffix or len(path.parts) > 1 or path.exists()):
         find(PriorEntry, text)  # which says what there is instead
-    return _of_file(path, given)
+    return _of_file(path, given, key)
 
 
 def _named(
-    name: str, weights: str | PathLike[str] | None, options: dict[str, Any], seed: int
+    name: str,
+    weights: str | PathLike[str] | None,
+    options: dict[str, Any],
+    seed: int,
+    key: str | None,
 ) -> OpenedPrior:
     if weights is not None:
         file = read_checkpoint_file(weights)
         result = read_stage_result(file)
         if result is None:
-            prior = create_prior(name, weights=weights, **options)
+            prior = create_prior(name, weights=weights, key=key, **options)
             return OpenedPrior(_ready(prior), name, file=file.path)
         theirs = result.config.prior.name
         if result.stage in WITH_PRIOR and theirs != name:
@@ -112,24 +119,24 @@ def _named(
     return OpenedPrior(_ready(prior), name, remarks=(remark,))
 
 
-def _of_file(path: Path, options: dict[str, Any]) -> OpenedPrior:
+def _of_file(path: Path, options: dict[str, Any], key: str | None) -> OpenedPrior:
     file = read_checkpoint_file(path)
     result = read_stage_result(file)
     if result is not None:
         return _of_result(file, result, options)
     if not file.metadata.get("format", "").startswith("ugpnet-model"):
-        found = recognise_prior([file])
+        found = recognise_prior([file], key=key)
         if found is not None:
-            prior = create_prior(found[0], weights=path, **options)
+            prior = create_prior(found[0], weights=path, key=key, **options)
             return OpenedPrior(_ready(prior), path.stem, file=path)
     # A model file, the published UGPNet, or what load_model says of a file that is neither.
-    return _of_model(str(path), path, options)
+    return _of_model(str(path), path, options, key)
 
 
-def _of_model(source: str, path: Path, options: dict[str, Any]) -> OpenedPrior:
+def _of_model(source: str, path: Path, options: dict[str, Any], key: str | None) -> OpenedPrior:
     if options:
         raise ConfigError(f"{source} determines the options of its prior; leave yours out.")
-    model = load_model(source)
+    model = load_model(source, key=key)
     model.requires_grad_(False)
     record: Mapping[str, Any] = {}
     with suppress(WeightsError):  # the published UGPNet has no card

@@ -54,7 +54,7 @@ def backbone_facts(file: Checkpoint, key: str | None) -> Facts:
         scale = made.scale
     facts["use"] = [*uses.backbone_uses(file.path, key, name, options, scale)]
     if told is not None and told.entry.published is not None and told.entry.kind == "direct":
-        command = uses.together(file.path, PARTS[1:])
+        command = uses.together(file.path, key, PARTS[1:])
         facts["may also be"] = f"the restoration module of a published UGPNet: {command}"
     return facts
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ugpnet_core.checkpoints.backbones import from_layers
+from ugpnet_core.checkpoints.choosing import at_key
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import (
@@ -28,7 +29,6 @@ from ugpnet_core.factory import create_backbone
 from ugpnet_core.model_files.card import is_model_file
 from ugpnet_core.model_files.model import save_model
 from ugpnet_core.model_files.prior import (
-    at_key,
     check_weights,
     is_prior_file,
     licence_of,
@@ -71,7 +71,8 @@ def convert(
         task: what a published UGPNet was trained for; default: what the paper trained such a
             backbone for.
         key: which network of a file that holds several, see
-            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`.
+            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`; of several files, of those
+            that have it.
         licence: of the weights, kept in the file.
 
     Raises:
@@ -86,12 +87,13 @@ def convert(
     # The two files of a network of ncnn are read as one.
     if all(path.suffix in (".param", ".bin") for path in paths):
         paths = list({path.with_suffix(""): path for path in paths}.values())
-    files = [at_key(read_checkpoint_file(path), key) for path in paths]
+    files = [read_checkpoint_file(path) for path in paths]
+    chosen = at_key(files, key)
     try:
         return (
-            _convert_layers(files, target, licence)
-            or _convert_model(files, target, task, licence)
-            or _convert_prior(files, target, task, licence)
+            _convert_layers(chosen, target, licence)
+            or _convert_model(chosen, target, task, licence)
+            or _convert_prior(files, target, task, key, licence)
         )
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -162,7 +164,7 @@ def _convert_model(
 
 
 def _convert_prior(
-    files: Sequence[Checkpoint], target: Path, task: str | None, licence: str
+    files: Sequence[Checkpoint], target: Path, task: str | None, key: str | None, licence: str
 ) -> Converted:
     for file in files:
         kind = "model" if is_model_file(file) else "prior" if is_prior_file(file) else None
@@ -173,9 +175,9 @@ def _convert_prior(
                 f"{file.path} is of a published UGPNet, and another of these files is not; give "
                 "only files of one network."
             )
-    found = recognise_prior(files)
+    found = recognise_prior(files, key=key)
     if found is None:
-        raise WeightsError(_unknown(files))
+        raise WeightsError(_unknown(at_key(files, key)))
     if task is not None:
         raise ConfigError("A prior has no task; leave --task out.")
     name, weights = found

@@ -12,13 +12,14 @@ import torch
 from ugpnet_core.checkpoints.backbones import (
     from_layers,
 )
+from ugpnet_core.checkpoints.choosing import at_key
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.ncnn import count_of
 from ugpnet_core.errors import SeveralNetworksError, UGPNetError, WeightsError
 from ugpnet_core.model_files import uses
 from ugpnet_core.model_files.backbone_facts import backbone_facts
 from ugpnet_core.model_files.card import card_of, is_model_file
-from ugpnet_core.model_files.prior import at_key, check_weights, is_prior_file, recognise_prior
+from ugpnet_core.model_files.prior import check_weights, is_prior_file, recognise_prior
 from ugpnet_core.model_files.published import from_published, gather, module_in, parts_of
 from ugpnet_core.model_files.published.parts import MODULES, PARTS, WORDS
 from ugpnet_core.model_files.stage_results import read_stage_result
@@ -42,15 +43,21 @@ def inspect(path: str | os.PathLike[str], key: str | None = None) -> Facts:
         WeightsError: the file is missing, damaged, no weights file or not to be trusted; or it
             holds several networks, and the message names them.
     """
-    file = at_key(read_checkpoint_file(path), key)
+    whole = read_checkpoint_file(path)
+    (file,) = at_key([whole], key)
     facts: Facts = {"file": str(file.path), "bytes": file.size, "container": file.container}
     if is_model_file(file):
         return facts | _model(file)
     if not is_prior_file(file) and parts_of(file):
-        return facts | _published(file)
+        return facts | _published(file, key)
     if file.container == NCNN:
         return facts | _layers(file)
-    return facts | (_stage(file) or _prior(file, key) or backbone_facts(file, key))
+    if stage := _stage(file):
+        return facts | stage
+    prior = _prior(whole, key)
+    if prior is not None and "generator" not in prior.get("holds", ()):
+        prior = _backbone_beside(file, key, prior)
+    return facts | (prior or backbone_facts(file, key))
 
 
 def _layers(file: Checkpoint) -> Facts:
@@ -73,17 +80,13 @@ def _stage(file: Checkpoint) -> Facts | None:
     if result is None or result.stage == "prior":  # that is read as a prior
         return None
     settings = result.config.model_dump(exclude_unset=True)
-    given = [uses.setting(f"model.{name}", value) for name, value in settings.items()]
     return {
         "kind": "result of a stage",
         "layout": "ugpnet",
         "stage": result.stage,
         "numbers": _numbers(file.content),
         "record": _short(result.record),
-        "use": [
-            "start a training from it: "
-            + uses.training(*given, f"{result.stage}.weights={file.path}")
-        ],
+        "use": uses.module_uses(file.path, None, result.stage, settings),
     }
 
 
@@ -115,7 +118,7 @@ def _model(file: Checkpoint) -> Facts:
     }
 
 
-def _published(file: Checkpoint) -> Facts:
+def _published(file: Checkpoint, key: str | None) -> Facts:
     found = parts_of(file)
     facts: Facts = {
         "kind": "published UGPNet",
@@ -129,8 +132,8 @@ def _published(file: Checkpoint) -> Facts:
             "kind": "part of a published UGPNet",
             "parts": [WORDS[part] for part in there],
             "use": [
-                f"with the other parts, as a model: {uses.together(file.path, missing)}",
-                *(start for part in there for start in _start(file, MODULES[part])),
+                f"with the other parts, as a model: {uses.together(file.path, key, missing)}",
+                *(start for part in there for start in _start(file, key, MODULES[part])),
             ],
         }
     try:
@@ -145,14 +148,11 @@ def _published(file: Checkpoint) -> Facts:
         "task": config.task.name,
         "resolution": model.resolution,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "use": [
-            *uses.model_uses(file.path),
-            f"as a model file: {uses.words('ugpnet', 'convert', file.path, 'model.safetensors')}",
-        ],
+        "use": uses.published_uses(file.path, key),
     }
 
 
-def _start(file: Checkpoint, module: str) -> list[str]:
+def _start(file: Checkpoint, key: str | None, module: str) -> list[str]:
     """The command that trains on from one module of a published UGPNet, where that is whole."""
     try:
         found = module_in(file, module)
@@ -160,15 +160,12 @@ def _start(file: Checkpoint, module: str) -> list[str]:
         return []
     if found is None:
         return []
-    settings = found[0].model_dump(exclude_unset=True)
-    given = [uses.setting(f"model.{name}", value) for name, value in settings.items()]
-    command = uses.training(*given, f"{module}.weights={file.path}")
-    return [f"start a training from it: {command}"]
+    return uses.module_uses(file.path, key, module, found[0].model_dump(exclude_unset=True))
 
 
 def _prior(file: Checkpoint, key: str | None) -> Facts | None:
     try:
-        found = recognise_prior([file])
+        found = recognise_prior([file], key=key)
     except WeightsError as error:
         if is_prior_file(file):
             raise
@@ -188,10 +185,11 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
         "options": dict(weights.options),
         "licence": file.metadata.get("licence", ""),
     }
-    if not weights.generator and (beside := _backbone_beside(file, key)):
-        return beside
     if not weights.generator:
-        command = uses.words("ugpnet", "convert", "GENERATOR", file.path, "prior.safetensors")
+        chosen = ["--key", key] if key else []
+        command = uses.words(
+            "ugpnet", "convert", "GENERATOR", file.path, "prior.safetensors", *chosen
+        )
         return facts | {"use": [f"with its generator, as a prior: {command}"]}
     try:
         counts = check_weights(name, weights, str(file.path))
@@ -204,15 +202,18 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
     return facts | {"use": uses.prior_uses(file.path, key, name, facts["resolution"], own)}
 
 
-def _backbone_beside(file: Checkpoint, key: str | None) -> Facts | None:
-    """The restoring network that a discriminator was trained with, where the file holds one."""
+def _backbone_beside(file: Checkpoint, key: str | None, prior: Facts) -> Facts:
+    """The restoring network that a discriminator was trained with, where the file holds one; else
+    what it says as the file of a prior."""
     try:
         facts = backbone_facts(file, key)
     except SeveralNetworksError:
+        if "problem" in prior:
+            return prior
         raise
     except WeightsError:
-        return None
-    return facts if facts["kind"] == "backbone" else None
+        return prior
+    return facts if facts["kind"] == "backbone" else prior
 
 
 def _numbers(content: Mapping[str, Any]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
@@ -11,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ugpnet_core.checkpoints.file import read_checkpoint_file
+from ugpnet_core.checkpoints.choosing import at_key
+from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import fit, write_safetensors
 from ugpnet_core.config import ModelConfig
-from ugpnet_core.errors import PluginError, UnknownNameError
+from ugpnet_core.errors import PluginError, SeveralNetworksError, UnknownNameError
 from ugpnet_core.model_files.card import FORMAT, ModelCard, card_of, is_model_file
 from ugpnet_core.model_files.finding import find_model_file
 from ugpnet_core.model_files.published import from_published, gather, parts_of
@@ -78,13 +81,17 @@ def save_model(
     write_safetensors(tensors, metadata, path)
 
 
-def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") -> UGPNet:
+def load_model(
+    source: str | PathLike[str], device: str | torch.device = "cpu", *, key: str | None = None
+) -> UGPNet:
     """Rebuild a trained model, in evaluation mode and float32.
 
     Args:
         source: A name that ``ugpnet list-models`` shows, a model file, or a checkpoint in the key
             layout of the published UGPNet (``.pth`` or ``.safetensors``).
         device: The device that the model is put on, as torch names it.
+        key: The UGPNet of a checkpoint that holds several, by the name of its dictionary, or of its
+            module in a larger state dict.
 
     Raises:
         PluginError: There is no such name, or a plugin that the model needs is not installed.
@@ -98,15 +105,30 @@ def load_model(source: str | PathLike[str], device: str | torch.device = "cpu") 
     """
     path = find_model_file(source)
     file = read_checkpoint_file(path)
-    if not is_model_file(file) and parts_of(file):
-        config, tensors = from_published(gather([file]) or {})
-        model = build_model(config)
-    else:
+    if is_model_file(file):
         tensors, model = all_tensors(file), _build(path, card_of(file))
+    else:
+        tensors, model = _published(file, key)
     fit(
         model, {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}, str(path)
     )
     return model.eval().to(device)
+
+
+def _published(file: Checkpoint, key: str | None) -> tuple[dict[str, Tensor], UGPNet]:
+    """The tensors of a published UGPNet, in our keys, and the model that they are of."""
+    try:
+        (file,) = at_key([file], key)
+        tensors = gather([file]) if parts_of(file) else None
+        if tensors is None:
+            card_of(file)  # says what the file is
+    except SeveralNetworksError as error:
+        convert = shlex.join(["ugpnet", "convert", str(file.path), "model.safetensors"])
+        raise SeveralNetworksError(
+            f"{str(error).rstrip('.')}, or make a model file of it first: {convert} --key NAME"
+        ) from error
+    config, tensors = from_published(tensors or {})
+    return tensors, build_model(config)
 
 
 def read_card(source: str | PathLike[str]) -> ModelCard:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,22 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.choosing import at_key
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
-from ugpnet_core.checkpoints.locating import find_state_dict, state_dicts, under
-from ugpnet_core.checkpoints.recognition import networks_in
 from ugpnet_core.checkpoints.state_dict import (
     check_fit,
     fit,
     load_weights,
     write_safetensors,
 )
-from ugpnet_core.errors import ConfigError, PluginError, UGPNetError, WeightsError
+from ugpnet_core.errors import ConfigError, PluginError, WeightsError
 from ugpnet_core.factory import make_discriminator, make_prior
+from ugpnet_core.model_files.prior_readers import read_foreign
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.model_files.stage_results import read_stage_result
-from ugpnet_core.plugins import PriorEntry, find, registry, resolve, validate_options
-from ugpnet_core.plugins.discovery import describe_error
+from ugpnet_core.plugins import PriorEntry, find, validate_options
 from ugpnet_core.protocols import Prior
 
 FORMAT = "ugpnet-prior-1"
@@ -66,7 +64,8 @@ def read_prior(
     Args:
         name: the prior that they are for; only its reader is asked.
         key: which generator of a file that holds several, see
-            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`.
+            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`; what belongs to all of them,
+            such as a discriminator, is read with it.
 
     Returns:
         None where no reader recognises the file.
@@ -76,7 +75,7 @@ def read_prior(
             cannot be read.
         PluginError: a reader failed.
     """
-    found = recognise_prior([at_key(read_checkpoint_file(path), key)], name)
+    found = recognise_prior([read_checkpoint_file(path)], name, key)
     if found is None:
         return None
     owner, weights = found
@@ -86,10 +85,11 @@ def read_prior(
 
 
 def recognise_prior(
-    files: Sequence[Checkpoint], name: str | None = None
+    files: Sequence[Checkpoint], name: str | None = None, key: str | None = None
 ) -> tuple[str, PriorWeights] | None:
-    """The name of the prior whose weights these files hold together, and the weights; errors as
-    :func:`read_prior`."""
+    """The name of the prior whose weights these files hold together, and the weights; ``key`` and
+    errors as :func:`read_prior`."""
+    chosen = at_key(files, key)
     if len(files) == 1 and is_prior_file(files[0]):
         return _own(files[0])
     result = read_stage_result(files[0]) if len(files) == 1 else None
@@ -101,60 +101,7 @@ def recognise_prior(
             networks.get("network", {}),
             networks.get("discriminator"),
         )
-    files = [replace(file, content=_bare(file.content)) for file in files]
-    for installed in registry().priors.values():
-        entry = installed.entry
-        if entry.reader is None or name not in (None, entry.name):
-            continue
-        read = resolve(entry.reader)
-        try:
-            weights = read(files)
-        except UGPNetError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"{entry.reader!r} of {installed.distribution} failed ({describe_error(error)}); "
-                "tell its author."
-            ) from error
-        if weights is not None:
-            return entry.name, weights
-    return None
-
-
-def at_key(file: Checkpoint, key: str | None) -> Checkpoint:
-    """A file as if it held nothing but what is under a key; as it is without one.
-
-    Raises:
-        WeightsError: nothing is there.
-    """
-    if key is None:
-        return file
-    return replace(file, content=find_state_dict(file.content, key, str(file.path)))
-
-
-def _bare(content: Any) -> Any:
-    """A file's content as readers know it: dictionaries of tensors in the keys of a network, each
-    under the name of its dictionary or of its module in a larger one."""
-    if not isinstance(content, Mapping):
-        return content
-    bare: dict[str, Any] = {k: v for k, v in content.items() if not isinstance(v, Mapping)}
-    for place, state in state_dicts(content):
-        parts = _networks_in(state)
-        if place == "":
-            bare = {**parts.pop("", {}), **parts}
-        for part, inner in parts.items():
-            bare.setdefault(part or place.rpartition(".")[2], inner)
-    return bare
-
-
-def _networks_in(state: Mapping[Any, Any]) -> dict[str, Mapping[Any, Any]]:
-    """The networks of priors in a state dict by the names of their modules; without a name where it
-    is one network, or none that is known."""
-    networks = networks_in(key for key in state if isinstance(key, str))
-    found = [place for place, kind in networks.items() if kind in ("prior", "discriminator")]
-    if len(found) < 2:
-        return {"": under(state, found[0] if found else "")}
-    return {prefix.rstrip("."): under(state, prefix) for prefix in found}
+    return read_foreign(files, chosen, name, key)
 
 
 def is_prior_file(file: Checkpoint) -> bool:
@@ -216,7 +163,13 @@ def joined_options(
     return {**weights.options, **given}
 
 
-def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **options: Any) -> Prior:
+def create_prior(
+    name: str,
+    *,
+    weights: str | PathLike[str] | None = None,
+    key: str | None = None,
+    **options: Any,
+) -> Prior:
     """Make a prior's generator by name.
 
     Args:
@@ -224,6 +177,8 @@ def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **opt
         weights: A prior file (see ``ugpnet convert``), a checkpoint in the generator's own keys, or
             a published one in a layout that the prior's reader knows. Where none are given, a prior
             that has weights of its own gets those; they may be downloaded.
+        key: The generator of a file that holds several networks, by the name of its dictionary, or
+            of its module in a larger state dict ("g_ema", "student").
         options: Options of the generator. Those that a file of weights determines may be left out.
 
     Returns:
@@ -246,11 +201,11 @@ def create_prior(name: str, *, weights: str | PathLike[str] | None = None, **opt
     installed = find(PriorEntry, name)
     if weights is None and installed.entry.file is not None:
         weights = find_weights(installed)
-    stored, options = _stored(name, weights, options)
+    stored, options = _stored(name, weights, options, key)
     if stored is not None:
         check_weights(name, stored, str(weights))
     prior = make_prior(name, **options)
-    _load(prior, weights, None if stored is None else stored.generator)
+    _load(prior, weights, None if stored is None else stored.generator, key)
     return prior
 
 
@@ -275,23 +230,29 @@ def create_discriminator(
 
 
 def _stored(
-    name: str, weights: str | PathLike[str] | None, options: dict[str, Any]
+    name: str,
+    weights: str | PathLike[str] | None,
+    options: dict[str, Any],
+    key: str | None = None,
 ) -> tuple[PriorWeights | None, dict[str, Any]]:
     """What a file holds, where it tells more than tensors, and the options joined with its own."""
-    stored = None if weights is None else read_prior(weights, name)
+    stored = None if weights is None else read_prior(weights, name, key)
     if weights is None or stored is None:
         return None, options
     return stored, joined_options(name, options, stored, weights)
 
 
 def _load(
-    network: Any, weights: str | PathLike[str] | None, tensors: Mapping[str, Tensor] | None
+    network: Any,
+    weights: str | PathLike[str] | None,
+    tensors: Mapping[str, Tensor] | None,
+    key: str | None = None,
 ) -> None:
     """Read weights into a network; ``tensors`` where they were read from the file already."""
     if weights is None:
         return
     if tensors is None:
-        load_weights(network, weights)
+        load_weights(network, weights, key)
     else:
         fit(network, tensors, str(weights))
 

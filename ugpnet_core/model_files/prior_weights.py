@@ -19,6 +19,8 @@ class PriorWeights:
         generator: The generator's state dict; empty where the file holds a discriminator only.
         discriminator: The discriminator's state dict, or None where the file has none.
         facts: What ``ugpnet inspect`` shows beside the options, as anything that JSON can hold.
+            ``discriminator`` there says why that of the file was left out, which a training
+            repeats.
     """
 
     layout: str

@@ -81,19 +81,45 @@ def prior_uses(
     if not own:
         convert = words("ugpnet", "convert", path, "prior.safetensors", *chosen)
         uses.insert(0, f"as a prior file: {convert}")
-    source = "prior.safetensors" if chosen else path
-    return [*uses, f"see what it makes: {words('ugpnet', 'sample', source, '-o', 'grid.png')}"]
+    sample = words("ugpnet", "sample", path, "-o", "grid.png", *chosen)
+    return [*uses, f"see what it makes: {sample}"]
 
 
-def model_uses(path: Path) -> list[str]:
+def published_uses(path: Path, key: str | None) -> list[str]:
+    """A model file, restoring, measuring; with the model file, where only that can be read without
+    a key."""
+    chosen = ["--key", key] if key else []
+    convert = words("ugpnet", "convert", path, "model.safetensors", *chosen)
+    making = f"as a model file: {convert}"
+    if key:
+        return [making, *model_uses("model.safetensors")]
+    return [*model_uses(path), making]
+
+
+def model_uses(path: str | Path) -> list[str]:
     """Restoring, measuring."""
     restore = words("ugpnet", "restore", "photos/", "-o", "restored/", "-m", path)
     evaluate = words("ugpnet", "evaluate", "-m", path, "--data", "photos/")
     return [f"restore photographs: {restore}", f"measure it: {evaluate}"]
 
 
-def together(path: Path, missing: Sequence[str]) -> str:
+def module_uses(path: Path, key: str | None, module: str, settings: Mapping[str, Any]) -> list[str]:
+    """A training that starts from one module of a UGPNet.
+
+    Args:
+        settings: of the model, those that the module depends on.
+    """
+    given = [
+        *(setting(f"model.{name}", value) for name, value in settings.items()),
+        f"{module}.weights={path}",
+        *([f"{module}.key={key}"] if key else []),
+    ]
+    return [f"start a training from it: {training(*given)}"]
+
+
+def together(path: Path, key: str | None, missing: Sequence[str]) -> str:
     """The command that makes a model of the parts of a published UGPNet; ``missing`` are the names
     of the others ("synmodule")."""
     others = [part.removesuffix("module").upper() + ".pth" for part in missing]
-    return words("ugpnet", "convert", path, *others, "model.safetensors")
+    chosen = ["--key", key] if key else []
+    return words("ugpnet", "convert", path, *others, "model.safetensors", *chosen)

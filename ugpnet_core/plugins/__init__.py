@@ -64,7 +64,12 @@ from ugpnet_core.plugins.lookup import (
 
 if TYPE_CHECKING:
     from ugpnet_core.checkpoints.file import Checkpoint
-    from ugpnet_core.checkpoints.locating import find_network, is_tensor, possible_prefixes
+    from ugpnet_core.checkpoints.locating import (
+        averaged,
+        find_network,
+        is_tensor,
+        possible_prefixes,
+    )
     from ugpnet_core.checkpoints.pickles.restricted import Inert
     from ugpnet_core.checkpoints.pickles.torch_format import PERSISTENT_OBJECT
     from ugpnet_core.checkpoints.recognition import count_numbered, recognise
@@ -94,7 +99,7 @@ if TYPE_CHECKING:
 # Where the names are that are loaded when they are first used.
 _HOMES = {
     "checkpoints.file": ("Checkpoint",),
-    "checkpoints.locating": ("find_network", "is_tensor", "possible_prefixes"),
+    "checkpoints.locating": ("averaged", "find_network", "is_tensor", "possible_prefixes"),
     "checkpoints.pickles.restricted": ("Inert",),
     "checkpoints.pickles.torch_format": ("PERSISTENT_OBJECT",),
     "checkpoints.recognition": ("count_numbered", "recognise"),
@@ -184,6 +189,7 @@ __all__ = [
     "UGPNetError",
     "WeightsError",
     "WrappedBackbone",
+    "averaged",
     "check_images",
     "conv3x3",
     "count_numbered",

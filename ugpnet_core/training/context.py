@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -25,6 +26,7 @@ class TrainingContext:
 
     Attributes:
         discriminator: its state dict, where one came with the prior's weights.
+        without: why none came, for the end of a sentence; nothing where nobody knows.
     """
 
     config: TrainConfig
@@ -33,6 +35,14 @@ class TrainingContext:
     discriminator: Mapping[str, Tensor] | None = None
     data: TrainingData = field(default_factory=TrainingData)
     say: Callable[[str], None] = logger.info
+    without: str = ""
+
+    def say_untrained(self, weights: Path) -> None:
+        """Say that D begins with nothing beside a G that does not."""
+        self.say(
+            f"The discriminator starts untrained: {weights} holds a generator without one that can "
+            f"be read{self.without}."
+        )
 
     def to_device(self, pair: P) -> P:
         """Bring a batch to the device and into the memory format of the networks."""

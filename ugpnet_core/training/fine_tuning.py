@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ugpnet_core.checkpoints.state_dict import fit
 from ugpnet_core.errors import PluginError, TrainingError
+from ugpnet_core.model_files.prior_weights import PriorWeights
 
 
 def fit_part(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -17,6 +18,13 @@ def fit_part(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> 
         WeightsError: one of them is of no layer of this network, or of another shape.
     """
     fit(network, {**network.state_dict(), **tensors}, source)
+
+
+def why_without(weights: PriorWeights | None) -> str:
+    """Why the discriminator of a file is not among its weights, for the end of a sentence: " (left
+    out: ...)"; nothing where its reader gives no reason."""
+    said = None if weights is None else weights.facts.get("discriminator")
+    return f" ({said.rstrip('.')})" if isinstance(said, str) else ""
 
 
 def kept_layers(

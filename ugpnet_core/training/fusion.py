@@ -91,17 +91,17 @@ class FusionStage(SingleLossStage):
         key: str | None = None,
     ) -> str:
         """From a model file or a finished fusion stage whose network has the same meaning."""
-        own = read_own_module(path, cls.name)
+        own = read_own_module(path, cls.name, key)
         if own is None:
             raise WeightsError(
                 f"{path} holds no fusion module; give a model file, or the fusion.safetensors of "
                 "another training."
             )
-        for key in ("fusion_inputs", "fusion_output"):
-            theirs, ours = getattr(own.config, key), getattr(model.config, key)
+        for name in ("fusion_inputs", "fusion_output"):
+            theirs, ours = getattr(own.config, name), getattr(model.config, name)
             if theirs != ours:  # the weights may fit all the same, and mean something else
                 raise WeightsError(
-                    f"{path} was trained with model.{key} {theirs!r} and this model has {ours!r}; "
+                    f"{path} was trained with model.{name} {theirs!r} and this model has {ours!r}; "
                     "make them equal, or start without fusion.weights."
                 )
         fit(model.fusion, own.tensors, str(path))

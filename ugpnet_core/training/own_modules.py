@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ugpnet_core.checkpoints.choosing import at_key
 from ugpnet_core.checkpoints.file import read_checkpoint_file
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.errors import WeightsError
@@ -39,8 +40,13 @@ class OwnModule:
         return _inner(self.tensors, f"{name}.")
 
 
-def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
+def read_own_module(
+    path: str | PathLike[str], module: str, key: str | None = None
+) -> OwnModule | None:
     """Read a module from a model file, from the result of its stage, or from a published UGPNet.
+
+    Args:
+        key: which published UGPNet of a file that holds several.
 
     Returns:
         None where the file is none of these: a checkpoint from elsewhere, for instance.
@@ -59,7 +65,8 @@ def read_own_module(path: str | PathLike[str], module: str) -> OwnModule | None:
     elif is_model_file(file):
         config, tensors = card_of(file).config, _inner(all_tensors(file), f"{module}.")
     else:
-        published = module_in(file, module)
+        (chosen,) = at_key([file], key)
+        published = module_in(chosen, module)
         return None if published is None else OwnModule(Path(path), published[1], published[0])
     if not tensors:
         raise WeightsError(

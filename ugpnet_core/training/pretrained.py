@@ -12,6 +12,7 @@ from ugpnet_core.model_files.prior import check_weights, joined_options, read_pr
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet
 from ugpnet_core.plugins import PriorEntry, find, resolve
+from ugpnet_core.training.fine_tuning import why_without
 from ugpnet_core.training.own_modules import read_own_module
 from ugpnet_core.training.stage import Stage
 from ugpnet_core.training.stage_definition import WHOLE
@@ -64,8 +65,8 @@ def _for_training(
     """
     if settings.freeze_d and stored.discriminator is None:
         raise ConfigError(
-            f"{path} holds no discriminator whose layers could be kept; set prior.freeze_d to 0, "
-            "or give a file that has one."
+            f"{path} holds no discriminator whose layers could be kept{why_without(stored)}; set "
+            "prior.freeze_d to 0, or give a file that has one."
         )
     prior = config.model.prior
     wanted, own = prior.options.get("resolution"), stored.options.get("resolution")
@@ -82,7 +83,7 @@ def _for_training(
 
 
 def _stored_prior(path: Path, name: str, key: str | None) -> PriorWeights | None:
-    own = read_own_module(path, SynthesisStage.name)
+    own = read_own_module(path, SynthesisStage.name, key)
     if own is None:
         return read_prior(path, name, key)
     prior = own.config.prior

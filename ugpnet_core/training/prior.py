@@ -103,10 +103,7 @@ class PriorStage(Stage):
         weights, where that has one."""
         settings = cast(PriorStageConfig, cls.settings_in(context.config))
         if settings.weights is not None and context.discriminator is None:
-            context.say(
-                f"The discriminator starts untrained: {settings.weights} holds a generator without "
-                "one that can be read."
-            )
+            context.say_untrained(settings.weights)
         return cls(context, settings, make_quality(context, settings))
 
     @classmethod

@@ -78,7 +78,7 @@ class RestorationStage(SingleLossStage):
             what was taken, "whole module" or "backbone".
         """
         backbone = cast(nn.Module, model.restoration.backbone)
-        own = read_own_module(path, cls.name)
+        own = read_own_module(path, cls.name, key)
         if own is None:
             load_weights(backbone, path, key)
             return WHOLE if isinstance(model.restoration, DirectAdapter) else "backbone"

@@ -19,6 +19,7 @@ from ugpnet_core.training.checkpoint import (
 from ugpnet_core.training.compiling import compile_network
 from ugpnet_core.training.context import TrainingContext
 from ugpnet_core.training.extending import check_extension, keep_state, reopen
+from ugpnet_core.training.fine_tuning import why_without
 from ugpnet_core.training.fingerprint import Fingerprint, compare, fingerprint
 from ugpnet_core.training.loop import Finished, run_stage
 from ugpnet_core.training.making import make_model
@@ -94,7 +95,8 @@ def train(
     with_crops = any(one.takes_crops for one in learning)
     quiet = not accelerator.is_main_process
     data = read_training_data(config, say, quiet, with_crops=with_crops)
-    context = TrainingContext(config, model, accelerator, discriminator, data, say)
+    without = why_without(pretrained)
+    context = TrainingContext(config, model, accelerator, discriminator, data, say, without)
     if config.trackers:
         accelerator.init_trackers("scalars")
     try:

@@ -118,10 +118,7 @@ class SynthesisStage(Stage):
         """That D begins with nothing beside a G that does not."""
         settings, weights = context.config.synthesis, cls.weights_in(context.config)
         if weights is not None and settings.adversarial_weight > 0:
-            context.say(
-                f"The discriminator starts untrained: {weights} holds a generator without one that "
-                "can be read."
-            )
+            context.say_untrained(weights)
 
     @classmethod
     def has_discriminator(cls, config: TrainConfig) -> bool:
@@ -177,7 +174,7 @@ class SynthesisStage(Stage):
         Returns:
             what was taken, "whole module" or "prior".
         """
-        own = read_own_module(path, cls.name)
+        own = read_own_module(path, cls.name, key)
         if own is not None:
             fit(model.synthesis, own.tensors, str(path))
             return WHOLE

@@ -7,13 +7,13 @@ https://github.com/XPixelGroup/BasicSR (Apache-2.0). Both compute the same and d
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
-from ugpnet_core.plugins import Checkpoint, WeightsError, is_tensor, load_tensors
+from ugpnet_core.plugins import Checkpoint, WeightsError, averaged, is_tensor, load_tensors
 from ugpnet_priors.stylegan2.generator import NoiseMaps
 from ugpnet_priors.stylegan2.ops import fir_kernel
 
@@ -24,20 +24,15 @@ LARGEST = 4096  # pixels, of noise maps that are made for a checkpoint without a
 
 @dataclass(frozen=True)
 class Part:
-    """What one file holds of a prior, in our keys; ``left_out``: why its discriminator is not
-    among it, though there is one."""
+    """What one file holds of a prior, in our keys; ``discriminator`` reads state dict and options
+    of its discriminator, where there is one."""
 
     layout: str
     generator: State | None = None
-    discriminator: State | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    left_out: str = ""
+    discriminator: Callable[[], tuple[State, dict[str, Any]]] | None = None
 
 
-# Where a generator or a discriminator lies in a file, the averaged one first; "" is the file.
-GENERATORS = ("params_ema", "g_ema", "params", "g", "state_dict", "generator", "netG", "")
-DISCRIMINATORS = ("d", "params", "params_ema", "state_dict", "discriminator", "netD", "")
-_AVERAGED = re.compile(r"ema|avg|average", re.IGNORECASE)
 _CONVOLUTION: Renaming = (
     (r"\.conv\.weight$", ".modulated_conv.weight"),
     (r"\.conv\.modulation\.", ".modulated_conv.modulation."),
@@ -56,23 +51,17 @@ ROSINALITY_DISCRIMINATOR: Renaming = ((r"^convs\.", "conv_body."),)
 
 def basicsr(file: Checkpoint) -> Part | None:
     """Read a generator or a discriminator in BasicSR's layout; None where there is neither."""
-    generator = _state(file, GENERATORS, "style_conv1.modulated_conv.weight")
-    discriminator = _state(file, DISCRIMINATORS, "conv_body.0.0.weight")
-    if generator is None and discriminator is None:
-        return None
+    generator = _state(file, "style_conv1.modulated_conv.weight")
     if generator is not None:
         generator = _flat_biases(generator)
     options = {"w_avg": True} if generator and "w_avg" in generator else {}
-    return Part("BasicSR's", generator, discriminator, options)
+    return _part("BasicSR's", file, generator, options, "conv_body.0.0.weight")
 
 
 def rosinality(file: Checkpoint) -> Part | None:
     """Read generator, discriminator and mean of w in rosinality's layout; None where there is
     neither network."""
-    generator = _state(file, GENERATORS, "conv1.conv.modulation.weight")
-    discriminator = _state(file, DISCRIMINATORS, "convs.0.0.weight")
-    if generator is None and discriminator is None:
-        return None
+    generator = _state(file, "conv1.conv.modulation.weight")
     options = {}
     if generator is not None:
         generator = _flat_biases(_renamed(generator, ROSINALITY_GENERATOR))
@@ -85,9 +74,20 @@ def rosinality(file: Checkpoint) -> Part | None:
             levels = sum(bool(re.match(r"to_rgbs\.\d+\.bias", key)) for key in generator)
             levels = min(levels, LARGEST.bit_length() - 3)
             generator |= {f"noises.{k}": v for k, v in NoiseMaps(4 << levels).state_dict().items()}
-    if discriminator is not None:
-        discriminator = _renamed(discriminator, ROSINALITY_DISCRIMINATOR)
-    return Part("rosinality's", generator, discriminator, options)
+    return _part("rosinality's", file, generator, options, "convs.0.0.weight")
+
+
+def _part(
+    layout: str, file: Checkpoint, generator: State | None, options: Mapping[str, Any], sign: str
+) -> Part | None:
+    """With the discriminator that has the key ``sign``."""
+
+    def discriminator() -> tuple[State, dict[str, Any]]:
+        return _renamed(_state(file, sign) or {}, ROSINALITY_DISCRIMINATOR), {}
+
+    if _places(file, sign):
+        return Part(layout, generator, options, discriminator)
+    return None if generator is None else Part(layout, generator, options)
 
 
 def check_kernel(kernel: Tensor, where: str) -> None:
@@ -104,19 +104,36 @@ def check_kernel(kernel: Tensor, where: str) -> None:
         )
 
 
-def _state(file: Checkpoint, places: Sequence[str], sign: str) -> State | None:
-    """The first state dict that has a key, without the filters that never change."""
+def _places(file: Checkpoint, sign: str) -> dict[str, Mapping[Any, Any]]:
+    """The state dicts that have a key, by their names in the file; "" is the file."""
     content = {"": file.content, **file.content}
-    usual = {place: content.get(place) for place in places}
-    # What anyone else calls them: the averaged one first, too.
-    others = sorted(content.keys() - usual.keys(), key=lambda name: not _AVERAGED.search(str(name)))
-    for inner in (*usual.values(), *map(content.get, others)):
-        if isinstance(inner, Mapping) and (sign in inner or f"module.{sign}" in inner):
-            tensors = load_tensors(inner, file)
-            for key in [key for key in tensors if re.search(r"(^|\.)kernel$", key)]:
-                check_kernel(tensors.pop(key), str(file.path))
-            return tensors
-    return None
+    return {
+        str(place): inner
+        for place, inner in content.items()
+        if isinstance(inner, Mapping) and (sign in inner or f"module.{sign}" in inner)
+    }
+
+
+def _state(file: Checkpoint, sign: str) -> State | None:
+    """The state dict that has a key, of several the averaged copy, without the filters that never
+    change; None where there is none.
+
+    Raises:
+        WeightsError: there are several.
+    """
+    found = _places(file, sign)
+    places = averaged(found)
+    if len(places) > 1:
+        raise WeightsError(
+            f"{file.path} holds several networks that could be meant, under "
+            f"{', '.join(map(repr, sorted(places)))}; name one with key= (--key)."
+        )
+    if not places:
+        return None
+    tensors = load_tensors(found[places[0]], file)
+    for key in [key for key in tensors if re.search(r"(^|\.)kernel$", key)]:
+        check_kernel(tensors.pop(key), str(file.path))
+    return tensors
 
 
 def _renamed(state: State, renaming: Renaming) -> State:

@@ -46,55 +46,33 @@ def nvidia(file: Checkpoint) -> Part | None:
     _refuse_tensorflow(file)
     content = file.content if isinstance(file.content, Mapping) else {"G_ema": file.content}
     generator = _tree(content.get("G_ema"), file) or _tree(content.get("G"), file)
-    discriminator = _tree(content.get("D"), file)
-    if generator is None and discriminator is None:
-        return None
     options: dict[str, Any] = {}
     weights: State | None = None
-    own: State | None = None
     if generator is not None:
         _check(generator, file)
         weights = _generator(generator, file)
         options |= {"unscaled_epsilon": True, "conv_clamp": _clamp(generator, file)}
         options["w_avg"] = "w_avg" in weights
-    left_out = ""
-    if discriminator is not None:
-        # The published networks for CIFAR-10 have another discriminator, and this generator.
-        left_out = _other_architecture(discriminator, file)
-        if left_out and weights is None:
-            raise WeightsError(left_out)
-        if not left_out:
-            own, options["discriminator"] = _read_discriminator(discriminator, file)
-    return Part(LAYOUT, weights, own, options, left_out)
+    if _is_network(content.get("D")):
+        return Part(LAYOUT, weights, options, lambda: _read_discriminator(content["D"], file))
+    return None if weights is None else Part(LAYOUT, weights, options)
 
 
-def _other_architecture(tree: Tree, file: Checkpoint) -> str:
-    """Why a discriminator is one that cannot be made here; nothing where it can."""
-    for state in tree.values():
-        architecture = state.get("architecture", "resnet")
-        if architecture != "resnet":
-            return (
-                f"{file.path} has a discriminator of architecture {architecture!r}, which cannot "
-                "be read; only 'resnet' can."
-            )
-    if "b4.mbstd" not in tree:
-        return (
-            f"{file.path} has a discriminator without minibatch deviation, which cannot be read; "
-            "use one with mbstd_num_channels=1."
-        )
-    return ""
-
-
-def _read_discriminator(tree: Tree, file: Checkpoint) -> tuple[State, dict[str, Any]]:
+def _read_discriminator(described: Any, file: Checkpoint) -> tuple[State, dict[str, Any]]:
     """Weights and options of a discriminator.
 
     Raises:
-        WeightsError: of another architecture.
+        WeightsError: of another architecture, as those of the published networks for CIFAR-10.
     """
+    tree = _tree(described, file) or {}
     _check(tree, file)
-    own = _discriminator(tree, file)
+    if "b4.mbstd" not in tree:
+        raise WeightsError(
+            f"{file.path} has a discriminator without minibatch deviation, which cannot be read; "
+            "use one with mbstd_num_channels=1."
+        )
     group = tree["b4.mbstd"].get("group_size", 4)
-    return own, {
+    return _discriminator(tree, file), {
         "conv_clamp": _clamp(tree, file),
         "stddev_group": WHOLE_BATCH if group is None else int(group),
     }
@@ -118,9 +96,13 @@ def _refuse_tensorflow(file: Checkpoint) -> None:
             )
 
 
+def _is_network(described: Any) -> bool:
+    return isinstance(described, Inert) and described.name == PERSISTENT_OBJECT
+
+
 def _tree(described: Any, file: Checkpoint) -> Tree | None:
     """The state of every module by its path; None where this is no module."""
-    if not isinstance(described, Inert) or described.name != PERSISTENT_OBJECT:
+    if not _is_network(described):
         return None
     tree: Tree = {}
     waiting: list[tuple[str, Any]] = [("", described)]
