@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from ugpnet_core.atomic import write_beside
 from ugpnet_core.checkpoints.backbones import options_in_words
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
-from ugpnet_core.checkpoints.locating import (
+from ugpnet_core.checkpoints.locating import find_state_dict, inside_wrappers
+from ugpnet_core.checkpoints.modules import (
     averaged,
-    find_state_dict,
-    inside_wrappers,
     is_tensor,
     network_prefix,
     possible_prefixes,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.checkpoints.locating import find_network
+from ugpnet_core.checkpoints.modules import find_network
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import DependencyError, WeightsError

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from ugpnet_core.checkpoints.file import Checkpoint
-from ugpnet_core.checkpoints.locating import state_dicts, under
+from ugpnet_core.checkpoints.locating import state_dicts
+from ugpnet_core.checkpoints.modules import under
 from ugpnet_core.checkpoints.pickles.restricted import Inert
 from ugpnet_core.checkpoints.recognition import networks_in
 from ugpnet_core.errors import PluginError, UGPNetError, WeightsError

@@ -64,7 +64,7 @@ from ugpnet_core.plugins.lookup import (
 
 if TYPE_CHECKING:
     from ugpnet_core.checkpoints.file import Checkpoint
-    from ugpnet_core.checkpoints.locating import (
+    from ugpnet_core.checkpoints.modules import (
         averaged,
         find_network,
         is_tensor,
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
 # Where the names are that are loaded when they are first used.
 _HOMES = {
     "checkpoints.file": ("Checkpoint",),
-    "checkpoints.locating": ("averaged", "find_network", "is_tensor", "possible_prefixes"),
+    "checkpoints.modules": ("averaged", "find_network", "is_tensor", "possible_prefixes"),
     "checkpoints.pickles.restricted": ("Inert",),
     "checkpoints.pickles.torch_format": ("PERSISTENT_OBJECT",),
     "checkpoints.recognition": ("count_numbered", "recognise"),

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ugpnet_core.checkpoints.backbones import backbone_of
 from ugpnet_core.checkpoints.file import Checkpoint
-from ugpnet_core.checkpoints.locating import inside_wrappers, is_tensor, the_one, under
+from ugpnet_core.checkpoints.locating import inside_wrappers
+from ugpnet_core.checkpoints.modules import is_tensor, the_one, under
 from ugpnet_core.checkpoints.state_dict import load_tensors, unwrap, without_prefix
 from ugpnet_core.errors import WeightsError
 
