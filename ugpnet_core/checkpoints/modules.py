@@ -44,7 +44,7 @@ def network_prefix(state: Mapping[Any, Any], source: str) -> str:
     share, or that of the one network among other modules; nothing where none is known.
 
     Raises:
-        WeightsError: there are several such networks; the message lists their names.
+        WeightsError: There are several such networks; the message lists their names.
     """
     keys = [key for key, value in state.items() if isinstance(key, str) and is_tensor(value)]
     found = averaged(network_prefixes(keys))
@@ -71,7 +71,7 @@ def find_network(
         What ``load`` made; None where it knows nothing of it.
 
     Raises:
-        WeightsError: there are several such networks; the message lists their names.
+        WeightsError: There are several such networks; the message lists their names.
     """
     # Counters that training codes save among the tensors, which networks check the keys of.
     state = {key: value for key, value in tensors.items() if "." in key or value.dim()}
