@@ -40,7 +40,8 @@ def create_backbone(
         name: A backbone or preset that ``ugpnet list-backbones`` shows.
         weights: A checkpoint (.safetensors or .pth) to load, strictly.
         key: The network of a checkpoint that holds several, by the name of its dictionary, or of
-            its module in a larger state dict ("generator", "net_g").
+            its module in a larger state dict ("generator", "net_g"). Without ``weights`` it is an
+            option as others are, for backbones that read a checkpoint themselves.
         options: Options of the network; a misspelt one is an error.
 
     Returns:
@@ -60,6 +61,8 @@ def create_backbone(
         >>> nafnet(torch.rand(2, 3, 17, 30)).shape
         torch.Size([2, 3, 17, 30])
     """
+    if weights is None and key is not None:
+        options["key"] = key  # of a backbone that reads a checkpoint itself
     backbone = _make(find(BackboneEntry, name), options)
     if not isinstance(backbone, Backbone):
         raise PluginError(

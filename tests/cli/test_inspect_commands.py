@@ -85,6 +85,20 @@ FILES: dict[str, Callable[[], Any]] = {
         "ESRGAN:RRDBNet", {"num_filters": 8, "num_blocks": 1, "scale": 2}
     ).state_dict(),
     "-x.pth": backbone("unet", width=4, depth=1),
+    # Beside the discriminator that it was trained with.
+    "gan.ckpt": lambda: {
+        "state_dict": {
+            **{f"net_g.{key}": value for key, value in backbone("nafnet", width=2)().items()},
+            **{
+                f"net_d.{key}": value
+                for key, value in create_discriminator("stylegan2", **PRIOR).state_dict().items()
+            },
+        }
+    },
+    # Not of a UGPNet.
+    "regression.ckpt": lambda: {
+        f"regression.{key}": value for key, value in backbone("unet", width=4, depth=2)().items()
+    },
 }
 
 
@@ -95,7 +109,8 @@ def test_a_training_starts_from_any_backbone(name: str, folder: Path, capsys: Ca
     assert command[:2] == ["train", "CONFIG.yaml"]
     assert cli.main([*command, "--stage", "restoration"]) == 0
     # A direct backbone is the whole module.
-    part = "backbone" if name in ("nafnet.ckpt", "hinet.pth", "uformer.pth") else "whole module"
+    residual = ("nafnet.ckpt", "gan.ckpt", "hinet.pth", "uformer.pth")
+    part = "backbone" if name in residual else "whole module"
     assert f"from the {part} in {name}" in capsys.readouterr().err
     assert (folder / "run" / "restoration.safetensors").is_file()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +18,8 @@ from ugpnet_core import cli
 from ugpnet_core.checkpoints.locating import state_dicts
 from ugpnet_core.checkpoints.state_dict import load_weights, read_tensors
 from ugpnet_core.config import TrainConfig
-from ugpnet_core.errors import UnknownNameError, WeightsError
+from ugpnet_core.errors import SeveralNetworksError, UnknownNameError, WeightsError
+from ugpnet_core.evaluation.foreign import ForeignNetwork
 from ugpnet_core.model_files.inspection import inspect
 from ugpnet_core.model_files.prior import create_discriminator, read_prior
 from ugpnet_core.networks.ugpnet import build_model
@@ -36,6 +38,10 @@ def nafnet() -> State:
 def other() -> State:
     """A network that stands beside: of a loss, or a discriminator."""
     return nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)).state_dict()
+
+
+def stylegan_discriminator() -> State:
+    return create_discriminator("stylegan2", **PRIOR).state_dict()
 
 
 def under(prefix: str, state: State, plus: float = 0) -> State:
@@ -73,6 +79,25 @@ CASES: dict[str, Callable[[State], dict[str, Any]]] = {
     "beside settings": lambda own: {"model": {"width": 2}, "state_dict": own},
     "upscaler": lambda own: {"upscaler": own, "optimizerG": {"state": {}}},
     "optimized_model": lambda own: {"optimized_model": own, "GradScaler": {"scale": 1.0}},
+    "beside a StyleGAN2 discriminator": lambda own: {
+        "state_dict": {**under("net_g.", own), **under("net_d.", stylegan_discriminator())}
+    },
+    "with a StyleGAN2 discriminator": lambda own: {
+        "generator": own,
+        "discriminator": stylegan_discriminator(),
+    },
+    "g and d": lambda own: {"g": own, "d": stylegan_discriminator()},
+    "beside classifiers": lambda own: {
+        "state_dict": {**under("net.", own), **under("", {"fc.weight": torch.ones(2, 2)})}
+    },
+    "counted by thop": lambda own: {
+        **own,
+        "total_ops": torch.zeros(1),
+        "intro.total_params": torch.zeros(1),
+    },
+    "beside a counter": lambda own: {**own, "epoch": torch.tensor(3)},
+    "beside a metric": lambda own: {"val.psnr": torch.tensor(30.0), "state_dict": own},
+    "beside metrics": lambda own: {"val.psnr": torch.ones(3), "state_dict": under("model.", own)},
     "deep": lambda own: {"trainer": {"modules": {"restorer": own}}, "iter": torch.tensor(1)},
 }
 
@@ -100,20 +125,139 @@ def test_the_network_is_found_alike_everywhere(case: str, tmp_path: Path) -> Non
     assert facts["parameters"] == sum(value.numel() for value in own.values())
 
 
-@pytest.mark.parametrize("prefix", ["net_g.", "model.net."])
-def test_a_network_of_spandrel_is_found_alike(prefix: str, tmp_path: Path) -> None:
-    sizes = {"dim": 8, "n_blocks": 1, "upscaling_factor": 2}
-    own = build("PLKSR:RealPLKSR", sizes).state_dict()
-    path = tmp_path / "last.ckpt"
-    torch.save({"state_dict": {**under(prefix, own), **under("loss.", other())}}, path)
-    made: Any = ug.create_backbone("spandrel", checkpoint=str(path))
-    assert made.scale == 2
-    assert all(torch.equal(value, own[key]) for key, value in made.state_dict().items())
+SPANDREL: dict[str, Callable[[State], dict[str, Any]]] = {
+    "net_g.": lambda own: {"state_dict": {**under("net_g.", own), **under("loss.", other())}},
+    "model.net.": lambda own: {"state_dict": {**under("model.net.", own), **under("l.", other())}},
+    "alone": lambda own: {"state_dict": under("model.net_g.", own)},
+    "beside another in one module": lambda own: {
+        "state_dict": {**under("model.net_g.", own), **under("model.net_d.", other())}
+    },
+    "averaged": lambda own: {
+        "state_dict": {
+            **under("model.", own, 1),
+            **under("model_ema.", own),
+            **under("l.", other()),
+        }
+    },
+    "averaged module": lambda own: {
+        "state_dict": {
+            **under("model.", own, 1),
+            **under("ema_model.module.", own),
+            "ema_model.n_averaged": torch.tensor(1),
+        }
+    },
+    "averaged dictionary": lambda own: {"netG": under("", own, 1), "netG_ema": own},
+    "beside a discriminator": CASES["beside a StyleGAN2 discriminator"],
+    "with a discriminator": CASES["with a StyleGAN2 discriminator"],
+    "regression.": lambda own: {"state_dict": under("regression.", own)},
+    "counters": lambda own: {**own, "epoch": torch.tensor(3), "feats.0.total_ops": torch.ones(1)},
+}
+PLKSR: dict[str, Any] = {"dim": 8, "n_blocks": 1, "upscaling_factor": 2}
+
+
+def read_by_all_that_know_spandrel(path: Path, key: str | None = None) -> list[State]:
+    """As a backbone, by the command that inspect prints, and as a method of a comparison."""
+    made: Any = ug.create_backbone("spandrel", checkpoint=str(path), key=key)
+    assert inspect(path, key)["backbone"]["name"] == "spandrel"
     # The same weights for a network that was wrapped before.
     untrained: Any = ug.create_backbone("spandrel", **made.rebuild_options)
-    load_weights(untrained, path)
-    assert all(torch.equal(value, own[key]) for key, value in untrained.state_dict().items())
-    assert inspect(path)["backbone"]["name"] == "spandrel"
+    load_weights(untrained, path, key)
+    compared = ForeignNetwork(path, key).network
+    return [network.state_dict() for network in (made, untrained, compared)]
+
+
+@pytest.mark.parametrize("case", SPANDREL)
+def test_a_network_of_spandrel_is_found_alike(case: str, tmp_path: Path) -> None:
+    own, path = build("PLKSR:RealPLKSR", PLKSR).state_dict(), tmp_path / "last.ckpt"
+    torch.save(SPANDREL[case](own), path)
+    for state in read_by_all_that_know_spandrel(path):
+        assert state.keys() == own.keys()
+        assert all(torch.equal(value, own[key]) for key, value in state.items())
+
+
+def test_one_of_several_networks_of_spandrel_is_chosen_by_key(tmp_path: Path) -> None:
+    own, path = build("PLKSR:RealPLKSR", PLKSR).state_dict(), tmp_path / "two.ckpt"
+    torch.save({"state_dict": {**under("teacher.", own), **under("student.", own, 1)}}, path)
+    readers: list[Callable[[Path], object]] = [
+        inspect,
+        ForeignNetwork,
+        lambda path: ug.create_backbone("spandrel", checkpoint=str(path)),
+    ]
+    for read in readers:
+        with pytest.raises(SeveralNetworksError, match=r"under 'student', 'teacher'; .*key="):
+            read(path)
+    for key, plus in (("teacher", 0), ("student", 1)):
+        for state in read_by_all_that_know_spandrel(path, key):
+            assert all(torch.equal(value, own[name] + plus) for name, value in state.items())
+
+
+INNER: dict[str, tuple[str, dict[str, Any]]] = {
+    "RCAN": ("RCAN:RCAN", {"scale": 2, "n_resgroups": 1, "n_resblocks": 1, "n_feats": 16}),
+    "SwinIR": (
+        "SwinIR:SwinIR",
+        {"depths": [1], "num_heads": [1], "embed_dim": 4, "window_size": 4},
+    ),
+    "FFTformer": (
+        "FFTformer:FFTformer",
+        {"dim": 8, "num_blocks": [1, 1, 1], "num_refinement_blocks": 1},
+    ),
+    "CRAFT": ("CRAFT:CRAFT", {"embed_dim": 12, "depths": [2], "num_heads": [2], "upscale": 2}),
+    "DITN": ("DITN:DITN_Real", {"dim": 4, "ITL_blocks": 1, "SAL_blocks": 1, "UFONE_blocks": 1}),
+    "FBCNN": ("FBCNN:FBCNN", {"nc": [4] * 4, "nb": 1}),
+    "the compact network of Real-ESRGAN": ("Compact:SRVGGNetCompact", {"num_feat": 4}),
+}
+
+
+@pytest.mark.parametrize("words", INNER)
+def test_what_a_network_is_made_of_is_no_second_network(words: str, tmp_path: Path) -> None:
+    own, path = build(*INNER[words]).state_dict(), tmp_path / "last.ckpt"
+    torch.save({"state_dict": {**under("model.net_g.", own), **under("loss.", other())}}, path)
+    assert read_tensors(path).keys() == own.keys()
+    assert inspect(path)["layout"] == words
+
+
+def test_the_generator_inside_a_restoring_network_is_no_prior(tmp_path: Path) -> None:
+    generator: Any = ug.create_prior("stylegan2", **PRIOR)
+    own = {
+        "toRGB.0.weight": torch.ones(3, 2, 1, 1),
+        "stylegan_decoder.style_mlp.1.weight": torch.ones(2, 2),
+        **under("stylegan_decoder.", generator.state_dict()),
+    }
+    torch.save({**under("net_g.", own), **under("loss.", other())}, tmp_path / "gfpgan.pth")
+    assert read_tensors(tmp_path / "gfpgan.pth").keys() == own.keys()
+
+
+def test_counters_of_batches_tell_no_network(tmp_path: Path) -> None:
+    network = nn.Sequential(OrderedDict(a=nn.Conv2d(3, 4, 3), layer=nn.BatchNorm2d(4)))
+    own = {
+        k: v + 1 for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")
+    }
+    torch.save({**under("model.", own), **under("loss.", other())}, tmp_path / "w.pth")
+    load_weights(network, tmp_path / "w.pth")
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in own.items())
+
+
+def test_what_lies_beside_a_discriminator_is_a_prior_still(tmp_path: Path) -> None:
+    path = tmp_path / "d.pth"
+    for content in (
+        stylegan_discriminator(),
+        {**under("net_d.", stylegan_discriminator()), **under("loss.", other())},
+    ):
+        torch.save({"state_dict": content}, path)
+        facts = inspect(path)
+        assert (facts["kind"], facts["holds"]) == ("prior", ["discriminator"])
+    torch.save({"net_g": nafnet(), "net_d": stylegan_discriminator()}, path)
+    assert inspect(path, "net_d")["kind"] == "prior"
+    assert inspect(path, "net_g")["kind"] == "backbone"
+
+
+def test_a_discriminator_that_cannot_be_read_hides_no_backbone(tmp_path: Path) -> None:
+    discriminator = stylegan_discriminator()
+    del discriminator["conv_body.0.0.weight"], discriminator["final_conv.0.weight"]
+    other_head = {**stylegan_discriminator(), "final_linear.1.weight": torch.ones(3)}
+    for beside in (discriminator, other_head):
+        torch.save({"net_g": nafnet(), "net_d": beside}, tmp_path / "w.pth")
+        assert inspect(tmp_path / "w.pth")["kind"] == "backbone"
 
 
 @pytest.mark.parametrize("form", ["dictionaries", "modules"])

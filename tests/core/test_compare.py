@@ -284,6 +284,7 @@ def test_face_networks_see_images_of_their_one_size(
     [
         ([{"name": "a"}], {}, "exactly one of model, backbone, network, results, classical"),
         ([{"name": "a", "model": "m", "network": "n"}], {}, "exactly one of"),
+        ([{"name": "a", "model": "m", "key": "k"}], {}, "key is that of a checkpoint"),
         ([{"name": "a", "network": "n", "fidelity": 0.5}], {}, "those of a model"),
         ([{"name": "a", "model": "m", "fidelity": 2}], {}, "fidelity"),
         ([{"name": "a", "model": "m", "weights": "w"}], {}, "those of a backbone"),

@@ -9,17 +9,21 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
+import ugpnet_core as ug
 from ugpnet_core import cli
-from ugpnet_core.checkpoints.state_dict import fit
+from ugpnet_core.checkpoints.state_dict import fit, read_tensors
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.errors import SeveralNetworksError, WeightsError
 from ugpnet_core.model_files.conversion import convert
+from ugpnet_core.model_files.inspection import inspect
 from ugpnet_core.model_files.model import load_model
+from ugpnet_core.model_files.prior import create_discriminator
 from ugpnet_core.model_files.published import PREFIXES, from_published, is_published
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.own_modules import read_own_module
+from ugpnet_core.training.restoration import RestorationStage
 
 State = dict[str, Tensor]
 
@@ -256,6 +260,124 @@ def test_three_files_are_put_together(form: str, config: ModelConfig, tmp_path: 
         expected = from_published(state)[1]
         for key, value in model.state_dict().items():
             assert torch.equal(value, expected.get(key, value)), key
+
+
+def beside() -> State:
+    """Of a loss."""
+    return nn.Sequential(nn.Conv2d(3, 2, 3), nn.BatchNorm2d(2)).state_dict()
+
+
+def under(prefix: str, state: State, plus: float = 0) -> State:
+    return {f"{prefix}{key}": value + plus for key, value in state.items()}
+
+
+def fusion_of(state: State) -> State:
+    return {key: value for key, value in state.items() if key.startswith("fusmodule.")}
+
+
+AROUND: dict[str, Callable[[State], dict[str, Any]]] = {
+    "beside a loss": lambda own: {
+        "state_dict": {**under("model.", own), **under("lpips.net.", beside())}
+    },
+    "averaged": lambda own: {"state_dict": {**under("model.", own, 1), **under("model_ema.", own)}},
+    "the trained part averaged": lambda own: {
+        "state_dict": {
+            **under("model.", {**own, **under("", fusion_of(own), 1)}),
+            **under("ema.module.", fusion_of(own)),
+        }
+    },
+    "beside a counter": lambda own: {"network": own, "iter": torch.tensor(3)},
+    "with a discriminator": lambda own: {
+        "generator": own,
+        "discriminator": create_discriminator("stylegan2", **SMALLER.prior.options).state_dict(),
+    },
+    "compiled": lambda own: under("_orig_mod.module.module.", own),
+}
+
+
+@pytest.mark.parametrize("case", AROUND)
+def test_a_whole_model_is_found_by_every_reader(case: str, tmp_path: Path) -> None:
+    state, path = published(SMALLER), tmp_path / "last.ckpt"
+    torch.save(AROUND[case](state), path)
+    expected = from_published(state)[1]
+    convert([path], tmp_path / "out.safetensors")
+    for source in (path, tmp_path / "out.safetensors"):
+        model = load_model(source)
+        assert model.config == SMALLER
+        own = model.state_dict()
+        assert all(torch.equal(own[key], value) for key, value in expected.items())
+    facts = inspect(path)
+    assert (facts["kind"], facts["backbone"]["name"]) == ("published UGPNet", "nafnet")
+    trained = build_model(SMALLER)
+    assert RestorationStage.load_pretrained(trained, path) == "whole module"
+    last = trained.restoration.state_dict()
+    assert all(
+        torch.equal(last[key.removeprefix("restoration.")], value)
+        for key, value in expected.items()
+        if key.startswith("restoration.")
+    )
+
+
+def test_one_of_two_whole_models_is_not_guessed(tmp_path: Path) -> None:
+    state, path = published(SMALLER), tmp_path / "two.ckpt"
+    torch.save({"teacher": state, "student": under("", state, 1)}, path)
+    model, out = build_model(SMALLER), tmp_path / "out.safetensors"
+    readers: list[Callable[[Path], object]] = [
+        load_model,
+        inspect,
+        lambda path: convert([path], out),
+        lambda path: RestorationStage.load_pretrained(model, path),
+    ]
+    for read in readers:
+        with pytest.raises(SeveralNetworksError, match=r"under 'student', 'teacher'; .*key="):
+            read(path)
+
+
+REGRESSIONS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "a U-Net": ("unet", {"width": 4, "depth": 2}, False),
+    "NAFNet": ("nafnet", SMALLER.backbone.options, False),
+    "NAFNet beside an encoder": ("nafnet", SMALLER.backbone.options, True),
+    "RRDBNet beside an encoder": (
+        "rrdbnet",
+        {"scale": 4, "num_feat": 4, "num_block": 1, "num_grow_ch": 2},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REGRESSIONS)
+def test_not_every_regression_is_a_part_of_a_model(case: str, tmp_path: Path) -> None:
+    name, options, encoder = REGRESSIONS[case]
+    made: Any = ug.create_backbone(name, **options)
+    own, path = made.state_dict(), tmp_path / "last.ckpt"
+    more = under("encoder.", beside()) if encoder else {}
+    torch.save({"state_dict": {**under("regression.", own), **more}}, path)
+    assert inspect(path)["backbone"]["name"] == name
+    assert read_own_module(path, "restoration") is None
+    assert read_tensors(path).keys() == own.keys()
+    again: Any = ug.create_backbone(name, weights=path, **options)
+    assert all(torch.equal(value, own[key]) for key, value in again.state_dict().items())
+
+
+def test_a_part_on_its_own_is_found_beside_a_loss(tmp_path: Path) -> None:
+    state = published(SMALLER)
+    paths = files_of(state, "bare", tmp_path)
+    for path in paths:
+        bare = torch.load(path)
+        torch.save({"state_dict": {**under("net.", bare), **under("loss.", beside())}}, path)
+        assert inspect(path)["kind"] == "part of a published UGPNet"
+    convert(paths, tmp_path / "out.safetensors")
+    assert load_model(tmp_path / "out.safetensors").config == SMALLER
+
+
+def test_parts_and_a_prior_are_not_converted_together(tmp_path: Path) -> None:
+    state = published(SMALLER)
+    torch.save(state, tmp_path / "model.pth")
+    discriminator = create_discriminator("stylegan2", **SMALLER.prior.options)
+    torch.save(discriminator.state_dict(), tmp_path / "d.pth")
+    with pytest.raises(WeightsError, match=r"model\.pth is of a published UGPNet, and another"):
+        convert([tmp_path / "model.pth", tmp_path / "d.pth"], tmp_path / "out.safetensors")
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_the_parts_must_be_whole_and_agree(tmp_path: Path) -> None:

@@ -23,12 +23,12 @@ from ugpnet_core.plugins import (
     PluginError,
     WeightsError,
     describe_error,
-    possible_prefixes,
+    find_network,
     recognise,
 )
 
 if TYPE_CHECKING:
-    from spandrel import ArchRegistry, ImageModelDescriptor, ModelDescriptor
+    from spandrel import ArchRegistry, ImageModelDescriptor
 
 
 def registry() -> ArchRegistry:
@@ -57,26 +57,18 @@ def recognised(tensors: Mapping[str, Tensor], source: str) -> ImageModelDescript
     """The network whose state dict this is, with what spandrel knows of it.
 
     Raises:
-        WeightsError: spandrel does not know it, or it restores no RGB images.
+        WeightsError: spandrel does not know it, or it restores no RGB images; or there are several
+            such networks.
     """
-    from spandrel import UnsupportedModelError
-
-    try:
-        found = _loaded(tensors)
-    except UnsupportedModelError as error:
+    found = _found(tensors, source)
+    if found is None:
         more = "; pip install spandrel_extra_arches for more architectures"
         if find_spec("spandrel_extra_arches"):
             more = ""
         raise WeightsError(
             f"{source} holds no network that spandrel recognises; it looks like "
             f"{recognise(tensors)}{more}."
-        ) from error
-    except Exception as error:
-        raise WeightsError(
-            f"{source} holds a network that spandrel cannot build "
-            f"({shorten(describe_error(error), 200)}); use another checkpoint."
-        ) from error
-    check_purpose(found, source)
+        )
     return found
 
 
@@ -85,39 +77,38 @@ def options_of(tensors: Mapping[str, Tensor]) -> dict[str, Any] | None:
     know it.
 
     Raises:
-        WeightsError: it restores no RGB images.
+        WeightsError: it restores no RGB images, or there are several such networks.
         PluginError: a model file cannot hold what it is made with.
         DependencyError: spandrel is not installed.
     """
-    from spandrel import UnsupportedModelError
-
-    try:
-        found = recognised(tensors, "The file")
-    except WeightsError as error:
-        if isinstance(error.__cause__, UnsupportedModelError):
-            return None
-        raise
+    found = _found(tensors, "The file")
+    if found is None:
+        return None
     name = name_of(found.model, found.architecture.id)
     return {"architecture": name, "arguments": arguments_of(found.model)}
 
 
-def _loaded(tensors: Mapping[str, Tensor]) -> ModelDescriptor[nn.Module]:
-    """What spandrel makes of a state dict, whatever stands before the keys of the network.
-
-    Raises:
-        UnsupportedModelError: it knows none of what may be the network.
-    """
-    from spandrel import UnsupportedModelError
+def _found(tensors: Mapping[str, Tensor], source: str) -> ImageModelDescriptor[nn.Module] | None:
+    """What spandrel makes of the one network in a state dict; None where it knows none."""
+    from spandrel import ImageModelDescriptor, UnsupportedModelError
 
     known = registry()
-    unknown: UnsupportedModelError | None = None
-    for prefix in possible_prefixes(tensors):
-        inner = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+    def load(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module] | None:
         try:
-            return known.load(inner)
-        except UnsupportedModelError as error:
-            unknown = unknown or error
-    raise unknown or UnsupportedModelError("no tensors")
+            found = known.load(state)
+        except UnsupportedModelError:
+            return None
+        except Exception as error:
+            raise WeightsError(
+                f"{source} holds a network that spandrel cannot build "
+                f"({shorten(describe_error(error), 200)}); use another checkpoint."
+            ) from error
+        check_purpose(found, source)
+        assert isinstance(found, ImageModelDescriptor)
+        return found
+
+    return find_network(tensors, load, source)
 
 
 def check_purpose(found: object, source: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ugpnet_core.errors import UGPNetError
+from ugpnet_core.errors import SeveralNetworksError, UGPNetError
 from ugpnet_core.plugins import BackboneEntry, Installed, registry, resolve
 
 
@@ -36,13 +36,19 @@ def backbone_options(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]
 
 def any_backbone_options(tensors: Mapping[str, Tensor]) -> tuple[str, dict[str, Any]] | None:
     """As :func:`backbone_options`, of a backbone that knows many architectures and so tells its
-    checkpoints by no signature, but by a reader that gives None for what it does not know."""
+    checkpoints by no signature, but by a reader that gives None for what it does not know.
+
+    Raises:
+        SeveralNetworksError: it knows several networks there.
+    """
     for installed in registry().backbones.values():
         entry = installed.entry
         if entry.reader is None or entry.signatures:
             continue
         try:
             options = resolve(entry.reader)(tensors)
+        except SeveralNetworksError:
+            raise
         except UGPNetError:
             continue
         if options is not None:

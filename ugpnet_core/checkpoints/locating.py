@@ -1,8 +1,8 @@
-"""Where in a checkpoint a network lies: in which dictionary, and behind which prefix.
+"""Where in a checkpoint a state dict lies: in which dictionary.
 
-Training codes save a state dict within dictionaries, and the network within a module that has
-losses, metrics and averaged copies beside it. Usual names are known; where several networks could
-be meant, ``key`` says which.
+Training codes save a state dict within dictionaries. Usual names are known; where several networks
+could be meant, ``key`` says which. What is a network in a state dict is in
+:mod:`ugpnet_core.checkpoints.modules`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
-
-from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
-from ugpnet_core.checkpoints.recognition import network_prefixes, prefixes
+from ugpnet_core.checkpoints.modules import (
+    averaged,
+    is_tensor,
+    quoted,
+    under,
+    without_wrapper,
+)
+from ugpnet_core.checkpoints.recognition import Kind, meant, networks_in
 from ugpnet_core.errors import SeveralNetworksError, WeightsError
 
 # Where published checkpoints keep the state dict, the averaged one first.
@@ -33,15 +37,11 @@ WRAPPERS = (
     "model_state",
     "network_state_dict",
     "model",
-    "d",
     "net",
     "net_g",
     "module",
     "shadow",
 )
-AVERAGED = re.compile(r"(^|[._-])(ema|swa|avg|averaged?|shadow)([._-]|$)|ema_model", re.IGNORECASE)
-# Prefixes of a network that was wrapped for several devices, or compiled.
-PREFIXES = ("module.", "_orig_mod.")
 # What training codes keep beside networks, and dictionaries within dictionaries of it: optimizer_g,
 # lr_schedulers, GradScaler. An upscaler is a network.
 _NO_NETWORKS = re.compile(
@@ -51,16 +51,6 @@ _NO_NETWORKS = re.compile(
 )
 _DEPTH = 5
 _MOST = 10_000
-_SHOWN = 8
-
-
-def is_tensor(value: object) -> bool:
-    """Whether this is a tensor, read or still in a file.
-
-    Args:
-        value: Anything that a checkpoint may hold.
-    """
-    return isinstance(value, Tensor | StoredTensor)
 
 
 def inside_wrappers(content: Any) -> Any:
@@ -108,46 +98,13 @@ def find_state_dict(content: Any, key: str | None, source: str) -> Mapping[Any, 
         content = at(content, key, source)
     content = inside_wrappers(content)
     found = dict(state_dicts(content))
-    known = averaged(place for place, state in found.items() if _is_network(state))
-    if len(found) > 1 and len(known) != 1:
+    known = averaged(meant({place: _kind(state) for place, state in found.items()}))
+    if len(known) > 1:
         raise SeveralNetworksError(
-            f"{source} holds no state dict but several, under {quoted(found)}; save the one you "
+            f"{source} holds no state dict but several, under {quoted(known)}; save the one you "
             "mean as a file of its own, or name it with key= (--key)."
         )
-    return found[known[0]] if known else next(iter(found.values()), None)
-
-
-def network_prefix(state: Mapping[Any, Any], source: str) -> str:
-    """What stands before the keys of a known architecture in a state dict: a prefix that all keys
-    share, or that of the one network among other modules; nothing where none is known.
-
-    Raises:
-        WeightsError: there are several such networks; the message lists their names.
-    """
-    keys = [key for key, value in state.items() if isinstance(key, str) and is_tensor(value)]
-    found = averaged(network_prefixes(keys))
-    # Parts of a larger network may look like small ones; networks are most of a file.
-    if len(found) > 1 and 2 * sum(key.startswith(tuple(found)) for key in keys) < len(keys):
-        return ""
-    if len(found) > 1:
-        names = quoted(prefix.rstrip(".") for prefix in found)
-        raise SeveralNetworksError(
-            f"{source} holds several networks that could be meant, under {names}; name one with "
-            "key= (--key)."
-        )
-    return found[0] if found else ""
-
-
-def averaged(found: Iterable[str]) -> list[str]:
-    """Of several prefixes or names that all lead to a network, that of the averaged copy alone,
-    where there is one.
-
-    Args:
-        found: The prefixes or names.
-    """
-    found = list(found)
-    copies = [prefix for prefix in found if AVERAGED.search(prefix)]
-    return copies if len(copies) == 1 else found
+    return found[known[0]] if known else None
 
 
 def at(content: Any, key: str, source: str) -> Mapping[Any, Any]:
@@ -199,65 +156,9 @@ def _module(state: Mapping[Any, Any], name: str) -> dict[Any, Any]:
     return under(state, f"{name}.") or under(without_wrapper(state), f"{name}.")
 
 
-def without_wrapper(state: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A state dict without the ``module.`` and ``_orig_mod.`` that all its keys begin with."""
-    inner = dict(state)
-    while prefix := next(
-        (p for p in PREFIXES if inner and all(str(key).startswith(p) for key in inner)), None
-    ):
-        inner = {key.removeprefix(prefix): value for key, value in inner.items()}
-    return inner
-
-
-def under(state: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
-    """What of a state dict begins with a prefix, without it."""
-    if not prefix:
-        return dict(state)
-    return {
-        key.removeprefix(prefix): value
-        for key, value in state.items()
-        if isinstance(key, str) and key.startswith(prefix)
-    }
-
-
-def possible_prefixes(keys: Iterable[str], anchor: str | None = None) -> list[str]:
-    """Where a network may begin in a state dict, the likeliest first: behind prefixes that all keys
-    share, where a known architecture begins, where the key ``anchor`` of a network is found, and
-    behind the name of each module on top.
-
-    Args:
-        keys: The keys of the state dict.
-        anchor: A key that the network is known to have.
-
-    Returns:
-        The prefixes, each ending in a dot unless it is empty.
-    """
-    keys = list(keys)
-    found = [*prefixes(keys), *network_prefixes(keys)]
-    if anchor is not None:
-        ends = [key for key in keys if key == anchor or key.endswith(f".{anchor}")]
-        found += [key.removesuffix(anchor) for key in ends]
-    else:
-        for name in dict.fromkeys(key.partition(".")[0] for key in keys if "." in key):
-            inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
-            found += [f"{name}.{prefix}" for prefix in prefixes(inner)]
-    return list(dict.fromkeys(found))
-
-
-def quoted(keys: Iterable[Any]) -> str:
-    """A few keys for a message."""
-    words = sorted(repr(printable(key)) for key in keys if isinstance(key, str))
-    more = f" and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
-    return ", ".join(words[:_SHOWN]) + more
-
-
-def printable(name: str) -> str:
-    """A name out of a stranger's file, as it can be shown."""
-    return (name if name.isprintable() else ascii(name))[:80]
-
-
-def _is_network(state: Mapping[Any, Any]) -> bool:
-    return bool(network_prefixes((key for key in state if isinstance(key, str)), ("backbone",)))
+def _kind(state: Mapping[Any, Any]) -> Kind:
+    networks = networks_in(key for key in state if isinstance(key, str))
+    return next((networks[name] for name in meant(networks)), "unknown")
 
 
 def _value_at(content: Any, key: str) -> Any:
@@ -280,10 +181,12 @@ def _places(found: Mapping[str, Mapping[Any, Any]]) -> str:
 
 
 def _is_state_dict(content: Mapping[Any, Any]) -> bool:
-    """Whether tensors lie in it under names of layers; a counter beside state dicts is none."""
-    tensors = ((key, each) for key, each in content.items() if isinstance(key, str))
-    names = [key for key, each in tensors if is_tensor(each) and ("." in key or len(each.shape))]
+    """Whether tensors lie in it under names of layers; a counter or a metric beside state dicts
+    is none."""
+    tensors = {k: each for k, each in content.items() if isinstance(k, str) and is_tensor(each)}
+    if any("." in key and len(each.shape) > 1 for key, each in tensors.items()):
+        return True
     inner = (value for value in content.values() if isinstance(value, Mapping))
-    return any("." in name for name in names) or (
-        bool(names) and not any(is_tensor(one) for each in inner for one in each.values())
+    return any("." in key or len(each.shape) for key, each in tensors.items()) and not any(
+        is_tensor(one) for each in inner for one in each.values()
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
 from ugpnet_core.plugins.discovery import registry
 
-Kind = Literal["backbone", "prior", "other"]
+Kind = Literal["backbone", "prior", "other", "unknown", "classifier", "discriminator"]
+# Of several networks, those of the first kind that there is could be meant. What is unknown may
+# restore; a classifier or a discriminator never does.
+KINDS: tuple[Kind, ...] = ("backbone", "prior", "other", "unknown", "classifier", "discriminator")
 CLASSIFIER = "an image classifier"
 # Keys that only one architecture has, of those that no plugin brings. What shares a key with one of
 # a plugin comes first.
@@ -24,9 +27,13 @@ _OTHERS: Mapping[str, str] = {
     "layers.0.residual_group.blocks.0.attn.logit_scale": "Swin2SR",
     "layers.0.residual_group.blocks.0.attn.aligned_relative_position_index": "SRFormer",
     "layers.0.residual_group.td": "ATD",
+    "layers.0.residual_group.hf_blocks.0.attn.temperature": "CRAFT",
     "layers.0.residual_group.blocks.0.norm1.weight": "SwinIR",
     "layers.0.blocks.0.ffn.sg.norm.weight": "DAT",
+    "UFONE.0.ITLs.0.attn.temperature": "DITN",
+    "encoder_level1.0.ffn.fft": "FFTformer",
     "m_down1.0.trans_block.ln1.weight": "SCUNet",
+    "qf_pred.0.res.0.weight": "FBCNN",
     "m_down1.0.res.0.weight": "DRUNet",
     "conv_1.sk.weight": "SPAN",
     "body.0.body.0.body.3.conv_du.0.weight": "RCAN",
@@ -52,19 +59,29 @@ _OTHERS: Mapping[str, str] = {
 }
 
 
-def signatures() -> dict[str, str]:
-    """What each key that only one architecture has tells, the more telling ones first."""
-    own = {**_of_plugins("prior"), **_of_plugins("backbone")}
-    return {**_FIRST, **own, **_OTHERS}
+# What must be there, too, for a key that others have.
+_TOGETHER: Mapping[str, str] = {
+    "conv_after_body.weight": "body.0.conv1.weight",
+    "body.1.weight": "body.0.weight",
+}
 
 
-def _of_plugins(kind: Kind) -> dict[str, str]:
-    group = registry().priors if kind == "prior" else registry().backbones
-    return {
-        key: f"{words} ({kind} {one.entry.name!r})"
-        for one in group.values()
-        for key, words in one.entry.signatures.items()
-    }
+def signatures() -> dict[str, tuple[Kind, str]]:
+    """What each key that only one architecture has tells, the more telling ones first: the kind
+    of the network, and its name in words."""
+    known: dict[str, tuple[Kind, str]] = {key: ("other", words) for key, words in _FIRST.items()}
+    for name, prior in registry().priors.items():
+        entry = prior.entry
+        for key, words in entry.signatures.items():
+            known[key] = ("prior", f"{words} (prior {name!r})")
+        for key, words in entry.discriminator_signatures.items():
+            known[key] = ("discriminator", f"{words} (prior {name!r})")
+    for name, backbone in registry().backbones.items():
+        for key, words in backbone.entry.signatures.items():
+            known[key] = ("backbone", f"{words} (backbone {name!r})")
+    for key, words in _OTHERS.items():
+        known.setdefault(key, ("classifier" if words == CLASSIFIER else "other", words))
+    return known
 
 
 def prefixes(keys: Iterable[str]) -> Iterator[str]:
@@ -81,32 +98,45 @@ def prefixes(keys: Iterable[str]) -> Iterator[str]:
         rests = [rest for _, _, rest in parts]
 
 
-def known_prefix(keys: Iterable[str]) -> str | None:
-    """The prefix that all keys share and without which they are an architecture's; None where they
-    are of none known here."""
-    keys, known = set(keys), signatures()
-    return next((p for p in prefixes(keys) if any(p + key in keys for key in known)), None)
-
-
-def network_prefixes(
-    keys: Iterable[str], kinds: Sequence[Kind] = ("backbone", "prior", "other")
-) -> list[str]:
-    """Where networks of known architectures begin in a state dict: behind the prefix that all keys
-    share, or else behind those of single modules. Restoring networks come before priors, and these
-    before others; what is found of the first such kind is all that counts."""
-    keys = set(keys)
-    if (shared := known_prefix(keys)) is not None:
-        return [shared]
-    others = {key: words for key, words in _OTHERS.items() if words != CLASSIFIER}
-    for kind in kinds:
-        known = others if kind == "other" else _of_plugins(kind)
+def networks_in(keys: Iterable[str]) -> dict[str, Kind]:
+    """The networks of known architectures in a state dict: what stands before their keys, and of
+    which kind they are. What only looks like a network inside of another one is none."""
+    keys = list(dict.fromkeys(keys))
+    names, shared = set(keys), list(prefixes(keys))
+    found: dict[str, Kind] = {}
+    for end, (kind, _) in signatures().items():
         # Each key once: what is behind it must be a whole name.
-        found = {
-            key.removesuffix(end): None for key in keys for end in known if key.endswith(f".{end}")
-        }
-        if found:
-            return sorted(found)
-    return []
+        places = [key.removesuffix(end) for key in keys if key == end or key.endswith(f".{end}")]
+        for place in places:
+            # Losses hold classifiers; one is meant where there is nothing else.
+            is_there = place in shared if kind == "classifier" else True
+            if is_there and place + _TOGETHER.get(end, end) in names:
+                found.setdefault(place, kind)
+    networks = {place: kind for place, kind in found.items() if kind != "classifier"} or found
+    return {place: networks[place] for place in outermost(networks)}
+
+
+def outermost(found: Iterable[str]) -> list[str]:
+    """Of several prefixes, those that do not lie behind another one."""
+    found = list(found)
+    return [one for one in found if not any(one != o and one.startswith(o) for o in found)]
+
+
+def meant(networks: Mapping[str, Kind]) -> list[str]:
+    """Of networks by their names, those that could be meant where none is named."""
+    first = min(networks.values(), key=KINDS.index, default=None)
+    return [name for name, kind in networks.items() if kind == first]
+
+
+def network_prefixes(keys: Iterable[str]) -> list[str]:
+    """Where the networks begin in a state dict that could be meant; none where there are only
+    discriminators beside something else, which is unknown."""
+    keys = list(keys)
+    networks = networks_in(keys)
+    known = meant(networks)
+    if all(networks[place] == "discriminator" for place in known):
+        known = [place for place in known if place in prefixes(keys)]
+    return sorted(known)
 
 
 def recognise(keys: Iterable[str]) -> str:
@@ -117,10 +147,15 @@ def recognise(keys: Iterable[str]) -> str:
         keys: The keys of the state dict.
     """
     keys = set(keys)
-    found = network_prefixes(keys)
+    found = network_prefixes(sorted(keys))
     if not found:
         return "no architecture known here"
-    return next(words for key, words in signatures().items() if found[0] + key in keys)
+    told = signatures().items()
+    return next(
+        words
+        for key, (_, words) in told
+        if found[0] + key in keys and found[0] + _TOGETHER.get(key, key) in keys
+    )
 
 
 def count_numbered(keys: Iterable[str], pattern: str) -> int:

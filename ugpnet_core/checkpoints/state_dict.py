@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from ugpnet_core.atomic import write_beside
 from ugpnet_core.checkpoints.backbones import options_in_words
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
-from ugpnet_core.checkpoints.locating import (
+from ugpnet_core.checkpoints.locating import find_state_dict, inside_wrappers
+from ugpnet_core.checkpoints.modules import (
     averaged,
-    find_state_dict,
-    inside_wrappers,
     is_tensor,
     network_prefix,
     possible_prefixes,
@@ -40,6 +39,8 @@ from ugpnet_core.errors import WeightsError
 SHARING = 8
 # Buffers that may be missing: the constructor computes them.
 COMPUTED = "num_batches_tracked"
+# What thop leaves in every layer that it has counted.
+COUNTED = ("total_ops", "total_params")
 # Functions that make tensors.
 REBUILT = ("torch._utils._rebuild", "torch._tensor._rebuild")
 
@@ -113,13 +114,20 @@ def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
 
 def without_prefix(state: Mapping[Any, Any], source: str) -> dict[Any, Any]:
     """A state dict, read or still in a file, without what stands before the keys of a known
-    architecture (``model.`` of Lightning, ``module.net_g.``), and without the modules beside it:
-    losses, metrics, other networks.
+    architecture (``model.`` of Lightning, ``module.net_g.``), and without what is beside it:
+    losses, metrics, other networks, counters.
 
     Raises:
         WeightsError: it holds several networks that could be meant.
     """
-    return under(state, network_prefix(state, source))
+    inner = under(state, network_prefix(state, source))
+    return {key: value for key, value in inner.items() if not _counts(key, value)}
+
+
+def _counts(key: Any, value: Any) -> bool:
+    """Whether it is an epoch or the like, beside the modules of a network."""
+    is_whole = is_tensor(value) and not value.dtype.is_floating_point and not value.shape
+    return is_whole and "." not in key
 
 
 def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
@@ -138,7 +146,11 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
             together far larger than the file, by sharing memory.
     """
     content = {key: value for key, value in content.items() if isinstance(key, str)}
-    found = {key: value for key, value in content.items() if is_tensor(value)}
+    found = {
+        key: value
+        for key, value in content.items()
+        if is_tensor(value) and key.rpartition(".")[2] not in COUNTED
+    }
     for key, value in content.items():
         if not (isinstance(value, Inert) and value.name.startswith(REBUILT)):
             continue
@@ -180,7 +192,9 @@ def reading_for(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, 
     """
     own = network.state_dict().keys()
     translate = getattr(network, "translate_published_keys", dict)
-    anchor = max(own, key=len, default=None)
+    # Counters may be missing, and stand in losses, too.
+    anchor = max((key for key in own if not key.endswith(COMPUTED)), key=len, default=None)
+    tensors = {key: v for key, v in tensors.items() if "." in key or v.dim() or key in own}
     readings = {
         prefix: translate(under(tensors, prefix)) for prefix in possible_prefixes(tensors, anchor)
     }
@@ -247,7 +261,12 @@ def check_fit(network: nn.Module, tensors: Mapping[str, Tensor], source: str) ->
         examples = [repr(keys[0]) for keys in (missing, unexpected) if keys]
         problem += f" (for instance {' and '.join(examples)})"
         begins = {key.partition(".")[0] for key in unexpected}
-        if 1 < len(begins) < 5 and not begins & {key.partition(".")[0] for key in own}:
+        in_modules = all("." in key for key in unexpected)
+        if (
+            in_modules
+            and 1 < len(begins) < 5
+            and not begins & {key.partition(".")[0] for key in own}
+        ):
             problem += f", all of them under {quoted(begins)}"
             choose = "; say with key= (--key) which of them you mean"
     raise WeightsError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from ugpnet_core.checkpoints.modules import find_network
 from ugpnet_core.checkpoints.recognition import recognise
 from ugpnet_core.checkpoints.state_dict import read_tensors
 from ugpnet_core.errors import DependencyError, WeightsError
@@ -35,6 +36,8 @@ class ForeignNetwork(nn.Module):
 
     Args:
         path: its checkpoint.
+        key: which network of a checkpoint that holds several, see
+            :func:`ugpnet_core.checkpoints.state_dict.read_tensors`.
 
     Attributes:
         scale: how many times larger its images are.
@@ -46,9 +49,9 @@ class ForeignNetwork(nn.Module):
         DependencyError: spandrel is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: str | None = None) -> None:
         super().__init__()
-        found = _recognised(path)
+        found = _recognised(path, key)
         self.network: nn.Module = found.model.eval().requires_grad_(False)
         self.architecture: str = found.architecture.name
         self.scale: int = found.scale
@@ -123,32 +126,38 @@ class ForeignNetwork(nn.Module):
         return words
 
 
-def _recognised(path: Path) -> ImageModelDescriptor[nn.Module]:
+def _recognised(path: Path, key: str | None) -> ImageModelDescriptor[nn.Module]:
     registry = _registry()
     from spandrel import ImageModelDescriptor, UnsupportedModelError
 
-    tensors = read_tensors(path)
-    try:
-        found = registry.load(dict(tensors))
-    except UnsupportedModelError as error:
+    def load(state: dict[str, Tensor]) -> ImageModelDescriptor[nn.Module] | None:
+        try:
+            found = registry.load(state)
+        except UnsupportedModelError:
+            return None
+        except Exception as error:  # constructors of other people raise anything
+            raise WeightsError(
+                f"{path} holds a network that spandrel cannot build ({describe_error(error)}); use "
+                "another checkpoint."
+            ) from error
+        if not isinstance(found, ImageModelDescriptor):
+            raise WeightsError(
+                f"{path} ({found.architecture.name}) fills masked regions and restores no images; "
+                "use another network."
+            )
+        if (found.input_channels, found.output_channels) != (3, 3):
+            raise WeightsError(
+                f"{path} ({found.architecture.name}) maps {found.input_channels} channels to "
+                f"{found.output_channels}; use a network from RGB to RGB."
+            )
+        return found
+
+    tensors = read_tensors(path, key)
+    found = find_network(tensors, load, str(path))
+    if found is None:
         raise WeightsError(
             f"{path} holds no network that spandrel recognises; it looks like "
             f"{recognise(tensors)} (pip install spandrel_extra_arches knows more)."
-        ) from error
-    except Exception as error:  # constructors of other people raise anything
-        raise WeightsError(
-            f"{path} holds a network that spandrel cannot build ({describe_error(error)}); use "
-            "another checkpoint."
-        ) from error
-    if not isinstance(found, ImageModelDescriptor):
-        raise WeightsError(
-            f"{path} ({found.architecture.name}) fills masked regions and restores no images; use "
-            "another network."
-        )
-    if (found.input_channels, found.output_channels) != (3, 3):
-        raise WeightsError(
-            f"{path} ({found.architecture.name}) maps {found.input_channels} channels to "
-            f"{found.output_channels}; use a network from RGB to RGB."
         )
     return found
 

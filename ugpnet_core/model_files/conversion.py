@@ -36,7 +36,7 @@ from ugpnet_core.model_files.prior import (
     write_prior,
 )
 from ugpnet_core.model_files.prior_weights import PriorWeights
-from ugpnet_core.model_files.published import from_published, gather
+from ugpnet_core.model_files.published import from_published, gather, parts_of
 from ugpnet_core.networks.ugpnet import build_model
 
 SUFFIX = ".safetensors"
@@ -170,6 +170,11 @@ def _convert_prior(
         kind = "model" if is_model_file(file) else "prior" if is_prior_file(file) else None
         if kind is not None:
             raise WeightsError(f"{file.path} is a {kind} file already; use it as it is.")
+        if parts_of(file):
+            raise WeightsError(
+                f"{file.path} is of a published UGPNet, and another of these files is not; give "
+                "only files of one network."
+            )
     found = recognise_prior(files, key=key)
     if found is None:
         raise WeightsError(_unknown(at_key(files, key)))

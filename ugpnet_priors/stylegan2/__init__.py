@@ -20,6 +20,8 @@ def ugpnet_priors() -> list[PriorEntry]:
             signatures={
                 "style_convs.0.modulated_conv.weight": "a StyleGAN2 generator",
                 "conv1.conv.modulation.weight": "a StyleGAN2 generator",
+            },
+            discriminator_signatures={
                 "conv_body.0.0.weight": "a StyleGAN2 discriminator",
                 "final_conv.0.weight": "a StyleGAN2 discriminator",
             },

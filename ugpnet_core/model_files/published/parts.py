@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ugpnet_core.checkpoints.backbones import backbone_of
 from ugpnet_core.checkpoints.file import Checkpoint
-from ugpnet_core.checkpoints.locating import inside_wrappers, is_tensor
-from ugpnet_core.checkpoints.recognition import prefixes
+from ugpnet_core.checkpoints.locating import inside_wrappers
+from ugpnet_core.checkpoints.modules import is_tensor, the_one, under
 from ugpnet_core.checkpoints.state_dict import load_tensors, unwrap, without_prefix
 from ugpnet_core.errors import WeightsError
 
@@ -25,12 +25,11 @@ WORDS = {
 # The stages of a training that make them.
 MODULES = {"resmodule": "restoration", "synmodule": "synthesis", "fusmodule": "fusion"}
 _BEGINNINGS = tuple(f"{part}." for part in PARTS)
-# How a part begins that was saved on its own: what all of it begins with, and what must be there.
-_BARE: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "resmodule": (("regression.", "encoder."), ("regression.",)),
-    "synmodule": (("fencoder.", "wmodule.", "generator.", "discriminator."), ("fencoder.",)),
-    "fusmodule": (("conv.", "body.", "last."), ("conv.weight", "body.0.body.0.", "last.weight")),
-}
+# What a restoration module has beside a residual backbone.
+_STRUCTURE = ("encoder.input_encoder.", "encoder.merge_decoder.", "encoder.to_img.")
+_FUSION = ("conv.weight", "body.0.body.0.", "last.weight")
+# What part of each key is left out: wrappers for several devices and of a compiled module.
+_WRAPPED = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
 # Nested dictionaries could refer to each other without end.
 _DEPTH = 5
 _MOST = 20_000
@@ -43,19 +42,69 @@ def is_published(tensors: Mapping[str, Tensor]) -> bool:
 
 def parts_of(file: Checkpoint) -> dict[str, Any]:
     """The tensors of a file that belong to a published UGPNet, under their full keys, not read
-    yet; empty where there are none."""
+    yet; empty where there are none. What stands before them and beside them is left out.
+
+    Raises:
+        SeveralNetworksError: a part is there several times; the message lists the names.
+    """
     flat: dict[str, Any] = {}
     _flatten(inside_wrappers(file.content), "", flat, _DEPTH)
-    named = {re.sub(r"(^|\.)module\.", r"\1", key): value for key, value in flat.items()}
-    for prefix in prefixes(named):
-        begins = tuple(prefix + beginning for beginning in _BEGINNINGS)
-        full = {k.removeprefix(prefix): v for k, v in named.items() if k.startswith(begins)}
-        if full:
-            return full
-    for part, (beginnings, needed) in _BARE.items():
-        if all(any(key.startswith(start) for key in named) for start in needed):
-            return {f"{part}.{k}": v for k, v in named.items() if k.startswith(beginnings)}
+    named = {_WRAPPED.sub("", key): value for key, value in flat.items()}
+    found = {part: _places(named, f"{part}.") for part in PARTS}
+    if any(found.values()):
+        # Each on its own: an averaged copy may be of the part alone that is trained.
+        begins = {p: the_one(places, str(file.path)) for p, places in found.items() if places}
+        return {
+            f"{part}.{key}": value
+            for part, begin in begins.items()
+            for key, value in under(named, f"{begin}{part}.").items()
+        }
+    for part, (start, is_part) in _BARE.items():
+        bare = {place: under(named, place) for place in _places(named, start)}
+        places = [place for place, inner in bare.items() if is_part(inner)]
+        if places:
+            own = bare[the_one(places, str(file.path))]
+            return {f"{part}.{k}": v for k, v in own.items() if k.startswith(_INNER[part])}
     return {}
+
+
+def _places(keys: Iterable[str], start: str) -> list[str]:
+    """What stands before the names that keys have in them, each once."""
+    found = ((key, f".{key}".find(f".{start}")) for key in keys)
+    return list(dict.fromkeys(key[:at] for key, at in found if at >= 0))
+
+
+def _is_restoration(inner: Mapping[str, Any]) -> bool:
+    """A backbone that a UGPNet was published with, and beside a residual one what merges the
+    structure of the image; anything is called a regression or an encoder."""
+    installed = backbone_of(under(inner, "regression."))
+    if installed is None or installed.entry.published is None:
+        return False
+    beside = [key for key in inner if key.startswith("encoder.")]
+    needed = _STRUCTURE if beside or installed.entry.kind == "residual" else ()
+    return all(key.startswith(_STRUCTURE) for key in beside) and all(
+        any(key.startswith(start) for key in beside) for start in needed
+    )
+
+
+def _is_fusion(inner: Mapping[str, Any]) -> bool:
+    return all(any(key.startswith(start) for key in inner) for start in _FUSION) and all(
+        key.startswith(_INNER["fusmodule"]) for key in inner if "." in key
+    )
+
+
+# What the keys of a part begin with that was saved on its own.
+_INNER: Mapping[str, tuple[str, ...]] = {
+    "resmodule": ("regression.", *_STRUCTURE),
+    "synmodule": ("fencoder.", "wmodule.", "generator.", "discriminator."),
+    "fusmodule": ("conv.", "body.", "last."),
+}
+# A name inside of it, and whether what holds that name is this part.
+_BARE: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], bool]]] = {
+    "resmodule": ("regression.", _is_restoration),
+    "synmodule": ("fencoder.", bool),
+    "fusmodule": ("last.weight", _is_fusion),
+}
 
 
 def gather(files: Sequence[Checkpoint]) -> dict[str, Tensor] | None:
