@@ -135,8 +135,8 @@ def test_what_fits_nothing_gets_no_command(folder: Path, capsys: Capture) -> Non
     torch.manual_seed(0)
     unet = backbone("unet", width=4, depth=1)()
     broken = {key: value * float("nan") for key, value in unet.items()}
-    counted = {**backbone("nafnet", width=2)(), "total_ops": torch.tensor([3.0, 4.0])}
-    for content in (broken, counted, {"sam12.conv1.weight": torch.ones(1)}):
+    larger = {**backbone("nafnet", width=2)(), "another.weight": torch.ones(3)}
+    for content in (broken, larger, {"sam12.conv1.weight": torch.ones(1)}):
         torch.save(content, "f.pth")
         assert cli.main(["inspect", "f.pth"]) == 1
         said = capsys.readouterr()
