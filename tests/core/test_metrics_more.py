@@ -209,7 +209,8 @@ def test_niqe_is_that_of_its_authors_model() -> None:
 def test_halving_overshoots_as_the_published_one_does() -> None:
     """MATLAB's imresize of doubles: a cubic of a = -1/2, twice as wide, with the edge mirrored."""
     rng = np.random.default_rng(0)
-    grey = np.kron(np.where(rng.random((3, 4)) < 0.5, 0.0, 255.0), np.ones((8, 8)))
+    squares = 255 * rng.integers(2, size=(3, 4)).astype(np.float64)
+    grey: Array = np.kron(squares, np.ones((8, 8)))
 
     def matrix(size: int) -> Array:
         weights = np.zeros((size // 2, size))
@@ -221,7 +222,8 @@ def test_halving_overshoots_as_the_published_one_does() -> None:
                     value = max(2 - x, 0) and -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
                 mirrored = -1 - place if place < 0 else min(place, 2 * size - 1 - place)
                 weights[row, mirrored] += value
-        return weights / weights.sum(axis=1, keepdims=True)
+        normalised: Array = weights / weights.sum(axis=1, keepdims=True)
+        return normalised
 
     expected = matrix(24) @ grey @ matrix(32).T
     inside = (slice(3, -3), slice(3, -3))  # at the edge, torch leaves weights out

@@ -54,11 +54,11 @@ def summarise(
         if any(key in image.figures.get(name, {}) for image in measurement.images)
     ]
     if cells:
-        values = _table(measurement, cells)
+        table = _table(measurement, cells)
         quadratic = {each.key for each in measurement.networks.metrics if each.quadratic}
         squared = [key in quadratic for _, key in cells]
-        values[:, squared] **= 2
-        means = bootstrap_means(values, measurement.seed)
+        table[:, squared] **= 2
+        means = bootstrap_means(table, measurement.seed)
         for (name, key), figure in zip(cells, means, strict=True):
             figures[name][key] = _root(figure) if key in quadratic else figure
         per_image = [key for key in per_image if key not in quadratic]
