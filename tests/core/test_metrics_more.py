@@ -210,7 +210,7 @@ def test_halving_overshoots_as_the_published_one_does() -> None:
     """MATLAB's imresize of doubles: a cubic of a = -1/2, twice as wide, with the edge mirrored."""
     rng = np.random.default_rng(0)
     squares = 255 * rng.integers(2, size=(3, 4)).astype(np.float64)
-    grey: Array = np.kron(squares, np.ones((8, 8)))
+    grey = np.kron(squares, np.ones((8, 8))).astype(np.float64)
 
     def matrix(size: int) -> Array:
         weights = np.zeros((size // 2, size))
