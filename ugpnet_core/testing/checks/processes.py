@@ -10,13 +10,13 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ugpnet_core.errors import PluginError
 from ugpnet_core.testing.alike import Circumstance, Usual
@@ -64,7 +64,7 @@ def outcomes_elsewhere(subjects: Sequence[Subject]) -> list[Outcome]:
         with ThreadPoolExecutor() as pool:
             answers = list(pool.map(functools.partial(_answered, requests), HASH_SEEDS))
     own = iter([[each[place] for each in answers] for place in range(len(requests))])
-    return [each.refused or _outcome(each.judged, next(own)) for each in asked]
+    return [each.outcome(next(own) if each.request else ()) for each in asked]
 
 
 class _Asked:
@@ -81,20 +81,24 @@ class _Asked:
         self.refused: Outcome | None = None
         try:
             self.usual = Usual(subject)
-        except CheckFailed as failure:
-            self.refused = Outcome("failed", str(failure))
-            return
+            self.weights = self.usual.network.state_dict()
         except Exception as error:
-            self.refused = Outcome("failed", f"The {subject.word} raises {in_words(error)}.")
+            self.refused = _failed(subject, error)
             return
-        network = self.usual.network
-        asked = subject, network.state_dict(), self.usual.probe, torch.get_num_threads()
+        asked = subject, self.weights, self.usual.probe, torch.get_num_threads()
         try:
-            self.request = _packed(asked, network)
+            self.request = _packed(asked, self.usual.network)
         except Exception:
             self.refused = NOT_SENT
 
-    def judged(self, answers: Sequence[dict[str, Any]]) -> Outcome:
+    def outcome(self, answers: Sequence[dict[str, Any]]) -> Outcome:
+        """What is said of the answers, or why there are none."""
+        try:
+            return self.refused or self._judged(answers)
+        except Exception as error:
+            return _failed(self.subject, error)
+
+    def _judged(self, answers: Sequence[dict[str, Any]]) -> Outcome:
         """Compare what the processes answer with what is usual.
 
         Raises:
@@ -115,7 +119,7 @@ class _Asked:
             when = f"{WHERE} with the same weights"
             same = Circumstance(when, functools.partial(tuple, answer["loaded"]), ADVICE, CLOSE)
             same.check(self.subject, self.usual.expected)
-            apart = difference(answer["weights"], list(network.state_dict().values()))
+            apart = difference(answer["weights"], list(_tensors(self.weights).values()))
             require(
                 apart <= SAME,
                 f"{WHERE} a network made after the same seed has other weights "
@@ -124,13 +128,15 @@ class _Asked:
         return passed(f"the same in {len(answers)} other processes")
 
 
-def _outcome(
-    judged: Callable[[Sequence[dict[str, Any]]], Outcome], answers: Sequence[dict[str, Any]]
-) -> Outcome:
-    try:
-        return judged(answers)
-    except CheckFailed as failure:
-        return Outcome("failed", str(failure))
+def _failed(subject: Subject, error: Exception) -> Outcome:
+    if isinstance(error, CheckFailed):
+        return Outcome("failed", str(error))
+    return Outcome("failed", f"The {subject.word} raises {in_words(error)}.")
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state dict without the extra state of layers that is none."""
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _packed(request: tuple[Subject, Any, Probe, int], network: nn.Module) -> bytes:
@@ -204,7 +210,8 @@ def _answer(request: bytes) -> dict[str, Any]:
         torch.set_num_threads(threads)
         network = subject.fresh()
         names = [name for name, _ in network.named_parameters()]
-        made = [network.state_dict().get(name, torch.empty(0)).clone() for name in weights]
+        drawn = _tensors(network.state_dict())
+        made = [drawn.get(name, torch.empty(0)).clone() for name in _tensors(weights)]
         network.load_state_dict(weights)
         loaded = list(subject.outputs(network, probe))
         said: dict[str, Any] = {"names": names, "weights": made, "loaded": loaded}
