@@ -144,7 +144,7 @@ def trainings(place: Place) -> list[list[Step]]:
             place,
             "synthesis",
             stage,
-            "name=synthesis",
+            "name=shared",
             f"restoration.weights={first}",
             "restoration.iterations=0",
             f"synthesis.weights={place.prior}",
