@@ -107,7 +107,7 @@ EYE = torch.eye(3)[..., None, None]
         (lambda x: x - x[-1:].mean() * 0.1, "in a batch than alone"),
         (lambda x: x * (0.9 if len(x) > 2 else 1), "in a batch than alone"),
         (lambda x: x * (1 - 0.01 * torch.get_num_threads()), "its figures depend on the machine"),
-        (lambda x: x.bfloat16().float(), "computes in 16 bits"),
+        (lambda x: torch.stack([one.bfloat16().float() for one in x]), "computes in 16 bits"),
         (lambda x: nn.functional.conv2d(x.half(), EYE.half()).float(), "computes in 16 bits"),
         (lambda x: x * 255, "made values from"),
         (lambda x: x * 2 - 1, "made values from"),

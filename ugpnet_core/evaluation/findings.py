@@ -80,8 +80,9 @@ def _changed_setting(runner: Runner, x: Batch, run: SeededRuns) -> Iterator[str]
 
 def _halves(runner: Runner, sample: Sample) -> Iterator[str]:
     meter = Meter()
-    # What cannot be watched has been run without, and is not accused.
-    with suppress(Exception), untouched(), torch.inference_mode(), meter:
+    # What cannot be watched has been run without, and is not accused. Inference mode would show
+    # operations that consist of others as one.
+    with suppress(Exception), untouched(), torch.no_grad(), meter:
         runner(Batch.of([sample]))
     if meter.halves:
         yield (
