@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from pydantic import BaseModel
 from torch import nn
 
+from ugpnet_core.config import ComponentConfig, TaskConfig
+from ugpnet_core.evaluation.photographs import degraded_set, find_photographs
 from ugpnet_core.metrics.judged import weights_identity
+from ugpnet_core.plugins import BackboneEntry, Installed, Registry
 from ugpnet_core.studies.code import code_digest, library_versions
+from ugpnet_core.studies.compared_methods import Unusable, runners_for
+from ugpnet_core.studies.settings import MethodConfig
+
+DENOISE = TaskConfig(name="denoise")
 
 FILES = {
     "acme_net/__init__.py": "",
@@ -83,6 +91,60 @@ def test_libraries_count_by_their_versions() -> None:
         library_versions()["torch"] == torch.__version__
     )
     assert {"ugpnet-core", "numpy", "spandrel"} <= library_versions().keys()
+
+
+NETWORK = """
+from torch import nn
+from acme_net.layers import GAIN
+
+class Net(nn.Sequential):
+    kind, feature_channels, scale, size_multiple = "direct", 3, 1, 1
+
+    def forward_features(self, x):
+        return x * GAIN
+
+    def head(self, f):
+        return f
+
+    def forward(self, x):
+        return self.head(self.forward_features(x))
+
+def make(depth):
+    return Net()
+"""
+
+
+class Depth(BaseModel):
+    depth: int = 1
+
+
+def test_a_method_has_another_identity_once_its_code_is_another(
+    place: Path, photographs: Path, installed_plugins: Callable[..., Registry]
+) -> None:
+    (place / "acme_net" / "network.py").write_text(NETWORK)
+    entry = BackboneEntry(
+        name="acme",
+        description="Does nothing",
+        factory="acme_net.network:make",
+        kind="direct",
+        feature_channels=3,
+        options=Depth,
+    )
+    test_set = degraded_set(find_photographs(photographs), photographs, 32, DENOISE)
+    settings = MethodConfig(name="m", backbone=ComponentConfig(name="acme", options={"depth": 1}))
+
+    def identity(version: str = "1.0") -> str:
+        installed_plugins(Installed(entry, "acme", version))
+        _, runner = runners_for([settings], test_set, torch.device("cpu"))
+        assert not isinstance(runner, Unusable)
+        assert runner.identity
+        return runner.identity
+
+    first = identity()
+    assert identity() == first
+    assert identity("1.1") != first
+    (place / "acme_net" / "layers.py").write_text("GAIN = 0.5\n")
+    assert identity() != first
 
 
 class Stateful(nn.Module):
