@@ -17,6 +17,8 @@ from ugpnet_core.image import write_image
 from ugpnet_core.metrics.metric import ALL_METRICS
 from ugpnet_core.studies.settings import SOURCES, CompareConfig, MethodConfig
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, flags=re.M | re.S)

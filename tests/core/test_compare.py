@@ -22,6 +22,8 @@ from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.studies.compare import compare
 from ugpnet_core.studies.settings import CompareConfig
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 SMALL_NAFNET: dict[str, Any] = {
     "width": 4,
     "enc_blk_nums": [1],

@@ -6,10 +6,12 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
 from ugpnet_core.config import TaskConfig
 from ugpnet_core.evaluation.measure import measure_methods
@@ -58,6 +60,7 @@ def test_what_draws_random_numbers_gives_the_same_figures_at_every_run(photograp
     again = run(photographs, draw_everywhere, batch_size=5)
     assert again.images == first.images
     assert not first.findings
+    assert "draws random numbers" in first.protocol["m"]
     fewer = run(photographs, draw_everywhere, count=2)
     assert fewer.images == first.images[:2]
     assert torch.equal(torch.get_rng_state(), states[0])
@@ -96,6 +99,9 @@ def set_threads(x: Tensor) -> Tensor:
     return x
 
 
+EYE = torch.eye(3)[..., None, None]
+
+
 @pytest.mark.parametrize(
     ("restore", "finding"),
     [
@@ -104,6 +110,12 @@ def set_threads(x: Tensor) -> Tensor:
         (Remembering(), "once it has seen others"),
         (in_place, "changes the image that it is given"),
         (lambda x: x - x.mean(0, keepdim=True) * 0.1, "in a batch than alone"),
+        (lambda x: x - x[:1].mean() * 0.1, "in a batch than alone"),
+        (lambda x: x - x[-1:].mean() * 0.1, "in a batch than alone"),
+        (lambda x: x * (0.9 if len(x) > 2 else 1), "in a batch than alone"),
+        (lambda x: x * (1 - 0.01 * torch.get_num_threads()), "its figures depend on the machine"),
+        (lambda x: torch.stack([one.bfloat16().float() for one in x]), "computes in 16 bits"),
+        (lambda x: nn.functional.conv2d(x.half(), EYE.half()).float(), "computes in 16 bits"),
         (lambda x: x * 255, "made values from"),
         (lambda x: x * 2 - 1, "made values from"),
         (set_threads, "changes torch's default data type"),
@@ -112,7 +124,7 @@ def set_threads(x: Tensor) -> Tensor:
 def test_what_is_wrong_with_a_method_is_said(
     photographs: Path, restore: Callable[[Tensor], Tensor], finding: str
 ) -> None:
-    result = run(photographs, restore)
+    result = run(photographs, restore, batch_size=3)
     assert result.method("m").figures
     (found,) = result.findings
     assert found.method == "m"
@@ -121,7 +133,9 @@ def test_what_is_wrong_with_a_method_is_said(
 
 
 def test_what_works_has_no_findings(photographs: Path) -> None:
-    assert not run(photographs, lambda x: x * 1.2 - 0.1).findings
+    result = run(photographs, lambda x: x * 1.2 - 0.1)
+    assert not result.findings
+    assert "m" not in result.protocol
     broken = run(photographs, lambda x: x * float("nan"))
     assert "not finite" in broken.method("m").failed
 
@@ -164,6 +178,156 @@ def test_a_store_survives_what_happens_to_it(tmp_path: Path) -> None:
     assert not list((tmp_path / "deep").iterdir())
     assert digest("ab", "c") != digest("a", "bc")
     assert digest(torch.zeros(2, 3)) != digest(torch.zeros(3, 2))
+
+
+def test_a_disk_that_is_full_costs_nothing_that_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path / "store")
+    store.put("first", b"1" * 50_000)
+    connection = store._open()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    store.put_all({"small": b"2", "second": b"2" * 50_000})
+    store.put("third", b"3")
+    assert store.get("first") == b"1" * 50_000
+    assert store.get("small") is store.get("second") is None
+    assert len([each for each in caplog.records if "full" in each.getMessage()]) == 1
+    store.close()
+    later = Store(store.path)
+    assert later.get("first") == b"1" * 50_000
+    later.put("second", b"2")
+    assert later.get("second") == b"2"
+
+
+def test_a_store_that_another_process_locks_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ugpnet_core.evaluation.store.BUSY_SECONDS", 0.01)
+    store = Store(tmp_path / "store")
+    store.put("first", b"1")
+    other = sqlite3.connect(store.path)
+    other.execute("BEGIN EXCLUSIVE")
+    store.put("second", b"2")
+    assert store.get("first") is None
+    other.rollback()
+    other.close()
+    store.close()
+    assert Store(store.path).get("first") == b"1"
+
+
+@pytest.mark.parametrize("place", ["file/store", "folder"])
+def test_a_store_that_cannot_be_there_stops_nothing(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    store = Store(tmp_path / place)
+    for _ in range(2):
+        store.put("first", b"1")
+        assert store.get("first") is None
+    store.close()
+    assert (tmp_path / "folder").is_dir()
+
+
+class Killed(BaseException):
+    """Nothing catches it."""
+
+
+class Recorded:
+    """A method that notes the images it gets; it can be killed, and fail on images."""
+
+    def __init__(self, restore: Callable[[Tensor], Tensor], kill_at: int, fails_on: str) -> None:
+        self.seen: list[str] = []
+        self.restore = restore
+        self.kill_at = kill_at
+        self.fails_on = fails_on
+
+    def __call__(self, x: Tensor) -> Tensor:
+        names = [digest(one) for one in x]
+        self.seen += names
+        if len(self.seen) >= self.kill_at > 0:
+            raise Killed
+        if self.fails_on in names:
+            raise RuntimeError("no face found")
+        return self.restore(x)
+
+
+Again = Callable[..., tuple[list[Any], list[str]]]
+
+
+@pytest.fixture
+def again(photographs: Path, tmp_path: Path) -> Again:
+    """A function that measures a method, in batches of 4 and with a store that stays, and gives
+    the figures and the images that the method got."""
+
+    def make(
+        restore: Callable[[Tensor], Tensor],
+        *,
+        first: int = 0,
+        kill_at: int = 0,
+        fails_on: str = "",
+        one_by_one: bool = False,
+        store: str = "store",
+    ) -> tuple[list[Any], list[str]]:
+        files = find_photographs(photographs)[first:]
+        test_set = degraded_set(files, photographs, 32, TaskConfig(name="denoise"))
+        recorded = Recorded(restore, kill_at, fails_on)
+        method = Function(Method("m", "network"), recorded)
+        method.identity, method.one_by_one = "m", one_by_one
+        kept = Store(tmp_path / store)
+        figures: list[Any] = []
+        with suppress(Killed):
+            result = measure_methods([method], test_set, batch_size=4, look=True, store=kept)
+            figures = [*result.images, result.findings, result.protocol.get("m")]
+        kept.close()
+        return figures, recorded.seen
+
+    return make
+
+
+def darken(x: Tensor) -> Tensor:
+    return x * 0.9
+
+
+@pytest.mark.parametrize(("restore", "alone"), [(draw_everywhere, False), (darken, True)])
+@pytest.mark.parametrize("done", [1, 3, 4])
+def test_an_image_that_is_made_alone_is_kept_alone(
+    again: Again, restore: Callable[[Tensor], Tensor], alone: bool, done: int
+) -> None:
+    whole, seen = again(restore, one_by_one=alone, store="whole")
+    looks = len(seen) - 5
+    assert not again(restore, one_by_one=alone, kill_at=looks + done + 1)[0]
+    resumed, seen_again = again(restore, one_by_one=alone)
+    assert seen_again == seen[looks + done :]
+    assert resumed == whole
+
+
+def test_images_of_a_batch_are_kept_together(again: Again) -> None:
+    whole, seen = again(darken, store="whole")
+    looks = len(seen) - 5
+    assert again(darken, kill_at=looks + 2) == ([], seen[: looks + 4])
+    assert again(darken, kill_at=5) == ([], seen[looks : looks + 5])
+    assert again(darken) == (whole, seen[-1:])
+    assert again(darken) == (whole, [])
+
+
+def test_an_image_that_fails_costs_the_others_nothing(again: Again) -> None:
+    whole, seen = again(darken, store="whole")
+    broken = seen[-3]
+    failed, tried = again(darken, fails_on=broken)
+    # The batch, and then each of it alone; the last photograph is a batch of its own.
+    assert tried[-9:] == [*seen[-5:-1], *seen[-5:]]
+    assert [image for image in failed[:5] if image.figures] == [*whole[:2], *whole[3:5]]
+    assert again(darken, fails_on=broken) == (failed, [broken])
+    assert again(darken) == (whole, [broken])
+
+
+def test_a_photograph_in_front_leaves_the_others_finished(again: Again) -> None:
+    _, fewer = again(darken, first=1)
+    whole, seen = again(darken)
+    fresh, everything = again(darken, store="whole")
+    assert whole == fresh
+    assert len(everything) - len(seen) == 4
+    assert not set(seen) & set(fewer[-4:])
 
 
 SLOW = """
@@ -238,14 +402,14 @@ def test_a_killed_comparison_goes_on_where_it_was(place: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     before = calls(place)
-    assert before >= 9  # six to look at the network, and two photographs at least
+    assert before >= 9  # seven to look at the network, and a photograph at least
     assert not (place / "out" / "results.json").exists()
     assert (place / "out" / "unfinished.sqlite").exists()
     resumed = finish(place)
     table = (place / "out" / "per-image.csv").read_bytes()
-    # Five photographs and six looks in all; the one that was cut off is made once more.
-    assert calls(place) <= 11 + 1 + 1
-    assert calls(place) - before <= 4
+    # Five photographs and seven looks in all; the one that was cut off is made once more.
+    assert calls(place) <= 12 + 1
+    assert calls(place) - before <= 5
     assert not (place / "out" / "unfinished.sqlite").exists()
     whole = finish(place)
     assert whole["figures"] == resumed["figures"]
@@ -265,16 +429,16 @@ def test_what_has_changed_is_made_anew(place: Path) -> None:
         assert process.returncode == 1, errors.decode()
         return calls(place) - before
 
-    assert made() == 11
+    assert made() == 12
     assert made() == 0
     state = torch.load(place / "network.pth")
     for value in state["params"].values():
         value.mul_(1.01)
     torch.save(state, place / "network.pth")
-    assert made() == 11
+    assert made() == 12
     settings["data"]["seed"] = 1
     (place / "compare.yaml").write_text(yaml.safe_dump(settings))
-    assert made() == 11
+    assert made() == 12
     settings["data"]["count"] = 4
     (place / "compare.yaml").write_text(yaml.safe_dump(settings))
     assert made() == 0

@@ -32,6 +32,8 @@ from ugpnet_core.reports.markdown import markdown
 from ugpnet_core.reports.table import Number, methods_table
 from ugpnet_core.reports.table_files import write_comparison
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 PSNR = Metric("psnr", "PSNR (dB)", "higher", 2)
 FD = Metric("frechet", "FD_x", "lower", 1, per_image=False)
 FID = Metric("fid", "FID", "lower", 2, per_image=False, missing="no network; give 100 % of it.")

@@ -21,16 +21,25 @@ from ugpnet_core.plugins import BackboneEntry, Installed, Registry
 from ugpnet_core.studies.compare import compare
 from ugpnet_core.studies.settings import CompareConfig
 
-Fault = Literal["draws", "batch", "range"]
+Fault = Literal["none", "draws", "batch", "range", "hash", "setting"]
 SAID = {
     "draws": "its figures cannot be made again",
     "batch": "in a batch than alone",
     "range": "made values from",
+    "setting": "float32 products from highest to high where it is made",
 }
 
 
 class Options(BaseModel):
     fault: Fault
+    own: bool = True
+
+
+def weights_of(name: str, shape: torch.Size) -> Tensor:
+    """Weights that a plugin carries, with values near 0.5 for images."""
+    if name == "last.bias":
+        return torch.full(shape, 0.5)
+    return torch.linspace(-0.05, 0.05, shape.numel()).reshape(shape)
 
 
 class Broken(nn.Module):
@@ -41,23 +50,30 @@ class Broken(nn.Module):
     scale = 1
     size_multiple = 1
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, own: bool = True) -> None:
         super().__init__()
         self.fault = fault
+        self.shift = hash("shift") % 1000 / 1000 if fault == "hash" else 0.0
         self.first = nn.Conv2d(3, 4, 1)
         self.last = nn.Conv2d(4, 3, 1)
         # Without a fault, its values are near 0.5.
         nn.init.uniform_(self.last.weight, -0.05, 0.05)
         with torch.no_grad():
             self.last.get_parameter("bias").fill_(0.5)
-        self.own = torch.Generator()
+            for name, parameter in self.named_parameters() if own else ():  # as published
+                parameter.copy_(weights_of(name, parameter.shape))
+        if fault == "setting":
+            torch.set_float32_matmul_precision("high")
+        self.generator = torch.Generator()
 
     def forward_features(self, x: Tensor) -> Tensor:
         f: Tensor = self.first(x)
         if self.fault == "draws":
-            self.own.seed()
-            return f + torch.rand(f.shape, generator=self.own)
-        return f - f.mean(0, keepdim=True) if self.fault == "batch" else f * 255
+            self.generator.seed()
+            return f + torch.rand(f.shape, generator=self.generator)
+        if self.fault == "batch":
+            return f - f.mean(0, keepdim=True)
+        return f * 1e4 if self.fault == "range" else f + self.shift
 
     def head(self, f: Tensor) -> Tensor:
         image: Tensor = self.last(f)
@@ -107,6 +123,7 @@ def said(evaluation: Evaluation) -> list[str]:
     return [each.reason for each in evaluation.findings]
 
 
+@pytest.mark.usefixtures("no_other_process")
 @pytest.mark.parametrize("fault", SAID)
 def test_of_a_backbone(fault: Fault, measured: Callable[..., Evaluation]) -> None:
     backbone = {"name": "broken", "options": {"fault": fault}}
@@ -114,7 +131,8 @@ def test_of_a_backbone(fault: Fault, measured: Callable[..., Evaluation]) -> Non
     assert SAID[fault] in reason
 
 
-@pytest.mark.parametrize("fault", SAID)
+@pytest.mark.usefixtures("no_other_process")
+@pytest.mark.parametrize("fault", ["draws", "batch", "range"])
 def test_of_a_model(
     fault: Fault,
     measured: Callable[..., Evaluation],
@@ -127,6 +145,56 @@ def test_of_a_model(
     path = str(tmp_path / "model.safetensors")
     (reason,) = said(measured(model=path, part="regression"))
     assert SAID[fault] in reason
+
+
+def test_of_other_processes(measured: Callable[..., Evaluation]) -> None:
+    (reason,) = said(measured(backbone={"name": "broken", "options": {"fault": "hash"}}))
+    assert "has backbone broken, of which check-backbone says" in reason
+    assert "PYTHONHASHSEED" in reason
+
+
+@pytest.mark.usefixtures("no_other_process")
+def test_of_a_backbone_that_was_given_no_weights(
+    measured: Callable[..., Evaluation], tmp_path: Path
+) -> None:
+    backbone = {"name": "broken", "options": {"fault": "none", "own": False}}
+    first = measured(backbone=backbone)
+    torch.rand(1)
+    again = measured(backbone=backbone)
+    (reason,) = said(again)
+    assert "has new random weights (first.weight and 2 more)" in reason
+    assert again.images == first.images
+    torch.save(Broken("none").state_dict(), tmp_path / "weights.pth")
+    assert not said(measured(backbone=backbone, weights=str(tmp_path / "weights.pth")))
+
+
+@pytest.mark.usefixtures("no_other_process")
+@pytest.mark.parametrize("state", [{"version": 2}, "raise"])
+def test_whatever_a_network_says_of_its_state_it_has_figures(
+    state: Any, measured: Callable[..., Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def extra(self: nn.Module) -> Any:
+        if state == "raise":
+            raise RuntimeError("no state")
+        return state
+
+    monkeypatch.setattr(Broken, "get_extra_state", extra)
+    monkeypatch.setattr(Broken, "set_extra_state", lambda self, state: None)
+    reasons = said(measured(backbone={"name": "broken", "options": {"fault": "none"}}))
+    assert ["no state" in reason for reason in reasons] == [True] * (state == "raise")
+
+
+@pytest.mark.usefixtures("no_other_process")
+def test_a_plugin_that_raises_anything_has_an_empty_row(
+    measured: Callable[..., Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        raise AttributeError("'dict' object has no attribute 'shape'")
+
+    monkeypatch.setattr(Broken, "named_parameters", broken)
+    result = measured(backbone={"name": "broken", "options": {"fault": "none"}})
+    assert "no attribute 'shape'" in result.method("m").failed
+    assert result.method("degraded").figures
 
 
 @pytest.mark.parametrize(("times", "finding"), [(1, ""), (255, SAID["range"])])

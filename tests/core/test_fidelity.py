@@ -26,6 +26,8 @@ from ugpnet_core.studies.compare import compare
 from ugpnet_core.studies.compare_files import compare_into_folder
 from ugpnet_core.studies.settings import CompareConfig
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 ROWS = {"ours 0": 0.0, "ours 0.25": 0.25, "ours 1": 1.0}
 
 

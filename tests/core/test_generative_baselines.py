@@ -21,6 +21,8 @@ from ugpnet_core.plugins import Installed, PriorEntry, find
 from ugpnet_core.testing import check_model
 from ugpnet_core.training.run import train
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 Make = Callable[..., TrainConfig]
 ROOT = Path(__file__).parents[2]
 BASELINES = ("generator-only", "feature-modulated")

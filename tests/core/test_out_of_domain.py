@@ -25,6 +25,8 @@ from ugpnet_core.protocols import UGPNetOutput
 from ugpnet_core.reports.domains import conclusion
 from ugpnet_core.reports.table_files import write_comparison
 
+pytestmark = pytest.mark.usefixtures("no_other_process")
+
 PARTS = ("x_reg", "x_syn", "x_hat")
 SIDE = 16
 

@@ -9,11 +9,13 @@ from functools import partial
 from torch import Tensor
 
 from ugpnet_core.errors import ConfigError, ImageError
+from ugpnet_core.evaluation.looking import look_at
 from ugpnet_core.evaluation.measurement import Measurement
 from ugpnet_core.evaluation.methods import Batch, Method, Runner
 from ugpnet_core.evaluation.photographs import Sample, TestSet
 from ugpnet_core.evaluation.restoring import Restoring
 from ugpnet_core.evaluation.results import Cost, Evaluation, Figure, MethodResult
+from ugpnet_core.evaluation.running import SeededRuns
 from ugpnet_core.evaluation.store import Store
 from ugpnet_core.evaluation.summary import summarise
 from ugpnet_core.evaluation.trouble import Trouble, names_of
@@ -30,6 +32,8 @@ MeasureCost = Callable[[Runner, Method, Sample], Cost]
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, the steps done and their number."""
+
+DRAWS = "draws random numbers, from a seed of each photograph's own"
 
 
 def measure_methods(
@@ -56,8 +60,8 @@ def measure_methods(
         cost: measures what each method costs, on the first photograph; default: not measured.
         store: what is found there is not computed again, and what is computed is kept there, for
             runners that have an identity.
-        look: first find out whether a method's figures can be trusted, which runs it six times on
-            one photograph.
+        look: first find out whether a method's figures can be trusted, which runs it some eight
+            times on one photograph, on a batch, and plugins' networks in other processes.
 
     Raises:
         ConfigError: two methods have one name.
@@ -87,12 +91,14 @@ def measure_methods(
     measurement = Measurement(
         networks or metric_networks(), test_set.seed, store, regression, test_set.protocol()
     )
-    restore = Restoring(test_set.seed, seen, store)
+    run = SeededRuns(test_set.seed)
+    restore = Restoring(run, seen, batch_size, store)
     costs: dict[str, Cost] = {}
     for number, batch in enumerate(_batches(samples(test_set.title), batch_size)):
         if number == 0:
-            for runner in tuned if look else ():
-                restore.look_at(runner, batch.samples[0])
+            if look:
+                size = min(batch_size, max(len(test_set.files), 3))
+                look_at(tuned, batch.samples[0], run, size, seen, store)
             costs = _costs(tuned, cost, batch.samples[0], progress) if cost else {}
         restored = [restore(runner, batch) for runner in tuned]
         for index, sample in enumerate(batch.samples):
@@ -114,7 +120,7 @@ def measure_methods(
     )
     protocol = test_set.protocol()
     for runner in tuned:
-        protocol |= runner.protocol()
+        protocol |= _how_run(runner, run)
     protocol |= summary.protocol
     title = ALL_METRICS["indrmse"].title
     if regression is not None and title in protocol:
@@ -136,6 +142,15 @@ def measure_methods(
         tuned={name: value for runner in tuned for name, value in runner.settings().items()},
         findings=tuple(seen.findings),
     )
+
+
+def _how_run(runner: Runner, run: SeededRuns) -> dict[str, str]:
+    protocol = runner.protocol()
+    if run.draws(runner):
+        for method in runner.methods:
+            said = [protocol[method.name]] if method.name in protocol else []
+            protocol[method.name] = "; ".join([*said, DRAWS])
+    return protocol
 
 
 def _batches(samples: Iterator[Sample], size: int) -> Iterator[Batch]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -22,6 +23,7 @@ from ugpnet_core.metrics.complexity import count_parameters
 if TYPE_CHECKING:
     from ugpnet_core.evaluation.store import Store
     from ugpnet_core.networks.ugpnet import UGPNet
+    from ugpnet_core.testing.subject import Subject
 
 DEGRADED, REGRESSION, SYNTHESIS, RESTORED = "degraded", "x_reg", "x_syn", "x_hat"
 GROUPS: Mapping[MethodKind, str] = {
@@ -108,6 +110,11 @@ class Runner(ABC):
             (:mod:`ugpnet_core.evaluation.findings`).
         is_timed: whether it has a cost that can be measured.
         posterior_mean: which of its methods is a model's x_reg; None: none is.
+        one_by_one: whether it restores the images of a batch one after the other. These are kept
+            one by one, too.
+        findings: what is known to be wrong with its methods before they are run, a sentence each.
+        plugins: the networks of plugins in it, as conformance checks make them, by what stands for
+            their code and options.
     """
 
     methods: tuple[Method, ...]
@@ -115,6 +122,9 @@ class Runner(ABC):
     is_foreign: bool = False
     is_timed: bool = True
     posterior_mean: str | None = None
+    one_by_one: bool = False
+    findings: tuple[str, ...] = ()
+    plugins: Mapping[str, Subject] = MappingProxyType({})
 
     @abstractmethod
     def __call__(self, batch: Batch) -> Mapping[str, Tensor]:

@@ -26,16 +26,28 @@ class SeededRuns:
         self.seed = seed
         self._drawing: set[int] = set()
 
+    def draws(self, runner: Runner) -> bool:
+        """Whether a runner is known to draw random numbers."""
+        return id(runner) in self._drawing
+
+    def note_drawing(self, runner: Runner) -> None:
+        """Say that a runner draws random numbers, as was seen before."""
+        self._drawing.add(id(runner))
+
+    def goes_alone(self, runner: Runner) -> bool:
+        """Whether a runner gets, or takes, one image at a time, as far as is known."""
+        return runner.one_by_one or self.draws(runner)
+
     def __call__(self, runner: Runner, batch: Batch) -> Mapping[str, Tensor]:
         """What the runner makes of a batch; see :meth:`Runner.__call__`. Raises what it raises."""
         with untouched(), torch.inference_mode():
-            if id(runner) not in self._drawing:
+            if not self.draws(runner):
                 self.seed_for(batch.samples[0])
                 before = _states()
                 images = runner(batch)
                 if _states() == before:
                     return images
-                self._drawing.add(id(runner))
+                self.note_drawing(runner)
                 if len(batch.samples) == 1:
                     return images
             return self._one_by_one(runner, batch)

@@ -11,6 +11,8 @@ import hashlib
 import json
 import logging
 import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -54,33 +56,43 @@ def metadata_of(content: bytes) -> dict[str, str]:
 class Store:
     """Bytes by name, in a file that appears with the first of them.
 
-    Several processes may use one file. A file that is damaged, or cannot be written, costs what was
-    kept and stops nothing.
+    Several processes may use one file. Nothing that is wrong with it stops anyone: one that is
+    damaged is made anew, and one that cannot be read or written, as on a full disk, is left as it
+    is from then on.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection: sqlite3.Connection | None = None
+        self._is_read = self._is_written = True
 
     def get(self, name: str) -> bytes | None:
         """What was put under a name; None where nothing was."""
-        if self._connection is None and not self.path.exists():
+        if not self._is_read or (self._connection is None and not self.path.exists()):
             return None
         try:
             row = self._open().execute("SELECT content FROM done WHERE name = ?", (name,))
             found = row.fetchone()
-        except sqlite3.Error as error:
-            self._give_up(error)
+        except (sqlite3.Error, OSError) as error:
+            self._is_read = self._is_written = self._is_made_anew(error)
             return None
         return None if found is None else bytes(found[0])
 
     def put(self, name: str, content: bytes) -> None:
         """Keep something; it is there for whoever comes later as soon as this returns."""
+        self.put_all({name: content})
+
+    def put_all(self, contents: Mapping[str, bytes]) -> None:
+        """Keep several things by name, all of them or none."""
+        if not self._is_written:
+            return
         try:
             with self._open() as connection:
-                connection.execute("INSERT OR REPLACE INTO done VALUES (?, ?)", (name, content))
+                connection.executemany(
+                    "INSERT OR REPLACE INTO done VALUES (?, ?)", contents.items()
+                )
         except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
+            self._is_written = self._is_made_anew(error)
 
     def close(self) -> None:
         """Let go of the file, which stays."""
@@ -104,6 +116,15 @@ class Store:
             self._connection = connection
         return self._connection
 
-    def _give_up(self, error: Exception) -> None:
-        logger.warning("%s cannot be used and is made anew: %s", self.path, error)
-        self.delete()
+    def _is_made_anew(self, error: Exception) -> bool:
+        """Whether a file that something is wrong with can be written again."""
+        # What SQLite raises of a file that is none of its own, or is damaged; a full disk, a lock
+        # or rights are of other classes, and the file is as good as before.
+        is_damaged = type(error) is sqlite3.DatabaseError
+        with suppress(OSError):
+            if is_damaged:
+                self.delete()
+                logger.warning("%s is damaged and is made anew: %s", self.path, error)
+                return True
+        logger.warning("%s cannot be used, and is left as it is: %s", self.path, error)
+        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -63,10 +64,17 @@ class ImageMetric:
 
 
 def weights_identity(network: nn.Module) -> str:
-    """A name for the numbers in a network."""
+    """A name for the numbers in a network, and for what else its state dict holds.
+
+    Raises:
+        Exception: the network cannot say what its state is, or that cannot be pickled.
+    """
     found = hashlib.sha256()
     for key, value in sorted(network.state_dict().items()):
-        found.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
-        levels = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        found.update(levels.numpy().tobytes())
+        if isinstance(value, Tensor):
+            found.update(f"{key} {tuple(value.shape)} {value.dtype}".encode())
+            levels = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            found.update(levels.numpy().tobytes())
+        else:  # the extra state of a layer
+            found.update(f"{key} ".encode() + pickle.dumps(value))
     return found.hexdigest()

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -289,7 +290,8 @@ _MAKERS: Mapping[str, Callable[[Wanted], ImageMetric | SetDistance | Metric]] = 
 
 def _identity(images: Sequence[ImageMetric], distances: Sequence[SetDistance]) -> str:
     """A name for everything that decides the figures."""
-    facts: list[object] = [(each.metric.key, each.words, each.identity) for each in images]
+    facts: list[object] = [version("ugpnet-core"), torch.__version__]
+    facts += [(each.metric.key, each.words, each.identity) for each in images]
     for each in distances:
         network = each.features
         weights = weights_identity(network) if isinstance(network, torch.nn.Module) else ""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ugpnet_core.checkpoints.state_dict import read_tensors
-from ugpnet_core.errors import ConfigError, UGPNetError
+from ugpnet_core.config import ComponentConfig
+from ugpnet_core.errors import ConfigError
 from ugpnet_core.evaluation.classical import BM3D, Bicubic, NonLocalMeans, Wiener
 from ugpnet_core.evaluation.ffdnet import FFDNet, ffdnet_file, is_ffdnet
 from ugpnet_core.evaluation.methods import (
@@ -29,10 +26,12 @@ from ugpnet_core.evaluation.methods import (
 from ugpnet_core.evaluation.photographs import TestSet, check_scale
 from ugpnet_core.evaluation.result_folders import ResultFolder
 from ugpnet_core.evaluation.results import MethodKind
-from ugpnet_core.evaluation.store import Store, digest
+from ugpnet_core.evaluation.store import Store
 from ugpnet_core.metrics.complexity import count_parameters
-from ugpnet_core.metrics.judged import weights_identity
+from ugpnet_core.protocols import Backbone
+from ugpnet_core.studies.identity import identity_of, plugins_of
 from ugpnet_core.studies.settings import MethodConfig, Part
+from ugpnet_core.testing.surroundings import changed_setting, seed_all, settings, untouched
 
 if TYPE_CHECKING:
     from ugpnet_core.networks.ugpnet import UGPNet
@@ -70,20 +69,35 @@ def runners_for(
     """Load what the methods of one task need; one that cannot be loaded is an Unusable.
 
     Methods that are parts of one model file are run together. The degraded images come first
-    where they are no method themselves.
+    where they are no method themselves. What is drawn while networks are made is the same at every
+    run.
     """
     runners: list[Runner] = []
     if not any(method.classical == "degraded" for method in methods):
         runners.append(Degraded())
     for together in _together(methods):
         try:
-            runner = _runner(together, test_set, device)
-            runner.identity = _identity(together, runner, device)
-            runners.append(runner)
-        except UGPNetError as error:
+            runners.append(_prepared(together, test_set, device))
+        except Exception as error:  # plugins may raise anything
             rows = [Method(each.name, _kind(each), each.group) for each in together]
             runners.append(Unusable(rows, error))
     return runners
+
+
+def _prepared(methods: Sequence[MethodConfig], test_set: TestSet, device: torch.device) -> Runner:
+    with untouched():
+        before = settings()
+        seed_all(0)
+        runner = _runner(methods, test_set, device)
+        changed = changed_setting(before)
+    if changed:
+        finding = f"changes torch's {changed} where it is made, for everything in this process; it"
+        runner.findings += (f"{finding} was set back.",)
+    if isinstance(runner, (ResultFolder, Degraded, Bicubic)):
+        return runner  # made anew as fast as it is read
+    runner.plugins = plugins_of(methods, runner)
+    runner.identity = identity_of(methods, runner, device)
+    return runner
 
 
 def _together(methods: Sequence[MethodConfig]) -> list[list[MethodConfig]]:
@@ -169,7 +183,26 @@ def _backbone(method: MethodConfig, test_set: TestSet, device: torch.device) -> 
     if enlarge > 1:
         words += f", degraded images bicubically enlarged {enlarge} times first"
     row = Method(method.name, "regression", method.group, count_parameters(network))
-    return Function(row, restore, device, words, network)
+    runner = Function(row, restore, device, words, network)
+    if method.weights is None and (drawn := _drawn(method.backbone, backbone)):
+        runner.findings = (f"has new random weights ({drawn}); give it weights.",)
+    return runner
+
+
+def _drawn(backbone: ComponentConfig, made: Backbone) -> str:
+    """Which parameters of a backbone without weights are drawn anew whenever it is made, in words;
+    a plugin may carry weights of its own."""
+    from ugpnet_core.factory import create_backbone
+
+    torch.manual_seed(1)
+    again = cast("nn.Module", create_backbone(backbone.name, **backbone.options))
+    numbers = dict(again.named_parameters())
+    names = [
+        name
+        for name, value in cast("nn.Module", made).named_parameters()
+        if name not in numbers or not torch.equal(value.detach().cpu(), numbers[name].detach())
+    ]
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else "".join(names)
 
 
 def _network(method: MethodConfig, test_set: TestSet, device: torch.device) -> Runner:
@@ -184,36 +217,9 @@ def _network(method: MethodConfig, test_set: TestSet, device: torch.device) -> R
     side = test_set.resolution
     row = Method(method.name, "network", method.group, count_parameters(network))
     words = network.words(side, test_set.degraded_side)
-    return Function(row, lambda x: network.restored(x, side), device, words, network)
-
-
-def _identity(methods: Sequence[MethodConfig], runner: Runner, device: torch.device) -> str:
-    """A name for everything that decides what a runner makes of an image."""
-    if isinstance(runner, (ResultFolder, Degraded, Bicubic)):
-        return ""  # made anew as fast as it is read
-    network = runner.network()
-    return digest(
-        *(method.model_dump_json(exclude={"tasks", "group"}) for method in methods),
-        *(_content(path) for method in methods for path in _files(method)),
-        "" if network is None else weights_identity(network),
-        json.dumps(runner.protocol()),
-        str(device),
-        torch.__version__,
-        version("ugpnet-core"),
-    )
-
-
-def _files(method: MethodConfig) -> list[Path]:
-    named = [method.weights, method.network, None if method.model is None else Path(method.model)]
-    return [path for path in named if path is not None and path.is_file()]
-
-
-def _content(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            found.update(block)
-    return found.hexdigest()
+    runner = Function(row, lambda x: network.restored(x, side), device, words, network)
+    runner.one_by_one = True  # spandrel's networks take one image
+    return runner
 
 
 def _kind(method: MethodConfig) -> MethodKind:

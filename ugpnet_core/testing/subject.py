@@ -202,8 +202,9 @@ def subject_of(
 
 
 def _subject_of_entry(entry: Any, word: Any, options: dict[str, Any]) -> Subject:
-    given, defaults = validate_options(entry, options), validate_options(entry, {})
-    names = [field.name for field in fields(Declared)] if given == defaults else _CAPABILITIES
+    given = validate_options(entry, options)
+    is_default = not options or given == _defaults(entry)
+    names = [field.name for field in fields(Declared)] if is_default else _CAPABILITIES
     stated = {name: getattr(entry, name) for name in names if hasattr(entry, name)}
     discriminator = getattr(entry, "discriminator", None)
     small = None
@@ -215,12 +216,20 @@ def _subject_of_entry(entry: Any, word: Any, options: dict[str, Any]) -> Subject
         make=functools.partial(_make, entry.factory, given),
         word=word,
         declared=Declared(**stated),
-        declares_size=given == defaults and word == "backbone",
+        declares_size=is_default and word == "backbone",
         loss=getattr(entry, "loss", "l1"),
         make_discriminator=discriminator and functools.partial(_make, discriminator, given),
         small=small,
         has_file=getattr(entry, "file", None) is not None and not options,
     )
+
+
+def _defaults(entry: Any) -> dict[str, Any] | None:
+    """The options of an entry where none are given; None where some have to be."""
+    try:
+        return dict(validate_options(entry, {}))
+    except ConfigError:
+        return None
 
 
 def _make(factory: str, options: dict[str, Any]) -> nn.Module:

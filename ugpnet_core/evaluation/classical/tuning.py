@@ -37,6 +37,7 @@ class TunedRunner(Runner):
     coarse: ClassVar[Sequence[float]]
     steps: ClassVar[Sequence[float]]
     smallest: ClassVar[float | None] = None
+    one_by_one = True
 
     def __init__(self, name: str = "", group: str = "", setting: float | None = None) -> None:
         self.methods = (Method(name or self.title, "classical", group, 0),)

@@ -10,20 +10,21 @@ import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ugpnet_core.errors import PluginError
 from ugpnet_core.testing.alike import Circumstance, Usual
 from ugpnet_core.testing.differences import CLOSE, SAME, difference, percent
 from ugpnet_core.testing.kinds import Probe
-from ugpnet_core.testing.report import Outcome, in_words, passed, require
+from ugpnet_core.testing.report import CheckFailed, Outcome, in_words, passed, require
 from ugpnet_core.testing.subject import Subject
+from ugpnet_core.testing.surroundings import settings_kept
 
 # The order of a set of strings follows PYTHONHASHSEED; a set of two has in each other process a
 # chance of one half to have the order of this one, a set of five of less than a hundredth.
@@ -46,37 +47,96 @@ PROGRAM = (
 
 def check_other_process(subject: Subject) -> Outcome:
     """Made from a seed, or loaded, in processes with other PYTHONHASHSEEDs, it gives the same."""
+    (outcome,) = outcomes_elsewhere([subject])
+    require(outcome.status != "failed", outcome.message)
+    return outcome
+
+
+def outcomes_elsewhere(subjects: Sequence[Subject]) -> list[Outcome]:
+    """What :func:`check_other_process` says of each subject, with processes that are started once
+    for all; ``failed`` where it would raise."""
     if os.environ.get(INSIDE):
-        return Outcome("not run", "this is another process already")
-    usual = Usual(subject)
-    network, weights = usual.network, usual.network.state_dict()
-    try:
-        request = _packed((subject, weights, usual.probe, torch.get_num_threads()), network)
-    except Exception:
-        return NOT_SENT
-    with ThreadPoolExecutor() as pool:
-        answers = list(pool.map(functools.partial(_answered, request), HASH_SEEDS))
-    for answer in answers:
-        if "missing" in answer:
-            return Outcome("not run", f"another process cannot make it ({answer['missing']})")
-    for answer in answers:
-        require("failed" not in answer, f"{WHERE} it fails: {answer.get('failed')}; {ADVICE}.")
-        require(
-            answer["names"] == [name for name, _ in network.named_parameters()],
-            f"{WHERE} the network has its parameters in another order, or others, so that no "
-            f"optimiser can be resumed; {ADVICE}.",
-        )
-        # Another number of processors may split sums in another way.
-        when = f"{WHERE} with the same weights"
-        same = Circumstance(when, functools.partial(tuple, answer["loaded"]), ADVICE, CLOSE)
-        same.check(subject, usual.expected)
-        apart = difference(answer["weights"], list(network.state_dict().values()))
-        require(
-            apart <= SAME,
-            f"{WHERE} a network made after the same seed has other weights ({percent(apart)} "
-            f"apart); {ADVICE}.",
-        )
-    return passed(f"the same in {len(answers)} other processes")
+        return [Outcome("not run", "this is another process already")] * len(subjects)
+    asked = [_Asked(subject) for subject in subjects]
+    requests = [each.request for each in asked if each.request]
+    answers: list[list[dict[str, Any]]] = []
+    if requests:
+        with ThreadPoolExecutor() as pool:
+            answers = list(pool.map(functools.partial(_answered, requests), HASH_SEEDS))
+    own = iter([[each[place] for each in answers] for place in range(len(requests))])
+    return [each.outcome(next(own) if each.request else ()) for each in asked]
+
+
+class _Asked:
+    """A subject, what it usually gives, and the request to other processes; or why there is none.
+
+    Attributes:
+        request: pickled; empty where there is none.
+        refused: why.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.request = b""
+        self.refused: Outcome | None = None
+        try:
+            self.usual = Usual(subject)
+            self.weights = self.usual.network.state_dict()
+        except Exception as error:
+            self.refused = _failed(subject, error)
+            return
+        asked = subject, self.weights, self.usual.probe, torch.get_num_threads()
+        try:
+            self.request = _packed(asked, self.usual.network)
+        except Exception:
+            self.refused = NOT_SENT
+
+    def outcome(self, answers: Sequence[dict[str, Any]]) -> Outcome:
+        """What is said of the answers, or why there are none."""
+        try:
+            return self.refused or self._judged(answers)
+        except Exception as error:
+            return _failed(self.subject, error)
+
+    def _judged(self, answers: Sequence[dict[str, Any]]) -> Outcome:
+        """Compare what the processes answer with what is usual.
+
+        Raises:
+            CheckFailed: it is something else.
+        """
+        network = self.usual.network
+        for answer in answers:
+            if "missing" in answer:
+                return Outcome("not run", f"another process cannot make it ({answer['missing']})")
+        for answer in answers:
+            require("failed" not in answer, f"{WHERE} it fails: {answer.get('failed')}; {ADVICE}.")
+            require(
+                answer["names"] == [name for name, _ in network.named_parameters()],
+                f"{WHERE} the network has its parameters in another order, or others, so that no "
+                f"optimiser can be resumed; {ADVICE}.",
+            )
+            # Another number of processors may split sums in another way.
+            when = f"{WHERE} with the same weights"
+            same = Circumstance(when, functools.partial(tuple, answer["loaded"]), ADVICE, CLOSE)
+            same.check(self.subject, self.usual.expected)
+            apart = difference(answer["weights"], list(_tensors(self.weights).values()))
+            require(
+                apart <= SAME,
+                f"{WHERE} a network made after the same seed has other weights "
+                f"({percent(apart)} apart); {ADVICE}.",
+            )
+        return passed(f"the same in {len(answers)} other processes")
+
+
+def _failed(subject: Subject, error: Exception) -> Outcome:
+    if isinstance(error, CheckFailed):
+        return Outcome("failed", str(error))
+    return Outcome("failed", f"The {subject.word} raises {in_words(error)}.")
+
+
+def _tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """A state dict without the extra state of layers that is none."""
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _packed(request: tuple[Subject, Any, Probe, int], network: nn.Module) -> bytes:
@@ -95,38 +155,50 @@ def _packed(request: tuple[Subject, Any, Probe, int], network: nn.Module) -> byt
         content = pickle.dumps(request)
         if b"__main__" in content:
             raise pickle.PicklingError("a script is not sent without cloudpickle") from None
-    return pickle.dumps((_homes_of(request[0].make, network), content))
+    return pickle.dumps((homes_of(request[0].make, network), content))
 
 
-def _homes_of(make: Callable[..., Any], network: nn.Module) -> dict[str, str]:
+def homes_of(make: Callable[..., Any], network: nn.Module) -> dict[str, str]:
+    """The files of the modules that a factory and the layers of a network come from, by name."""
     while isinstance(make, functools.partial):
         make = make.func
-    names = {type(layer).__module__ for layer in network.modules()} | {make.__module__}
+    classes = {base for layer in network.modules() for base in type(layer).__mro__}
+    names = {one.__module__ for one in classes} | {make.__module__}
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in names}
     return {n: str(Path(file).absolute()) for n, file in files.items() if file and n != "__main__"}
 
 
-def _answered(request: bytes, hash_seed: str) -> dict[str, Any]:
-    """What a process answers."""
+def _answered(requests: Sequence[bytes], hash_seed: str) -> list[dict[str, Any]]:
+    """What a process answers to each request."""
     with tempfile.TemporaryDirectory() as folder:
         asked, answer = Path(folder) / "request", Path(folder) / "answer"
-        asked.write_bytes(request)
+        asked.write_bytes(pickle.dumps(requests))
         command = [sys.executable, "-c", PROGRAM, repr(sys.path), str(asked), str(answer)]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, INSIDE: "1"}
         quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
         try:
             done = subprocess.run(command, env=environment, timeout=PATIENCE, check=False, **quiet)
         except subprocess.TimeoutExpired:
-            return {"failed": f"it takes more than {PATIENCE:.0f} s"}
+            return [{"failed": f"it takes more than {PATIENCE:.0f} s"}] * len(requests)
         if answer.exists():
-            said: dict[str, Any] = torch.load(answer, weights_only=True)
+            said: list[dict[str, Any]] = torch.load(answer, weights_only=True)
             return said
-        return {"failed": (done.stderr.strip().splitlines() or ["it ends"])[-1]}
+        if len(requests) > 1:  # one that ends the process must not stand for the others
+            return [_answered([each], hash_seed)[0] for each in requests]
+        return [{"failed": (done.stderr.strip().splitlines() or ["it ends"])[-1]}]
 
 
-def answer(request: str, path: str) -> None:
-    """In the other process: do what a file of a request says, and write the answer to another."""
-    homes, content = pickle.loads(Path(request).read_bytes())
+def answer(requests: str, path: str) -> None:
+    """In the other process: do what a file of requests says, and write the answers to another."""
+    answers = []
+    for request in pickle.loads(Path(requests).read_bytes()):
+        with settings_kept():
+            answers.append(_answer(request))
+    torch.save(answers, path)
+
+
+def _answer(request: bytes) -> dict[str, Any]:
+    homes, content = pickle.loads(request)
     # What a script has set up besides, as operators of its own, does not come along, nor do
     # modules that have no file.
     missing = True
@@ -138,14 +210,15 @@ def answer(request: str, path: str) -> None:
         torch.set_num_threads(threads)
         network = subject.fresh()
         names = [name for name, _ in network.named_parameters()]
-        made = [network.state_dict().get(name, torch.empty(0)).clone() for name in weights]
+        drawn = _tensors(network.state_dict())
+        made = [drawn.get(name, torch.empty(0)).clone() for name in _tensors(weights)]
         network.load_state_dict(weights)
         loaded = list(subject.outputs(network, probe))
         said: dict[str, Any] = {"names": names, "weights": made, "loaded": loaded}
     except Exception as error:
         missing = missing or isinstance(error.__cause__, PluginError)
         said = {"missing" if missing else "failed": in_words(error)}
-    torch.save(said, path)
+    return said
 
 
 def _ensure(name: str, file: str) -> None:
