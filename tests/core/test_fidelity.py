@@ -107,8 +107,8 @@ def test_the_network_runs_once_for_all_fidelities(
 
     monkeypatch.setattr(UGPNet, "forward", counted)
     compare(config.model_copy(update={"batch_size": 2}))
-    # Six images to see whether its figures can be trusted; then each photograph once.
-    assert seen == [1, 1, 1, 2, 1, 2, 1]
+    # Nine images to see whether its figures can be trusted; then each photograph once.
+    assert seen == [1, 1, 1, 1, 1, 1, 2, 1, 2, 1]
 
 
 def test_the_folder_has_every_number_and_the_curve(
