@@ -19,7 +19,7 @@ def in_own_keys(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     :meth:`ugpnet_backbones.rrdbnet.network.RRDBNet.translate_published_keys`."""
     numbers = [key.split(".")[1] for key in tensors if re.fullmatch(r"model\.\d+\.bias", key)]
     # The last convolution is model.{3 * n + 4} after n upsampling layers.
-    top = max(map(int, numbers), default=0)
+    top = max((int(number) for number in numbers if len(number) < 3), default=0)
     rules = {
         r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0": r"body.\1.rdb\2.conv\3",
         r"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d)": r"body.\1.rdb\2.conv\3",

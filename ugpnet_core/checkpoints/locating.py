@@ -18,7 +18,13 @@ from ugpnet_core.checkpoints.modules import (
     under,
     without_wrapper,
 )
-from ugpnet_core.checkpoints.recognition import Kind, meant, networks_in
+from ugpnet_core.checkpoints.recognition import (
+    Kind,
+    meant,
+    network_prefixes,
+    networks_in,
+    signatures,
+)
 from ugpnet_core.errors import SeveralNetworksError, WeightsError
 
 # Where published checkpoints keep the state dict, the averaged one first.
@@ -55,7 +61,9 @@ _MOST = 10_000
 
 def inside_wrappers(content: Any) -> Any:
     """What the dictionaries hold that published training code saves around a state dict."""
-    while isinstance(content, Mapping) and not _is_state_dict(content):
+    for _ in range(_DEPTH):  # dictionaries can hold themselves
+        if not isinstance(content, Mapping) or _is_state_dict(content):
+            break
         known = (key for key in WRAPPERS if any(True for _ in state_dicts(content.get(key))))
         wrapper = next(known, None)
         if wrapper is None:
@@ -157,8 +165,18 @@ def _module(state: Mapping[Any, Any], name: str) -> dict[Any, Any]:
 
 
 def _kind(state: Mapping[Any, Any]) -> Kind:
-    networks = networks_in(key for key in state if isinstance(key, str))
-    return next((networks[name] for name in meant(networks)), "unknown")
+    keys = [key for key in state if isinstance(key, str)]
+    place = next(iter(network_prefixes(keys)), None)
+    if place is None:
+        return "unknown"
+    kind = networks_in(keys)[place]
+    heads = (place + end for end, (told, _) in signatures().items() if told == "classifier")
+    # Of an image classifier the last layer is linear; other networks' first one may be called so.
+    if kind == "classifier" and not any(
+        head in state and is_tensor(state[head]) and len(state[head].shape) == 2 for head in heads
+    ):
+        return "unknown"
+    return kind
 
 
 def _value_at(content: Any, key: str) -> Any:

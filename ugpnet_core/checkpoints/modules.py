@@ -27,6 +27,8 @@ AVERAGED = re.compile(r"(^|[._-])(ema|swa|avg|averaged?|shadow)([._-]|$)|ema_mod
 # Prefixes of a network that was wrapped for several devices, or compiled.
 PREFIXES = ("module.", "_orig_mod.")
 _DEPTH = 5
+# Modules of a file that are tried as a network.
+_MOST = 256
 _SHOWN = 8
 
 
@@ -44,7 +46,7 @@ def network_prefix(state: Mapping[Any, Any], source: str) -> str:
     share, or that of the one network among other modules; nothing where none is known.
 
     Raises:
-        WeightsError: There are several such networks; the message lists their names.
+        SeveralNetworksError: There are several such networks; the message lists their names.
     """
     keys = [key for key, value in state.items() if isinstance(key, str) and is_tensor(value)]
     found = averaged(network_prefixes(keys))
@@ -71,13 +73,14 @@ def find_network(
         What ``load`` made; None where it knows nothing of it.
 
     Raises:
-        WeightsError: There are several such networks; the message lists their names.
+        SeveralNetworksError: There are several such networks; the message lists their names.
+        WeightsError: As ``load``.
     """
     # Counters that training codes save among the tensors, which networks check the keys of.
     state = {key: value for key, value in tensors.items() if "." in key or value.dim()}
     made: dict[str, T] = {}
     wrong: list[WeightsError] = []
-    for prefix in possible_prefixes(state):
+    for prefix in possible_prefixes(state)[:_MOST]:
         if any(prefix.startswith(outer) for outer in made):
             continue
         try:
@@ -97,7 +100,7 @@ def the_one(found: Iterable[str], source: str) -> str:
     Raises:
         SeveralNetworksError: there are several; the message lists their names.
     """
-    found = averaged(outermost(found))
+    found = outermost(averaged(found))
     if len(found) > 1:
         names = quoted(prefix.rstrip(".") for prefix in found)
         raise SeveralNetworksError(
@@ -122,8 +125,10 @@ def averaged(found: Iterable[str]) -> list[str]:
 def without_wrapper(state: Mapping[Any, Any]) -> dict[Any, Any]:
     """A state dict without the ``module.`` and ``_orig_mod.`` that all its keys begin with."""
     inner = dict(state)
+    if not all(isinstance(key, str) for key in inner):
+        return inner
     while prefix := next(
-        (p for p in PREFIXES if inner and all(str(key).startswith(p) for key in inner)), None
+        (p for p in PREFIXES if inner and all(key.startswith(p) for key in inner)), None
     ):
         inner = {key.removeprefix(prefix): value for key, value in inner.items()}
     return inner

@@ -59,6 +59,8 @@ _OTHERS: Mapping[str, str] = {
 }
 
 
+# Words of a name that are looked at for what it lies behind.
+_DEEPEST = 32
 # What must be there, too, for a key that others have.
 _TOGETHER: Mapping[str, str] = {
     "conv_after_body.weight": "body.0.conv1.weight",
@@ -102,7 +104,7 @@ def networks_in(keys: Iterable[str]) -> dict[str, Kind]:
     """The networks of known architectures in a state dict: what stands before their keys, and of
     which kind they are. What only looks like a network inside of another one is none."""
     keys = list(dict.fromkeys(keys))
-    names, shared = set(keys), list(prefixes(keys))
+    names, shared = set(keys), set(prefixes(keys))
     found: dict[str, Kind] = {}
     for end, (kind, _) in signatures().items():
         # Each key once: what is behind it must be a whole name.
@@ -117,9 +119,16 @@ def networks_in(keys: Iterable[str]) -> dict[str, Kind]:
 
 
 def outermost(found: Iterable[str]) -> list[str]:
-    """Of several prefixes, those that do not lie behind another one."""
+    """Of several prefixes or names, those that do not lie behind another one."""
     found = list(found)
-    return [one for one in found if not any(one != o and one.startswith(o) for o in found)]
+    places = {one.removesuffix(".") for one in found}
+
+    def is_inside(place: str) -> bool:
+        words = place.removesuffix(".").split(".", _DEEPEST)
+        outer = (".".join(words[:depth]) for depth in range(min(len(words), _DEEPEST)))
+        return bool(place) and not places.isdisjoint(outer)
+
+    return [one for one in found if not is_inside(one)]
 
 
 def meant(networks: Mapping[str, Kind]) -> list[str]:
@@ -132,10 +141,10 @@ def network_prefixes(keys: Iterable[str]) -> list[str]:
     """Where the networks begin in a state dict that could be meant; none where there are only
     discriminators beside something else, which is unknown."""
     keys = list(keys)
-    networks = networks_in(keys)
+    networks, shared = networks_in(keys), set(prefixes(keys))
     known = meant(networks)
     if all(networks[place] == "discriminator" for place in known):
-        known = [place for place in known if place in prefixes(keys)]
+        known = [place for place in known if place in shared]
     return sorted(known)
 
 

@@ -151,15 +151,19 @@ def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tens
         for key, value in content.items()
         if is_tensor(value) and key.rpartition(".")[2] not in COUNTED
     }
-    for key, value in content.items():
-        if not (isinstance(value, Inert) and value.name.startswith(REBUILT)):
-            continue
-        # Beside a known network it may be what it is.
-        if key.startswith(network_prefix(found, str(file.path))):
-            raise WeightsError(
-                f"{printable(key)!r} in {file.path} is a tensor that cannot be read "
-                f"({printable(value.name)}); ask for a file with plain tensors."
-            )
+    unreadable = {
+        key: value.name
+        for key, value in content.items()
+        if isinstance(value, Inert) and value.name.startswith(REBUILT)
+    }
+    # Beside a known network they may be what they are.
+    prefix = network_prefix(found, str(file.path)) if unreadable else ""
+    first = next((key for key in unreadable if key.startswith(prefix)), None)
+    if first is not None:
+        raise WeightsError(
+            f"{printable(first)!r} in {file.path} is a tensor that cannot be read "
+            f"({printable(unreadable[first])}); ask for a file with plain tensors."
+        )
     if sum(math.prod(v.shape) * v.dtype.itemsize for v in found.values()) > SHARING * file.size:
         raise WeightsError(f"{file.path} is damaged: its tensors repeat themselves; get it again.")
     tensors = {
@@ -198,6 +202,8 @@ def reading_for(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, 
     readings = {
         prefix: translate(under(tensors, prefix)) for prefix in possible_prefixes(tensors, anchor)
     }
+    if not readings:
+        return {}
     differing = {prefix: len(_differing(own, reading)) for prefix, reading in readings.items()}
     fitting = averaged(prefix for prefix, count in differing.items() if not count)
     if len(fitting) > 1:

@@ -170,9 +170,10 @@ def _convert_prior(
         kind = "model" if is_model_file(file) else "prior" if is_prior_file(file) else None
         if kind is not None:
             raise WeightsError(f"{file.path} is a {kind} file already; use it as it is.")
-        if parts_of(file):
+    for one in at_key(files, key):
+        if parts_of(one):
             raise WeightsError(
-                f"{file.path} is of a published UGPNet, and another of these files is not; give "
+                f"{one.path} is of a published UGPNet, and another of these files is not; give "
                 "only files of one network."
             )
     found = recognise_prior(files, key=key)

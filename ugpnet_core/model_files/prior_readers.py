@@ -19,6 +19,9 @@ from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.plugins import Installed, PriorEntry, registry, resolve
 from ugpnet_core.plugins.discovery import describe_error
 
+# Dictionaries beside a chosen network that are tried as its company.
+_MOST_BESIDE = 32
+
 
 def read_foreign(
     files: Sequence[Checkpoint], chosen: Sequence[Checkpoint], name: str | None, key: str | None
@@ -74,16 +77,22 @@ def _with_company(
 ) -> Checkpoint:
     """What was chosen of a file, and all else that leaves it the network that is read: a
     discriminator, the mean of w."""
-    own = _read(installed, [chosen])
+    own = _read(installed, [chosen]) if isinstance(whole.content, Mapping) else None
+    if own is None:
+        return chosen
     company: dict[Any, Any] = {}
+    tried = 0
     for name, value in whole.content.items():
-        if own is None or name in chosen.content:
+        if name in chosen.content:
             continue
         if isinstance(value, Mapping | Inert):
+            tried += 1
+            if tried > _MOST_BESIDE:
+                continue
             beside = replace(chosen, content={**chosen.content, name: value})
             if _leaves(own, installed, beside):
                 company[name] = value
-        elif "." not in str(name):  # those with dots are of layers
+        elif isinstance(name, str) and "." not in name:  # those with dots are of layers
             company[name] = value
     return replace(chosen, content={**company, **chosen.content})
 
@@ -114,7 +123,7 @@ def _bare(file: Checkpoint) -> Checkpoint:
         if place == "":
             bare = dict(parts.pop("", {}))
         if len(parts) > 1:
-            bare |= {k: v for k, v in state.items() if "." not in str(k) and k not in bare}
+            bare |= {k: v for k, v in state.items() if "." not in k and k not in bare}
         last = place.rpartition(".")[2]
         named += [(part or last, f"{place}.{part}".strip("."), parts[part]) for part in parts]
     times = Counter(name for name, _, _ in named)

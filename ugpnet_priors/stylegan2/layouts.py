@@ -108,9 +108,11 @@ def _places(file: Checkpoint, sign: str) -> dict[str, Mapping[Any, Any]]:
     """The state dicts that have a key, by their names in the file; "" is the file."""
     content = {"": file.content, **file.content}
     return {
-        str(place): inner
+        place: inner
         for place, inner in content.items()
-        if isinstance(inner, Mapping) and (sign in inner or f"module.{sign}" in inner)
+        if isinstance(place, str)
+        and isinstance(inner, Mapping)
+        and (sign in inner or f"module.{sign}" in inner)
     }
 
 
@@ -124,9 +126,10 @@ def _state(file: Checkpoint, sign: str) -> State | None:
     found = _places(file, sign)
     places = averaged(found)
     if len(places) > 1:
+        names = ", ".join(repr(place[:80]) for place in sorted(places)[:8])
         raise WeightsError(
-            f"{file.path} holds several networks that could be meant, under "
-            f"{', '.join(map(repr, sorted(places)))}; name one with key= (--key)."
+            f"{file.path} holds several networks that could be meant, under {names}; name one with "
+            "key= (--key)."
         )
     if not places:
         return None

@@ -249,8 +249,9 @@ def pairs(values: Sequence[Any]) -> dict[Hashable, Any]:
 
 
 def plain_key(value: Any) -> Hashable:
-    """The value, if it is text, a number, a placeholder or a flat tuple of them. Others become
-    placeholders, which are themselves and equal to nothing else: hashing them can recurse."""
+    """The value, if it is text, a number, a placeholder or a flat tuple of them; instead of others
+    a placeholder, which is equal to nothing else, since hashing them can recurse without end. Only
+    what this returns may be hashed."""
     flat = value if type(value) is tuple else (value,)
     if not all(isinstance(each, _KEYS) for each in flat):
         return Inert("a key", (value,))

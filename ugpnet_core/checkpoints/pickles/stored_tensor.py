@@ -22,9 +22,11 @@ STORAGES = {
     "torch.CharStorage": torch.int8,
     "torch.ByteStorage": torch.uint8,
     "torch.BoolStorage": torch.bool,
+}
+# Others, whose size is known and whose tensors are not read.
+UNREAD = {
     "torch.ComplexFloatStorage": torch.complex64,
     "torch.ComplexDoubleStorage": torch.complex128,
-    # What lies in them is told by functions that make tensors of other kinds, and is not read.
     "torch.UntypedStorage": torch.uint8,
     "torch.QInt8Storage": torch.int8,
     "torch.QUInt8Storage": torch.uint8,
@@ -48,14 +50,18 @@ CODES = {
 
 
 class Storage:
-    """The elements of one or several tensors: bytes of the file, and their type."""
+    """The elements of one or several tensors: bytes of the file, and their type; ``is_read`` is
+    whether tensors are made of them."""
 
-    def __init__(self, content: memoryview, dtype: torch.dtype, count: int) -> None:
+    def __init__(
+        self, content: memoryview, dtype: torch.dtype, count: int, is_read: bool = True
+    ) -> None:
         if type(count) is not int or count < 0 or count * dtype.itemsize > len(content):
             raise DamagedError("a tensor of it claims more than there is")
         self.content = content[: count * dtype.itemsize]
         self.dtype = dtype
         self.count = count
+        self.is_read = is_read
 
 
 class StoredTensor:

@@ -26,6 +26,7 @@ from ugpnet_core.checkpoints.pickles.restricted import (
 )
 from ugpnet_core.checkpoints.pickles.stored_tensor import (
     STORAGES,
+    UNREAD,
     NumpyArray,
     NumpyType,
     Storage,
@@ -66,10 +67,10 @@ def read_archive(file: IO[bytes], content: memoryview) -> Any:
         raise DamagedError("its numbers are in big-endian order")
 
     def persistent(key: Any) -> Storage | Inert:
-        dtype, name, count = _storage_key(key)
+        dtype, name, count, is_read = _storage_key(key)
         if dtype is None:
             return Inert(UNREADABLE)
-        return Storage(record(f"{folder}data/{name}"), dtype, count)
+        return Storage(record(f"{folder}data/{name}"), dtype, count, is_read)
 
     return load(Stream(record(name)), TABLE, persistent)
 
@@ -91,28 +92,28 @@ def _read_legacy(stream: Stream, table: Mapping[str, Constructor]) -> Any:
         raise DamagedError("its numbers are in big-endian order")
     # The bytes come after the object that needs them, in the order of a list between the two.
     start = stream.position
-    sizes: dict[Any, tuple[Any, int]] = {}
+    sizes: dict[Any, tuple[Any, int, bool]] = {}
 
     def note(key: Any) -> Storage | Inert:
         if (source := _class_of(key)) is not None:
             return source
-        dtype, name, count = _storage_key(key)
+        dtype, name, count, is_read = _storage_key(key)
         if dtype is None:
             raise ForbiddenError("a storage of an unknown type")
-        sizes[name] = (dtype, count)
+        sizes[name] = (dtype, count, is_read)
         # Long enough for every check of a shape; never read.
-        return _Promise(dtype, count)
+        return _Promise(dtype, count, is_read)
 
     load(stream, table, note)
     names = load(stream, {})
     storages: dict[Any, Storage] = {}
     for name in map(plain_key, names):
         (count,) = struct.unpack("<q", stream.read(8))
-        dtype, claimed = sizes[name]
+        dtype, claimed, is_read = sizes[name]
         if count < claimed:
             raise DamagedError("a tensor of it claims more than there is")
         view = stream.content[stream.position :]
-        storages[name] = Storage(view, dtype, count)
+        storages[name] = Storage(view, dtype, count, is_read)
         stream.position += count * dtype.itemsize
 
     def found(key: Any) -> Storage | Inert:
@@ -124,10 +125,11 @@ def _read_legacy(stream: Stream, table: Mapping[str, Constructor]) -> Any:
 class _Promise(Storage):
     """A storage whose bytes have not been reached yet."""
 
-    def __init__(self, dtype: Any, count: int) -> None:
+    def __init__(self, dtype: Any, count: int, is_read: bool) -> None:
         self.content = memoryview(b"")
         self.dtype = dtype
         self.count = count
+        self.is_read = is_read
 
 
 def _class_of(key: Any) -> Named | None:
@@ -136,18 +138,21 @@ def _class_of(key: Any) -> Named | None:
     return key[1] if mentions and isinstance(key[1], Named) else None
 
 
-def _storage_key(key: Any) -> tuple[Any, Any, int]:
-    """The type (None where it is unknown), name and number of elements in a persistent id."""
+def _storage_key(key: Any) -> tuple[Any, Any, int, bool]:
+    """The type (None where it is unknown), name and number of elements in a persistent id, and
+    whether these are read."""
     if type(key) is not tuple or len(key) not in (5, 6) or key[0] != "storage":
         raise ForbiddenError("a persistent id other than a storage")
     kind, name, _, count = key[1:5]
     if len(key) == 6 and key[5] is not None:
         raise ForbiddenError("a view of a storage, from before PyTorch 0.4")
-    plain_key(name)
-    dtype = STORAGES.get(kind.name.replace(".storage.", ".")) if isinstance(kind, Named) else None
+    if type(name) not in (str, int):  # others can take forever to be hashed or written out
+        raise ForbiddenError("a storage without a name")
+    type_name = kind.name.replace(".storage.", ".") if isinstance(kind, Named) else ""
+    dtype = STORAGES.get(type_name) or UNREAD.get(type_name)
     if type(count) is not int or count < 0:
         raise ForbiddenError("a storage of an impossible size")
-    return dtype, name, count
+    return dtype, name, count, type_name in STORAGES
 
 
 def _embedded(content: Any) -> Any:
@@ -166,6 +171,8 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
         return storage
     if not isinstance(storage, Storage):
         raise ForbiddenError("a tensor without a storage")
+    if not storage.is_read:
+        return Inert(UNREADABLE)
     return StoredTensor(storage, offset, tuple(shape), tuple(stride))
 
 

@@ -24,20 +24,15 @@ WORDS = {
 }
 # The stages of a training that make them.
 MODULES = {"resmodule": "restoration", "synmodule": "synthesis", "fusmodule": "fusion"}
-_BEGINNINGS = tuple(f"{part}." for part in PARTS)
 # What a restoration module has beside a residual backbone.
 _STRUCTURE = ("encoder.input_encoder.", "encoder.merge_decoder.", "encoder.to_img.")
 _FUSION = ("conv.weight", "body.0.body.0.", "last.weight")
-# What part of each key is left out: wrappers for several devices and of a compiled module.
+# What is left out of each key: wrappers for several devices and of a compiled module.
 _WRAPPED = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
 # Nested dictionaries could refer to each other without end.
 _DEPTH = 5
 _MOST = 20_000
-
-
-def is_published(tensors: Mapping[str, Tensor]) -> bool:
-    """Tell whether a state dict is, or begins, one of the published layout."""
-    return any(key.startswith(_BEGINNINGS) for key in tensors)
+_MOST_PLACES = 64
 
 
 def parts_of(file: Checkpoint) -> dict[str, Any]:
@@ -60,10 +55,12 @@ def parts_of(file: Checkpoint) -> dict[str, Any]:
             for key, value in under(named, f"{begin}{part}.").items()
         }
     for part, (start, is_part) in _BARE.items():
-        bare = {place: under(named, place) for place in _places(named, start)}
-        places = [place for place, inner in bare.items() if is_part(inner)]
+        places = _places(named, start)
+        if len(places) > _MOST_PLACES:
+            continue  # what is saved on its own has not so many of anything
+        places = [place for place in places if is_part(under(named, place))]
         if places:
-            own = bare[the_one(places, str(file.path))]
+            own = under(named, the_one(places, str(file.path)))
             return {f"{part}.{k}": v for k, v in own.items() if k.startswith(_INNER[part])}
     return {}
 
@@ -77,14 +74,14 @@ def _places(keys: Iterable[str], start: str) -> list[str]:
 def _is_restoration(inner: Mapping[str, Any]) -> bool:
     """A backbone that a UGPNet was published with, and beside a residual one what merges the
     structure of the image; anything is called a regression or an encoder."""
-    installed = backbone_of(under(inner, "regression."))
-    if installed is None or installed.entry.published is None:
-        return False
     beside = [key for key in inner if key.startswith("encoder.")]
-    needed = _STRUCTURE if beside or installed.entry.kind == "residual" else ()
-    return all(key.startswith(_STRUCTURE) for key in beside) and all(
-        any(key.startswith(start) for key in beside) for start in needed
-    )
+    if any(not key.startswith(_STRUCTURE) for key in beside):
+        return False
+    if all(any(key.startswith(start) for key in beside) for start in _STRUCTURE):
+        return True  # of a backbone that may have to be installed
+    installed = backbone_of(under(inner, "regression."))
+    published = installed is not None and installed.entry.published is not None
+    return published and not beside and installed.entry.kind == "direct"
 
 
 def _is_fusion(inner: Mapping[str, Any]) -> bool:
