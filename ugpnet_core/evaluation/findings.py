@@ -29,8 +29,8 @@ LOWEST, HIGHEST = -0.5, 1.5
 
 
 def findings_of(runner: Runner, sample: Sample, run: SeededRuns, batch_size: int) -> Iterator[str]:
-    """Run a method on a photograph and its negative, some eight times on one image and twice on
-    more, and say what is wrong, a sentence each.
+    """Run a method on a photograph six times, on its negative once, and on a batch of the two where
+    the table has batches; and say what is wrong, a sentence each.
 
     Args:
         batch_size: of the table; methods may treat some counts in another way.
@@ -94,6 +94,8 @@ def _halves(runner: Runner, sample: Sample) -> Iterator[str]:
 def _threads(
     runner: Runner, sample: Sample, run: SeededRuns, first: Mapping[str, Tensor]
 ) -> Iterator[str]:
+    if torch.device(getattr(runner, "device", "cpu")).type != "cpu":
+        return  # whose threads decide nothing
     threads = 1 if torch.get_num_threads() > 1 else 2
     with settings_kept():
         torch.set_num_threads(threads)
@@ -115,7 +117,7 @@ def _among_others(
     pair = [negative, sample]
     alone = [run(runner, Batch.of([negative])), first]
     worst = 0.0
-    for count in () if run.goes_alone(runner) else sorted({2, batch_size} - {1}):
+    for count in () if run.goes_alone(runner) else {batch_size} - {1}:
         which = [place % 2 for place in reversed(range(count))]
         made = run(runner, Batch.of([pair[one] for one in which]))
         for place, one in enumerate(which):

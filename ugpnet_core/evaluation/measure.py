@@ -193,7 +193,7 @@ def _result(
 
 
 def _shown(measurement: Measurement, regression: str | None) -> tuple[Metric, ...]:
-    """The columns; one that no image has a figure for, or that failed on one, says why."""
+    """The columns; one that no image has a figure for says why."""
     networks = measurement.networks
     known = {key for each in measurement.images for mine in each.figures.values() for key in mine}
     reasons = {
@@ -206,7 +206,7 @@ def _shown(measurement: Measurement, regression: str | None) -> tuple[Metric, ..
         else f"no photograph has what it needs ({each.words})"
         for each in networks.image_metrics
         if each.metric.key not in known
-    } | measurement.failures
+    } | {key: said for key, said in measurement.failures.items() if key not in known}
     if not measurement.has_truth:
         reasons |= {each.metric.key: "it needs photographs" for each in networks.distances}
     return tuple(

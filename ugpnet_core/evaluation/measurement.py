@@ -67,6 +67,7 @@ class Measurement:
         self.images: list[ImageResult] = []
         self.has_truth = False
         self.failures: dict[str, str] = {}
+        self._failed = 0
         self.statistics: dict[str, dict[str, list[FeatureStatistics]]] = {
             distance.metric.key: {CLEAN: []} for distance in networks.distances
         }
@@ -94,8 +95,9 @@ class Measurement:
         kept = self.store.get(name)
         if kept is not None:
             return _unpacked(kept)
+        before = self._failed
         measured = self._measured(sample, images)
-        if not self.failures:
+        if self._failed == before:
             self.store.put(name, _packed(measured))
         return measured
 
@@ -123,6 +125,7 @@ class Measurement:
         try:
             return metric.measure(judged)
         except Exception as error:  # of whatever library computes it
+            self._failed += 1
             said = f"it failed ({type(error).__name__}: {' '.join(str(error).split())})"
             self.failures.setdefault(metric.metric.key, said)
             return [math.nan] * len(judged.images)

@@ -50,28 +50,34 @@ def state_path(output: Path, stage: str) -> Path:
     return output / "finished" / f"{stage}.pt"
 
 
-def keep_state(config: TrainConfig, stage: type[Stage]) -> None:
+def keep_state(config: TrainConfig, stage: type[Stage], *, is_new: bool) -> None:
     """Put the last checkpoint of a finished stage where it can be gone on from, or remove it where
     that is not wanted.
 
+    Args:
+        is_new: whether it was finished just now, so that the checkpoint is its own.
+
     Raises:
-        TrainingError: the checkpoint is damaged, or the disk refuses.
+        TrainingError: the disk refuses.
     """
     if config.keep_state:
-        _keep(config, stage)
+        _keep(config, stage, is_new=is_new)
         return
     for place in (checkpoint_path, state_path):
         place(config.output, stage.name).unlink(missing_ok=True)
 
 
-def _keep(config: TrainConfig, stage: type[Stage]) -> None:
-    """The same of a checkpoint that the result was made of: it may also be that of an extension
-    that was killed while it was prepared."""
+def _keep(config: TrainConfig, stage: type[Stage], *, is_new: bool) -> None:
+    """The same of a checkpoint that the result was made of: an older one may also be that of an
+    extension that was killed while it was prepared, or damaged."""
     last, kept = checkpoint_path(config.output, stage.name), state_path(config.output, stage.name)
     if not last.exists():
         return
     _, made_by, record = read_result(result_path(config.output, stage.name))
-    if not _is_of_result(stage, read_checkpoint(last), made_by, record):
+    try:
+        if not is_new and not _is_of_result(stage, read_checkpoint(last), made_by, record):
+            return
+    except TrainingError:
         return
     try:
         kept.parent.mkdir(exist_ok=True)
@@ -160,7 +166,7 @@ def reopen(context: TrainingContext, stage: type[Stage], made_by: Fingerprint) -
         compare(stage, {**same, **kept}, made_by, path)
     _check_more(config, stage, record)
     # The training may have been killed before it came to this.
-    _keep(config, stage)
+    _keep(config, stage, is_new=False)
     state = _kept(config, stage, before, record)
     if state is None:
         say(

@@ -205,8 +205,7 @@ def _completed(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> Fin
     present = {
         key: _read_again(fields.get(key), text)
         for key, text in before.items()
-        # A setting that is gone and was not set has changed nothing.
-        if key not in INDIFFERENT and (text != "null" or key in fields)
+        if key not in INDIFFERENT
     }
     return {**defaults, **_nameless(present)}
 

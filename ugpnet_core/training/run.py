@@ -165,7 +165,7 @@ def _run(
         accelerator.wait_for_everyone()
         accelerator.free_memory()
     if accelerator.is_main_process:
-        keep_state(config, stage)
+        keep_state(config, stage, is_new=not was_finished)
     # Read by every process, and also by the one that wrote it: what follows is then the same as
     # after an interruption.
     states, _, record = read_result(path)

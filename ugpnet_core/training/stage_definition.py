@@ -13,12 +13,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ugpnet_core.config import (
-    ModelConfig,
-    StageConfig,
-    StartedStageConfig,
-    TrainConfig,
-)
+from ugpnet_core.config import ModelConfig, StageConfig, StartedStageConfig, TrainConfig
 from ugpnet_core.errors import ConfigError
 from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.networks.ugpnet import UGPNet

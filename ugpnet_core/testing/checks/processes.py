@@ -177,15 +177,17 @@ def _answered(requests: Sequence[bytes], hash_seed: str) -> list[dict[str, Any]]
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, INSIDE: "1"}
         quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
         try:
-            done = subprocess.run(command, env=environment, timeout=PATIENCE, check=False, **quiet)
+            patience = PATIENCE * len(requests)
+            done = subprocess.run(command, env=environment, timeout=patience, check=False, **quiet)
+            failed = (done.stderr.strip().splitlines() or ["it ends"])[-1]
         except subprocess.TimeoutExpired:
-            return [{"failed": f"it takes more than {PATIENCE:.0f} s"}] * len(requests)
+            failed = f"it takes more than {PATIENCE:.0f} s"
         if answer.exists():
             said: list[dict[str, Any]] = torch.load(answer, weights_only=True)
             return said
-        if len(requests) > 1:  # one that ends the process must not stand for the others
+        if len(requests) > 1:  # one that hangs or ends the process must not stand for the others
             return [_answered([each], hash_seed)[0] for each in requests]
-        return [{"failed": (done.stderr.strip().splitlines() or ["it ends"])[-1]}]
+        return [{"failed": failed}]
 
 
 def answer(requests: str, path: str) -> None:
