@@ -72,10 +72,10 @@ def test_everything_works_as_it_stands(
 
 
 def test_all_that_a_method_can_be_is_described() -> None:
-    for word in (*SOURCES, "weights", "part", "fidelity", "tasks", "class", "pattern"):
+    for word in (*SOURCES, "weights", "key", "part", "fidelity", "tasks", "class", "pattern"):
         assert f"`{word}:`" in TEXT, word
-    described = {*SOURCES, "weights", "part", "fidelity", "tasks", "group", "name", "pattern"}
-    assert described == set(MethodConfig.model_fields)
+    described = {*SOURCES, "weights", "key", "part", "fidelity", "tasks", "pattern"}
+    assert {*described, "group", "name"} == set(MethodConfig.model_fields)
     assert CompareConfig.model_fields["cost"].default is not None
 
 

@@ -157,9 +157,13 @@ def test_in_one_folder_no_image_is_clean_and_degraded(
 
 def test_one_folder_for_both_needs_a_pattern(tmp_path: Path) -> None:
     both, _ = folders(tmp_path, ["1.png", "2.png"], [])
-    for pattern in ("{stem}", "{name}", "{stem}.png"):
+    for pattern in ("{name}", "{stem}.png"):
         with pytest.raises(ImageError, match="2 images are without a partner by the pattern"):
             match_pairs(both, tmp_path / "degraded" / ".." / "clean", pattern)
+    # Without one, each is its own partner: what is measured against itself.
+    assert [pair.clean for pair in match_pairs(both, both)] == [
+        pair.degraded for pair in match_pairs(both, both)
+    ]
 
 
 @pytest.mark.parametrize("pattern", ["{stem}", "{name}", "{stem}.png", "{stem}*"])

@@ -245,7 +245,7 @@ def test_the_optimisers_survive_a_kill_at_any_moment(
     config = training_config(prior=None)
     more = training_config(prior=None, restoration__iterations=3)
 
-    def killed(*_: Any) -> None:
+    def killed(*_: Any, is_new: bool = True) -> None:
         raise Killed
 
     def killed_after_writing(*given: Any) -> None:

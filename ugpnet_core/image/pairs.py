@@ -45,11 +45,6 @@ def match_pairs(clean: Path, degraded: Path, pattern: str = STEM) -> list[Matche
             extension only, an image has no partner, or it cannot be told whose it is; the message
             lists the first ten.
     """
-    if pattern == STEM and _is_one_folder(clean, degraded):
-        raise ImageError(
-            f"Clean and degraded images are both in {clean}; give a pattern that tells them apart, "
-            "such as '{stem}_*'."
-        )
     if pattern != STEM:
         return _match_by_pattern(clean, degraded, pattern)
     ours, theirs = _by_name(clean, degraded), _by_name(degraded, clean)

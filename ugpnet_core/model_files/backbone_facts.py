@@ -50,8 +50,9 @@ def backbone_facts(file: Checkpoint, key: str | None) -> Facts:
     if told is None and known is None:
         return facts
     if known is None:
-        assert told is not None
-        return facts | {"backbone": {"name": told.entry.name}, "problem": problem}
+        name, options = next(_candidates(state, tensors, told))
+        facts["backbone"] = {"name": name, **({"options": options} if options else {})}
+        return facts | {"problem": problem}
     name, options, made = known
     facts["backbone"] = {"name": name, **({"options": options} if options else {})}
     facts["parameters"] = sum(parameter.numel() for parameter in made.parameters())

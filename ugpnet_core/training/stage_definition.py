@@ -42,7 +42,7 @@ class StageDefinition(ABC):
     settings_class: ClassVar[type[StageConfig]]
     starts_from: ClassVar[tuple[type[StageDefinition], ...]] = ()
     begins_as: ClassVar[tuple[type[StageDefinition], ...]] = ()
-    depends_on: ClassVar[frozenset[str]]
+    depends_on: ClassVar[frozenset[str]] = frozenset()
     is_perceptual: ClassVar[bool] = False
     takes_crops: ClassVar[bool] = False
 
