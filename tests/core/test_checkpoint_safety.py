@@ -301,8 +301,8 @@ def bombs() -> Iterator[tuple[str, bytes]]:
     yield "deep nesting", b"\x80\x02N" + b"\x85" * 50_000 + b"."
     yield "deep nesting as a key", b"\x80\x02}N" + b"\x85" * 50_000 + b"Ns."
     for times, tuples in {"deep": b"\x85" * 1_000_000, "doubled": b"2\x86" * 40}.items():
-        name = b"N" + tuples
-        key = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + name + text("cpu") + b"K\x01tQ"
+        kind = b"ctorch\nFloatStorage\nN" + tuples
+        key = b"(" + text("storage") + kind + text("cpu") + b"K\x01tQ"
         made = state(rebuilt(key, (1,), (1,)))
         yield f"archive with a {times} name of a storage", archive(made, **short)
         yield f"older stream with a {times} name of a storage", legacy(made[2:-1])

@@ -80,8 +80,9 @@ def _is_restoration(inner: Mapping[str, Any]) -> bool:
     if all(any(key.startswith(start) for key in beside) for start in _STRUCTURE):
         return True  # of a backbone that may have to be installed
     installed = backbone_of(under(inner, "regression."))
-    published = installed is not None and installed.entry.published is not None
-    return published and not beside and installed.entry.kind == "direct"
+    if installed is None or installed.entry.published is None:
+        return False
+    return not beside and installed.entry.kind == "direct"
 
 
 def _is_fusion(inner: Mapping[str, Any]) -> bool:
