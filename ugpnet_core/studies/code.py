@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -44,7 +45,8 @@ def library_versions() -> dict[str, str]:
 
 def code_digest(modules: Collection[str]) -> str:
     """A name for the files of modules, of the packages that these belong to, and of what they
-    import; libraries are left out, and what is not there."""
+    import; libraries are left out, and what is not there. Of what was installed, sizes and times of
+    files stand for what is in them."""
     found: dict[str, Path] = {}
     waiting, seen = list(modules), set[str]()
     known = LIBRARIES.keys() | sys.stdlib_module_names
@@ -57,13 +59,24 @@ def code_digest(modules: Collection[str]) -> str:
         if place is None or owner in found:
             continue
         found[owner] = place
-        if not INSTALLED & set(place.parts):  # what is being worked on may be several packages
+        if not _is_installed(place):  # what is being worked on may be several packages
             waiting += {each for file in _files(place) for each in _imports(file)}
     parts: list[str | bytes] = []
     for owner, place in sorted(found.items()):
         for file in _files(place):
-            parts += [owner, file.relative_to(place).as_posix(), file.read_bytes()]
+            parts += [owner, file.relative_to(place).as_posix(), _content(file)]
     return digest(*parts)
+
+
+def _is_installed(place: Path) -> bool:
+    return not INSTALLED.isdisjoint(place.parts)
+
+
+def _content(file: Path) -> str | bytes:
+    if not _is_installed(file):
+        return file.read_bytes()
+    facts = file.stat()
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def _place(name: str) -> tuple[str, Path | None]:
@@ -96,7 +109,9 @@ def _imports(file: Path) -> Iterator[str]:
     """What a file imports by its whole name; the rest is in its own package."""
     if file.suffix != ".py":
         return
-    with suppress(SyntaxError, ValueError):  # a file that nobody imports
+    # A file that nobody imports may be no Python, or old.
+    with suppress(SyntaxError, ValueError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         for node in ast.walk(ast.parse(file.read_bytes())):
             if isinstance(node, ast.Import):
                 yield from (each.name for each in node.names)

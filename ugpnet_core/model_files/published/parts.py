@@ -14,7 +14,7 @@ from ugpnet_core.checkpoints.file import Checkpoint
 from ugpnet_core.checkpoints.locating import inside_wrappers
 from ugpnet_core.checkpoints.modules import is_tensor, the_one, under
 from ugpnet_core.checkpoints.state_dict import load_tensors, unwrap, without_prefix
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.errors import SeveralNetworksError, WeightsError
 
 PARTS = ("resmodule", "synmodule", "fusmodule")
 WORDS = {
@@ -147,6 +147,8 @@ def _backbone_in(file: Checkpoint) -> dict[str, Tensor]:
     file is of no backbone that a UGPNet was published with."""
     try:
         tensors = without_prefix(unwrap(file), str(file.path))
+    except SeveralNetworksError:
+        raise
     except WeightsError:
         return {}
     installed = backbone_of(tensors)
