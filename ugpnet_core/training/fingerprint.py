@@ -205,7 +205,8 @@ def _completed(stage: type[Stage], before: Fingerprint, now: Fingerprint) -> Fin
     present = {
         key: _read_again(fields.get(key), text)
         for key, text in before.items()
-        if key not in INDIFFERENT
+        # A setting that is gone and was not set has changed nothing.
+        if key not in INDIFFERENT and (text != "null" or key in fields)
     }
     return {**defaults, **_nameless(present)}
 
