@@ -138,6 +138,11 @@ def test_half_precision_comes_back_nearly(
     assert (ours - theirs).abs().max() < tolerance * theirs.abs().max()
 
 
+def test_a_key_has_nothing_to_choose_in_it(saved: Path) -> None:
+    with pytest.raises(WeightsError, match=r"holds one network, .* leave the key 'synthesis' out"):
+        ug.load_model(saved, key="synthesis")
+
+
 def test_the_file_describes_itself(model: UGPNet, tmp_path: Path) -> None:
     record = {"stages": [{"name": "fusion", "psnr": 27.5}], "data": "ü"}
     path = tmp_path / "model.safetensors"

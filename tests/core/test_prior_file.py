@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 import ugpnet_core as ug
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError, PluginError, WeightsError
+from ugpnet_core.inference.opened_prior import open_prior
 from ugpnet_core.model_files import prior_readers
 from ugpnet_core.model_files.prior import (
     FORMAT,
@@ -98,6 +99,14 @@ def test_a_damaged_description_is_refused(
 ) -> None:
     with pytest.raises(WeightsError, match=said):
         ug.create_prior("stylegan2", weights=rewritten(path, **changes))
+
+
+def test_a_key_has_nothing_to_choose_in_it(path: Path) -> None:
+    said = "holds one network, which is taken as it is; leave the key 'generator' out"
+    with pytest.raises(WeightsError, match=said):
+        read_prior(path, key="generator")
+    with pytest.raises(WeightsError, match=f"Prior 'stylegan2' {said}"):
+        open_prior("stylegan2", key="generator")
 
 
 def test_a_stray_tensor_is_refused(path: Path) -> None:

@@ -33,6 +33,18 @@ def at_key(files: Sequence[Checkpoint], key: str | None) -> list[Checkpoint]:
     return found
 
 
+def refuse_key(path: object, key: str | None) -> None:
+    """Refuse a key for a file, or a name, that leaves it no choice.
+
+    Raises:
+        WeightsError: there is one.
+    """
+    if key is not None:
+        raise WeightsError(
+            f"{path} holds one network, which is taken as it is; leave the key {key!r} out."
+        )
+
+
 def _under(file: Checkpoint, key: str) -> Mapping[Any, Any]:
     value = file.content.get(key) if isinstance(file.content, Mapping) else None
     if isinstance(value, Inert):

@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from ugpnet_core.checkpoints.choosing import refuse_key
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import fit
@@ -107,7 +108,9 @@ def _named(
             raise WeightsError(
                 f"{weights} holds a prior {theirs!r} and not {name!r}; give another file."
             )
+        refuse_key(file.path, key)
         return _of_result(file, result, options)
+    refuse_key(f"Prior {name!r}", key)
     installed = find(PriorEntry, name)
     if installed.entry.file is not None:
         path = find_weights(installed)
@@ -123,6 +126,7 @@ def _of_file(path: Path, options: dict[str, Any], key: str | None) -> OpenedPrio
     file = read_checkpoint_file(path)
     result = read_stage_result(file)
     if result is not None:
+        refuse_key(file.path, key)
         return _of_result(file, result, options)
     if not file.metadata.get("format", "").startswith("ugpnet-model"):
         found = recognise_prior([file], key=key)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ugpnet_core.checkpoints.choosing import at_key
+from ugpnet_core.checkpoints.choosing import at_key, refuse_key
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import fit, write_safetensors
 from ugpnet_core.config import ModelConfig
@@ -106,6 +106,7 @@ def load_model(
     path = find_model_file(source)
     file = read_checkpoint_file(path)
     if is_model_file(file):
+        refuse_key(path, key)
         tensors, model = all_tensors(file), _build(path, card_of(file))
     else:
         tensors, model = _published(file, key)

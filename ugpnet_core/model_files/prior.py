@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ugpnet_core.checkpoints.choosing import at_key
+from ugpnet_core.checkpoints.choosing import at_key, refuse_key
 from ugpnet_core.checkpoints.downloads import find_weights
 from ugpnet_core.checkpoints.file import Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.state_dict import (
@@ -89,11 +89,12 @@ def recognise_prior(
 ) -> tuple[str, PriorWeights] | None:
     """The name of the prior whose weights these files hold together, and the weights; ``key`` and
     errors as :func:`read_prior`."""
-    chosen = at_key(files, key)
     if len(files) == 1 and is_prior_file(files[0]):
+        refuse_key(files[0].path, key)
         return _own(files[0])
     result = read_stage_result(files[0]) if len(files) == 1 else None
     if result is not None and result.stage == "prior":
+        refuse_key(files[0].path, key)
         prior, networks = result.config.prior, result.networks
         return prior.name, PriorWeights(
             "this toolkit's (ugpnet train)",
@@ -101,7 +102,7 @@ def recognise_prior(
             networks.get("network", {}),
             networks.get("discriminator"),
         )
-    return read_foreign(files, chosen, name, key)
+    return read_foreign(files, at_key(files, key), name, key)
 
 
 def is_prior_file(file: Checkpoint) -> bool:
