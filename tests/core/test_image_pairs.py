@@ -167,11 +167,12 @@ def test_one_folder_for_both_needs_a_pattern(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["{stem}", "{name}", "{stem}.png", "{stem}*"])
-def test_a_pattern_may_mean_the_name_of_the_clean_image(tmp_path: Path, pattern: str) -> None:
-    clean, degraded = folders(tmp_path, ["a.png", "sub/ab.png"], ["a.png", "sub/ab.png"])
-    if pattern == "{name}":  # without an extension of its own, any is taken after it
-        for path in (degraded / "a.png", degraded / "sub" / "ab.png"):
-            path.rename(path.with_name(f"{path.name}.png"))
+@pytest.mark.parametrize("extension", ["png", "PNG"])
+def test_a_pattern_may_mean_the_name_of_the_clean_image(
+    tmp_path: Path, pattern: str, extension: str
+) -> None:
+    names = [f"a.{extension}", f"sub/ab.{extension}"]
+    clean, degraded = folders(tmp_path, ["a.png", "sub/ab.png"], names)
     assert [pair.name for pair in match_pairs(clean, degraded, pattern)] == ["a", "sub/ab"]
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image.listing import list_images
-from ugpnet_core.image.patterns import NAME, STEM, expression
+from ugpnet_core.image.patterns import STEM, meant
 
 LISTED = 10
 
@@ -99,7 +98,9 @@ def _owners(
     """
     found: dict[str, list[str]] = {}
     for name in sorted(ours, key=_length):  # longer ones last, and so stronger
-        for one in _meant(name, pattern, names):
+        path = PurePosixPath(name)
+        folder = "" if str(path.parent) == "." else f"{path.parent.as_posix()}/"
+        for one in meant(pattern, path.stem, path.name, names, folder):
             if not (together and one == name):
                 rivals = found.get(one, [])
                 found[one] = [other for other in rivals if _length(other) == _length(name)] + [name]
@@ -122,20 +123,6 @@ def _owners(
 
 def _length(name: str) -> int:
     return len(PurePosixPath(name).stem)
-
-
-def _meant(name: str, pattern: str, names: Sequence[str]) -> Iterator[str]:
-    """Those of some sorted names that a pattern means for one photograph."""
-    path = PurePosixPath(name)
-    folder = "" if str(path.parent) == "." else f"{path.parent.as_posix()}/"
-    before = pattern.split("*")[0].replace(NAME, path.name).replace(STEM, path.stem)
-    begin = folder + before.removesuffix(".")
-    matching = expression(pattern, path.stem, path.name)
-    for index in range(bisect_left(names, begin), len(names)):
-        if not names[index].startswith(begin):
-            return
-        if matching.fullmatch(names[index], len(folder)):
-            yield names[index]
 
 
 def _refuse_doubled(matched: Sequence[MatchedPair], pattern: str) -> None:

@@ -30,10 +30,14 @@ def expression(pattern: str, stem: str, name: str) -> re.Pattern[str]:
     return re.compile(written + ending)
 
 
-def meant(pattern: str, stem: str, name: str, paths: Sequence[str]) -> list[str]:
+def meant(pattern: str, stem: str, name: str, paths: Sequence[str], folder: str = "") -> list[str]:
     """Those of some sorted paths that :func:`expression` means; quick where the pattern does not
-    begin with a star, however many there are."""
-    begin = ""
+    begin with a star, however many there are.
+
+    Args:
+        folder: "" or a path that ends in "/", which the pattern is about the inside of.
+    """
+    begin = folder
     for part in _parts(_parted(pattern)[0]):
         if part in ("*", NAME):
             begin += PurePosixPath(name).with_suffix("").as_posix() if part == NAME else ""
@@ -45,7 +49,7 @@ def meant(pattern: str, stem: str, name: str, paths: Sequence[str]) -> list[str]
         if not paths[index].startswith(begin):
             break
         matching = matching or expression(pattern, stem, name)
-        if matching.fullmatch(paths[index]):
+        if matching.fullmatch(paths[index], len(folder)):
             found.append(paths[index])
     return found
 
