@@ -47,7 +47,8 @@ TESTS = (
     "tests/cli/test_train.py",  # pydantic, PyYAML, accelerate, tensorboard
     "tests/core/test_baselines.py",  # bm3d, spandrel
     "tests/core/test_checkpoint_locating.py",
-    "tests/core/test_checkpoint_safety.py",  # torch, numpy, safetensors
+    "tests/core/test_checkpoint_content.py",  # torch, numpy, safetensors
+    "tests/core/test_checkpoint_safety.py",  # the same
     "tests/core/test_degradations.py",  # numpy, opencv-python
     "tests/core/test_downloads.py",  # huggingface_hub
     "tests/core/test_image.py",

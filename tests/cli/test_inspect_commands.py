@@ -13,13 +13,12 @@ import yaml
 from torch import Tensor, nn
 
 import ugpnet_core as ug
+from tests.core.test_published import published
 from ugpnet_backbones.spandrel.architectures import build
 from ugpnet_core import cli
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
 from ugpnet_core.model_files.model import load_model
 from ugpnet_core.model_files.prior import create_discriminator, read_prior
-from ugpnet_core.model_files.published import PREFIXES
-from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.training.own_modules import read_own_module
 
 Capture = pytest.CaptureFixture[str]
@@ -184,7 +183,7 @@ def test_one_generator_of_several_makes_pictures(folder: Path, capsys: Capture) 
     )
 
 
-def published() -> dict[str, Tensor]:
+def tiny_published() -> dict[str, Tensor]:
     """The weights of a tiny UGPNet under the names of the published ones."""
     options = {"width": 2, "enc_blk_nums": [1], "dec_blk_nums": [1], "local_pooling": False}
     config = ModelConfig(
@@ -196,16 +195,11 @@ def published() -> dict[str, Tensor]:
         map2style_channels=3,
         fusion_blocks=1,
     )
-    theirs = {ours: published for published, ours in PREFIXES.items()}
-    state = {}
-    for key, value in build_model(config).state_dict().items():
-        ours = next(prefix for prefix in theirs if key.startswith(prefix))
-        state[theirs[ours] + key.removeprefix(ours)] = value
-    return state
+    return published(config)
 
 
 def test_one_whole_model_of_several_restores(folder: Path, capsys: Capture) -> None:
-    state = published()
+    state = tiny_published()
     other = {key: value + 0.01 for key, value in state.items()}
     torch.save({"teacher": state, "student": other}, "two.pth")
     assert cli.main(["restore", "photos/", "-o", "out", "-m", "two.pth"]) == 1
@@ -222,7 +216,7 @@ def test_one_whole_model_of_several_restores(folder: Path, capsys: Capture) -> N
 
 def test_parts_of_one_model_of_several(folder: Path, capsys: Capture) -> None:
     """With the other parts they are a model, and a training starts from them."""
-    state = published()
+    state = tiny_published()
     first = {key: value for key, value in state.items() if key.startswith("resmodule.")}
     torch.save({"a": first, "b": {key: value + 1 for key, value in first.items()}}, "res.pth")
     for part, name in (("synmodule", "SYN"), ("fusmodule", "FUS")):
