@@ -29,8 +29,8 @@ LOWEST, HIGHEST = -0.5, 1.5
 
 
 def findings_of(runner: Runner, sample: Sample, run: SeededRuns, batch_size: int) -> Iterator[str]:
-    """Run a method on a photograph six times, on its negative once, and on a batch of the two where
-    the table has batches; and say what is wrong, a sentence each.
+    """Run a method on a photograph six times, on its negative once, and where the table has batches
+    on two of these; and say what is wrong, a sentence each.
 
     Args:
         batch_size: of the table; methods may treat some counts in another way.
@@ -117,7 +117,8 @@ def _among_others(
     pair = [negative, sample]
     alone = [run(runner, Batch.of([negative])), first]
     worst = 0.0
-    for count in () if run.goes_alone(runner) else {batch_size} - {1}:
+    counts = {2, batch_size} if batch_size > 1 and not run.goes_alone(runner) else ()
+    for count in counts:
         which = [place % 2 for place in reversed(range(count))]
         made = run(runner, Batch.of([pair[one] for one in which]))
         for place, one in enumerate(which):

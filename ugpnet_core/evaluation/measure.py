@@ -33,7 +33,7 @@ MeasureCost = Callable[[Runner, Method, Sample], Cost]
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, the steps done and their number."""
 
-DRAWS = "draws random numbers, from a seed of each photograph's own"
+DRAWING = "draws random numbers, from a seed of each photograph's own"
 
 
 def measure_methods(
@@ -60,8 +60,8 @@ def measure_methods(
         cost: measures what each method costs, on the first photograph; default: not measured.
         store: what is found there is not computed again, and what is computed is kept there, for
             runners that have an identity.
-        look: first find out whether a method's figures can be trusted, which runs it some eight
-            times on one photograph, on a batch, and plugins' networks in other processes.
+        look: first find out whether a method's figures can be trusted, see
+            :func:`ugpnet_core.evaluation.looking.look_at`.
 
     Raises:
         ConfigError: two methods have one name.
@@ -149,7 +149,7 @@ def _how_run(runner: Runner, run: SeededRuns) -> dict[str, str]:
     if run.draws(runner):
         for method in runner.methods:
             said = [protocol[method.name]] if method.name in protocol else []
-            protocol[method.name] = "; ".join([*said, DRAWS])
+            protocol[method.name] = "; ".join([*said, DRAWING])
     return protocol
 
 
