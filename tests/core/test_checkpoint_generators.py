@@ -11,7 +11,7 @@ import torch
 
 import ugpnet_core as ug
 from tests.core.test_checkpoint_locating import PRIOR, State, under
-from ugpnet_core.errors import WeightsError
+from ugpnet_core.errors import SeveralNetworksError, WeightsError
 from ugpnet_core.model_files.inspection import inspect
 from ugpnet_core.model_files.prior import create_discriminator, read_prior
 
@@ -42,7 +42,7 @@ def test_which_of_several_generators_is_never_guessed(case: str, form: str, tmp_
     path = tmp_path / "two.ckpt"
     torch.save(content, path)
     said = rf"{first}'.*{second}'.*key="
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(SeveralNetworksError, match=said):
         read_prior(path)
     assert re.search(said, inspect(path)["problem"])
     for plus, key in enumerate((first, second)):

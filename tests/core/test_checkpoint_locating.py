@@ -16,6 +16,7 @@ import ugpnet_core as ug
 from ugpnet_backbones.spandrel.architectures import build
 from ugpnet_core import cli
 from ugpnet_core.checkpoints.locating import state_dicts
+from ugpnet_core.checkpoints.modules import find_network
 from ugpnet_core.checkpoints.state_dict import load_weights, read_tensors
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import SeveralNetworksError, UnknownNameError, WeightsError
@@ -235,6 +236,41 @@ def test_counters_of_batches_tell_no_network(tmp_path: Path) -> None:
     torch.save({**under("model.", own), **under("loss.", other())}, tmp_path / "w.pth")
     load_weights(network, tmp_path / "w.pth")
     assert all(torch.equal(network.state_dict()[key], value) for key, value in own.items())
+
+
+class Counting(nn.Module):
+    """A network with single numbers of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 3)
+        self.gain = nn.Parameter(torch.tensor(2.0))
+        self.register_buffer("steps", torch.tensor(7))
+
+
+def test_single_numbers_are_a_networks_own_where_it_has_them(tmp_path: Path) -> None:
+    path, own = tmp_path / "w.pth", Counting().state_dict()
+    beside = {"epoch": torch.tensor(3), "best": torch.tensor(0.5)}
+
+    def load(tensors: State) -> State | None:
+        if "body.weight" not in tensors:
+            return None
+        if tensors.keys() != own.keys():
+            raise WeightsError("it does not fit")
+        return tensors
+
+    for content in (own, under("net_g.", own), {**under("net_g.", own), **beside}):
+        torch.save(content, path)
+        assert read_tensors(path).keys() >= content.keys()
+        found = find_network(content, load, "w.pth")
+        assert found is not None
+        assert found.keys() == own.keys()
+    for content in (own, {**own, **beside}, {**under("net_g.", own), **beside}):
+        torch.save(content, path)
+        network = Counting()
+        network.gain.data.zero_()
+        load_weights(network, path)
+        assert network.gain == 2
 
 
 def test_what_lies_beside_a_discriminator_is_a_prior_still(tmp_path: Path) -> None:

@@ -56,6 +56,17 @@ def network_prefix(state: Mapping[Any, Any], source: str) -> str:
     return the_one(found, source) if found else ""
 
 
+def is_counter(key: object, value: object) -> bool:
+    """Whether this may be an epoch or the like, which training codes save among the tensors: a
+    single number beside the modules of a network. Some networks have such numbers of their own.
+
+    Args:
+        key: The name in a state dict.
+        value: What is there under it.
+    """
+    return isinstance(key, str) and "." not in key and is_tensor(value) and not value.shape
+
+
 def find_network(
     tensors: Mapping[str, Tensor], load: Callable[[dict[str, Tensor]], T | None], source: str
 ) -> T | None:
@@ -76,15 +87,17 @@ def find_network(
         SeveralNetworksError: There are several such networks; the message lists their names.
         WeightsError: As ``load``.
     """
-    # Counters that training codes save among the tensors, which networks check the keys of.
-    state = {key: value for key, value in tensors.items() if "." in key or value.dim()}
+    state = {key: value for key, value in tensors.items() if not is_counter(key, value)}
+    places = [(prefix, under(state, prefix)) for prefix in possible_prefixes(state)[:_MOST]]
+    if len(state) < len(tensors):
+        places.insert(1, ("", dict(tensors)))  # the numbers may be its own
     made: dict[str, T] = {}
     wrong: list[WeightsError] = []
-    for prefix in possible_prefixes(state)[:_MOST]:
+    for prefix, part in places:
         if any(prefix.startswith(outer) for outer in made):
             continue
         try:
-            network = load(under(state, prefix))
+            network = load(part)
         except WeightsError as error:
             wrong.append(error)
         else:

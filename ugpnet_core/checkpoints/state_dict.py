@@ -22,6 +22,7 @@ from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.locating import find_state_dict, inside_wrappers
 from ugpnet_core.checkpoints.modules import (
     averaged,
+    is_counter,
     is_tensor,
     network_prefix,
     possible_prefixes,
@@ -32,7 +33,7 @@ from ugpnet_core.checkpoints.modules import (
 )
 from ugpnet_core.checkpoints.pickles.restricted import Inert
 from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
-from ugpnet_core.checkpoints.recognition import recognise
+from ugpnet_core.checkpoints.recognition import network_prefixes, recognise
 from ugpnet_core.errors import WeightsError
 
 # Tied weights share memory; a small file whose tensors share all of theirs is no checkpoint.
@@ -115,19 +116,15 @@ def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
 def without_prefix(state: Mapping[Any, Any], source: str) -> dict[Any, Any]:
     """A state dict, read or still in a file, without what stands before the keys of a known
     architecture (``model.`` of Lightning, ``module.net_g.``), and without what is beside it:
-    losses, metrics, other networks, counters.
+    losses, metrics, other networks, and of a known one counters.
 
     Raises:
         WeightsError: it holds several networks that could be meant.
     """
     inner = under(state, network_prefix(state, source))
-    return {key: value for key, value in inner.items() if not _counts(key, value)}
-
-
-def _counts(key: Any, value: Any) -> bool:
-    """Whether it is an epoch or the like, beside the modules of a network."""
-    is_whole = is_tensor(value) and not value.dtype.is_floating_point and not value.shape
-    return is_whole and "." not in key
+    if not network_prefixes(key for key in inner if isinstance(key, str)):
+        return inner  # what is single there may be an unknown network's own
+    return {key: value for key, value in inner.items() if not is_counter(key, value)}
 
 
 def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
@@ -198,7 +195,7 @@ def reading_for(network: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, 
     translate = getattr(network, "translate_published_keys", dict)
     # Counters may be missing, and stand in losses, too.
     anchor = max((key for key in own if not key.endswith(COMPUTED)), key=len, default=None)
-    tensors = {key: v for key, v in tensors.items() if "." in key or v.dim() or key in own}
+    tensors = {key: v for key, v in tensors.items() if key in own or not is_counter(key, v)}
     readings = {
         prefix: translate(under(tensors, prefix)) for prefix in possible_prefixes(tensors, anchor)
     }

@@ -22,6 +22,7 @@ from ugpnet_core.errors import (
     DependencyError,
     ImageError,
     PluginError,
+    SeveralNetworksError,
     SizeError,
     UGPNetError,
     WeightsError,
@@ -126,8 +127,8 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 INTERFACE = (
     *("PLUGIN_API", "hookimpl", "Options", "Preset"),
     *("BackboneEntry", "PriorEntry", "ModelEntry", "TaskEntry"),
-    *("ConfigError", "DependencyError", "ImageError", "PluginError", "SizeError"),
-    *("UGPNetError", "WeightsError", "describe_error"),
+    *("ConfigError", "DependencyError", "ImageError", "PluginError", "SeveralNetworksError"),
+    *("SizeError", "UGPNetError", "WeightsError", "describe_error"),
     *_HOME_OF,
 )
 
@@ -180,6 +181,7 @@ __all__ = [
     "Problem",
     "Registry",
     "RegressionNetwork",
+    "SeveralNetworksError",
     "SizeError",
     "SupervisedBackbone",
     "Task",

@@ -13,7 +13,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ugpnet_core.plugins import Checkpoint, WeightsError, averaged, is_tensor, load_tensors
+from ugpnet_core.plugins import (
+    Checkpoint,
+    SeveralNetworksError,
+    WeightsError,
+    averaged,
+    is_tensor,
+    load_tensors,
+)
 from ugpnet_priors.stylegan2.generator import NoiseMaps
 from ugpnet_priors.stylegan2.ops import fir_kernel
 
@@ -121,13 +128,13 @@ def _state(file: Checkpoint, sign: str) -> State | None:
     change; None where there is none.
 
     Raises:
-        WeightsError: there are several.
+        SeveralNetworksError: there are several.
     """
     found = _places(file, sign)
     places = averaged(found)
     if len(places) > 1:
         names = ", ".join(repr(place[:80]) for place in sorted(places)[:8])
-        raise WeightsError(
+        raise SeveralNetworksError(
             f"{file.path} holds several networks that could be meant, under {names}; name one with "
             "key= (--key)."
         )
