@@ -56,7 +56,7 @@ def network_prefix(state: Mapping[Any, Any], source: str) -> str:
     return the_one(found, source) if found else ""
 
 
-def is_counter(key: object, value: object) -> bool:
+def is_counter(key: object, value: Any) -> bool:
     """Whether this may be an epoch or the like, which training codes save among the tensors: a
     single number beside the modules of a network. Some networks have such numbers of their own.
 

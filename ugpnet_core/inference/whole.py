@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -25,6 +26,7 @@ from ugpnet_core.faces.face import Face
 from ugpnet_core.image import luma
 from ugpnet_core.inference.colours import fast
 from ugpnet_core.inference.rows import Rows, TensorRows
+from ugpnet_core.inference.statistics import Moments, Statistics, statistics_of
 from ugpnet_core.inference.tiling import OnTile, Tiling, joined, tiled_rows
 from ugpnet_core.networks.ugpnet import UGPNet
 
@@ -134,13 +136,17 @@ def regressed_rows(
         dtype: what it computes in.
     """
     restoration = model.restoration
+    given: Sequence[Moments] = ()
 
     def run(tiles: Tensor) -> tuple[Tensor, ...]:
-        with computing_in(dtype, device):
-            return (restoration(tiles.contiguous(memory_format=torch.channels_last)).image,)
+        tiles = tiles.to(device).contiguous(memory_format=torch.channels_last)
+        with computing_in(dtype, device), Statistics(given) if given else nullcontext():
+            return (restoration(tiles).image,)
 
     fixed = getattr(restoration.backbone, "fixed_size", None)
     height, width = (fixed, fixed) if fixed is not None else _sides(source, tile)
+    if fixed is None and (height, width) != _sides(source, max(source.height, source.width) * 2):
+        given = statistics_of(run, source)
     least = min(height, width)
     step = max(least // 2, least - OVERLAP) if fixed is None else fixed * 3 // 4
     tiling = Tiling(
