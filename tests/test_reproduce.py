@@ -237,6 +237,10 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[plan.Plac
     (figures / "curve.png").write_bytes(b"a picture")
     monkeypatch.setattr("examples.reproduce.document._minutes", lambda place: [])
     monkeypatch.setattr("examples.reproduce.document._precision", lambda place: "float32")
+    monkeypatch.setattr(
+        "examples.reproduce.document._psnr_of_regression",
+        lambda model: {"skip": 27, "no-merging": 26}.get(model.parent.name, 25),
+    )
     data = tmp_path / "data"
     for name in ("train", "val"):
         (data / name).mkdir(parents=True)
@@ -262,6 +266,7 @@ def test_the_document_says_where_the_order_of_the_paper_shows(
     assert "`val` (69 portraits of other people)" in text
     assert "The other 5 are measured on" in text
     assert "(d): +1.00 dB and 0.80 times the Fréchet distance against (c) UGPNet" in text
+    assert "chose: (a) 26.00, (c) 25.00, (d) 27.00 dB." in text
     assert "/secret" not in text  # no path of a machine
     assert (path.with_suffix("") / "fidelity.png").read_bytes() == b"a picture"
 

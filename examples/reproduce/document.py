@@ -252,7 +252,7 @@ def _against(row: Row, other: Row) -> str:
 
 
 def _adapters(place: plan.Place) -> list[str]:
-    """Whether what R_mg has to learn is the reason of Table 3's order."""
+    """Whether the fusion needs the image within f_reg: the reason of Table 3's order."""
     rows = [row for row in read_rows(place.runs / "adapters" / "table.csv") if row.kind == "ugpnet"]
     full, skip = rows
     plain = next(
@@ -260,21 +260,32 @@ def _adapters(place: plan.Place) -> list[str]:
         for row in read_rows(place.runs / "components" / "table.csv")
         if row.kind == "ugpnet" and row.task == f"w/ {plan.NAFNET}"
     )
+    without = place.runs / "components" / plan.NAFNET / "no-merging"
+    models = {
+        "(a)": without / f"ablate-components-{plan.NAFNET}-no-merging.safetensors",
+        "(c)": place.model("deblur", plan.NAFNET),
+        "(d)": place.runs / "adapters" / "skip" / "ablate-adapters-skip.safetensors",
+    }
+    regressed = (f"{name} {_psnr_of_regression(path):.2f}" for name, path in models.items())
     return [
-        "### What R_mg has to learn (deblurring, NAFNet)",
+        "### What f_reg has to hold (deblurring, NAFNet)",
         "",
-        "Without R_se and R_mg (a), the network adds to the degraded image, which is close to the "
-        "clean one at this size. In the full model (c), R_mg has to learn from nothing to give an "
-        "image back at all, with a small part of the paper's iterations and without a pretrained "
-        "R. If that is what separates them here, a full model that is spared it has to do as well "
-        "as (a): in (d), the degraded image is added to what R_mg makes, and nothing else differs "
-        "from (c).",
+        "R_se and R_mg make a feature map f_reg of which one convolution gives the whole image. "
+        "Without them (a), the network adds to the degraded image, and its feature map holds the "
+        "correction alone. In (d), R_se and R_mg are there, the degraded image is added to what "
+        "R_mg makes, and nothing else differs from (c). If the fusion needs the image within "
+        "f_reg, (d) has to lose what (a) loses, or more.",
         "",
         *quality_table([plain, full, skip]),
         "",
-        f"(d): {_against(skip, full)}; {_against(skip, plain)}.",
+        f"(d): {_against(skip, full)}; {_against(skip, plain)}. x_reg alone, on the portraits that "
+        f"chose: {', '.join(regressed)} dB.",
         "",
     ]
+
+
+def _psnr_of_regression(model: Path) -> float:
+    return float(_stages(model)["restoration"]["validation_psnr"])
 
 
 def _initialisation(place: plan.Place) -> list[str]:
