@@ -159,7 +159,7 @@ def _table_1(place: plan.Place, rows: Sequence[Row], pictures: Path) -> list[str
     lines = ["## Table 1: restoration quality", ""]
     for task in plan.TASKS:
         mine = [row for row in rows if row.task == task]
-        lines += [f"### {TITLES[task]}", "", *quality_table(mine), ""]
+        lines += [f"### {TITLES[task]}", "", *quality_table(mine, grouped=True), ""]
         for backbone in plan.TASKS[task]:
             lines += [_order(mine, backbone), ""]
         made = sorted((place.runs / "compare" / "figures" / task).glob("*.png"))

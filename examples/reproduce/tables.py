@@ -20,11 +20,13 @@ QUALITY = (
 
 @dataclass(frozen=True)
 class Row:
-    """A method on a task: its figures and the ends of their intervals, by the columns' names."""
+    """A method on a task, of one of the table's groups: its figures and the ends of their
+    intervals, by the columns' names."""
 
     task: str
     method: str
     kind: str
+    group: str
     numbers: Mapping[str, float]
 
     def shown(self, key: str, digits: int) -> str:
@@ -47,7 +49,8 @@ def read_rows(path: Path) -> list[Row]:
         for line in csv.DictReader(file):
             words = {key: line.pop(key) for key in ("task", "method", "kind", "class", "failed")}
             numbers = {key: float(value) for key, value in line.items() if value}
-            rows.append(Row(words["task"], words["method"], words["kind"], numbers))
+            task, method, kind, group = (words[key] for key in ("task", "method", "kind", "class"))
+            rows.append(Row(task, method, kind, group, numbers))
     return rows
 
 
@@ -57,12 +60,20 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def quality_table(rows: Sequence[Row]) -> list[str]:
-    """One line per method, with the figures of quality."""
-    cells = [["method", *(title for _, title, _ in QUALITY)]]
+def quality_table(rows: Sequence[Row], grouped: bool = False) -> list[str]:
+    """One line per method, with the figures of quality.
+
+    Args:
+        grouped: say of which group the first of each is.
+    """
+    cells = [[*(["group"] if grouped else []), "method", *(title for _, title, _ in QUALITY)]]
+    before = ""
     for row in rows:
-        cells.append([row.method, *(row.shown(key, digits) for key, _, digits in QUALITY)])
-    return markdown(cells)
+        first = [row.group if row.group != before else ""] if grouped else []
+        figures = (row.shown(key, digits) for key, _, digits in QUALITY)
+        cells.append([*first, row.method, *figures])
+        before = row.group
+    return markdown(cells, words=2 if grouped else 1)
 
 
 def cost_table(rows: Sequence[Row]) -> list[str]:
@@ -82,7 +93,8 @@ def cost_table(rows: Sequence[Row]) -> list[str]:
     return markdown(cells)
 
 
-def markdown(cells: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table; the first row is its head, and the first column is text."""
+def markdown(cells: Sequence[Sequence[str]], words: int = 1) -> list[str]:
+    """Lines of a table; the first row is its head, and the first ``words`` columns are text."""
     lines = ["| " + " | ".join(row) + " |" for row in cells]
-    return [lines[0], "| --- |" + " ---: |" * (len(cells[0]) - 1), *lines[1:]]
+    rule = "|" + " --- |" * words + " ---: |" * (len(cells[0]) - words)
+    return [lines[0], rule, *lines[1:]]
