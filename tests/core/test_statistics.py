@@ -27,6 +27,7 @@ ASKING: dict[str, Network] = {
     "pooling to a pair": lambda x: x * F.adaptive_avg_pool2d(x, (1, 1)),
     "mean": lambda x: x * x.mean((2, 3), keepdim=True),
     "mean from behind": lambda x: x * x.mean(dim=[-1, -2])[:, :, None, None],
+    "by name": lambda x: x * F.adaptive_avg_pool2d(input=x, output_size=1),
     "torch.mean": lambda x: x * torch.mean(x, (3, 2), True),
     "instance normalisation": NORM,
     "without weights": lambda x: F.instance_norm(x),
@@ -90,6 +91,13 @@ def test_a_network_that_asks_nothing_sees_one_square() -> None:
 def test_a_network_that_does_not_always_ask_the_same_finds_its_own() -> None:
     def network(x: Tensor) -> Tensor:
         return x.mean((2, 3)) if x.mean() > 0.4 else x
+
+    assert statistics_of(network, TensorRows(photograph(600, 900)[0])) == []
+
+
+def test_without_memory_for_squares_tiles_find_their_own() -> None:
+    def network(x: Tensor) -> Tensor:
+        raise MemoryError
 
     assert statistics_of(network, TensorRows(photograph(600, 900)[0])) == []
 

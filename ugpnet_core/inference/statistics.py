@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ugpnet_core.devices import is_out_of_memory
 from ugpnet_core.inference.rows import MirroredRows, Rows
 
 # Pixels of a side of the squares, and which share of the photograph they are together, as far as
@@ -28,7 +29,8 @@ SQUARE = 256
 SHARE = 1 / 8
 FEWEST, MOST = 3, 8
 
-_SPATIAL = {2, 3}
+# Height and width of a map (N, C, H, W).
+_SPATIAL = ({2, 3}, {-2, -1}, {2, -1}, {-2, 3})
 
 
 class Moments(NamedTuple):
@@ -58,9 +60,13 @@ class Statistics(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         """A call of a function of torch: answered here, or there."""
+        kwargs = dict(kwargs or {})
         answer = _ANSWERS.get(func)
-        kwargs = kwargs or {}
-        return func(*args, **kwargs) if answer is None else answer(self, func, *args, **kwargs)
+        if answer is None:
+            return func(*args, **kwargs)
+        if "input" in kwargs:
+            args = (kwargs.pop("input"), *args)
+        return answer(self, func, *args, **kwargs)
 
     def of(self, x: Tensor) -> Moments | None:
         """What is to be used for a map (N, C, H, W); None is its own, which is kept."""
@@ -75,7 +81,7 @@ class Statistics(TorchFunctionMode):
 
 def statistics_of(network: Callable[[Tensor], object], source: Rows) -> list[Moments]:
     """What a network asks of its maps in a photograph, from squares of it; nothing where it asks
-    nothing, or not the same everywhere.
+    nothing, or not the same everywhere, or where there is no memory for that.
 
     Args:
         network: Takes (1, 3, h, w), sides multiples of 32.
@@ -83,8 +89,13 @@ def statistics_of(network: Callable[[Tensor], object], source: Rows) -> list[Mom
     """
     every: list[list[Moments]] = []
     for square in _squares(source):
-        with Statistics() as asked:
-            network(square)
+        try:
+            with Statistics() as asked:
+                network(square)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return []
         if not asked.found or len(asked.found) != len((every or [asked.found])[0]):
             return []
         every.append(asked.found)
@@ -116,7 +127,7 @@ def _middles(size: int, side: int, count: int) -> list[int]:
 def _mean(
     asked: Statistics, func: Any, x: Tensor, dim: Any = None, keepdim: bool = False, **more: Any
 ) -> Any:
-    whole = isinstance(dim, Sequence) and x.dim() == 4 and {each % 4 for each in dim} == _SPATIAL
+    whole = isinstance(dim, Sequence) and x.dim() == 4 and set(dim) in _SPATIAL
     moments = asked.of(x) if whole and not more else None
     if moments is None:
         return func(x, **({} if dim is None else {"dim": dim, "keepdim": keepdim}), **more)
