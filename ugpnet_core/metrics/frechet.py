@@ -156,7 +156,7 @@ class FeatureStatistics:
         """The Fréchet distance to another set.
 
         Args:
-            known: what :meth:`normal` gives, for comparisons with several others.
+            known: what :meth:`normal` gives of this set, for comparisons with several others.
         """
         if self.count > 1 and other.count > 1 and self.is_small and other.is_small:
             # With S = A^T A and S' = B^T B, the trace of (S S')^(1/2) is the sum of the singular
