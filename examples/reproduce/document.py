@@ -318,9 +318,9 @@ def _out_of_domain(place: plan.Place, pictures: Path) -> list[str]:
     meaning = (
         "what a prior that knows nothing but portraits loses there is not lost by the fusion."
         if more["value"] > 0
-        else "the effect of the paper's figure does **not** show in it. This small prior is as far "
-        "behind the regression on portraits as on anything else, so that the fusion has no less to "
-        "save in domain. Out of domain it does save most of what the synthesis loses."
+        else "the effect of the paper's figure does **not** show in it. On portraits, this small "
+        "prior is no nearer to the regression than elsewhere, so that the fusion has no less to "
+        "save. Out of domain it does save most of what the synthesis loses."
     )
     sheet = folder / "figures" / f"{plan.STUDIED[0]}.png"
     shutil.copyfile(sheet, pictures / "out-of-domain.png")
@@ -329,7 +329,7 @@ def _out_of_domain(place: plan.Place, pictures: Path) -> list[str]:
         "",
         *markdown(cells),
         "",
-        f"Over x_syn, x_hat gains {_decibels(more, '+')} more out of domain than in domain: "
+        f"What x_hat gains over x_syn is {_decibels(more, '+')} out of domain against in domain: "
         f"{meaning}",
         "",
         f"![in and out of domain]({pictures.name}/out-of-domain.png)",
