@@ -17,6 +17,7 @@ from tests.core.test_published import published
 from ugpnet_backbones.spandrel.architectures import build
 from ugpnet_core import cli
 from ugpnet_core.config import ComponentConfig, ModelConfig, TaskConfig
+from ugpnet_core.model_files.inspection import inspect
 from ugpnet_core.model_files.model import load_model
 from ugpnet_core.model_files.prior import create_discriminator, read_prior
 from ugpnet_core.training.own_modules import read_own_module
@@ -237,6 +238,7 @@ def test_parts_of_one_model_of_several(folder: Path, capsys: Capture) -> None:
 def test_what_a_training_leaves_starts_another(folder: Path, capsys: Capture) -> None:
     assert cli.main(["train", "CONFIG.yaml"]) == 0
     for stage in ("restoration", "synthesis", "fusion"):
+        assert inspect(f"run/{stage}.safetensors")["kind"] == "result of a stage"
         command = command_at_the_end(f"run/{stage}.safetensors", capsys)
         assert f"{stage}.weights=run/{stage}.safetensors" in command
         assert cli.main([*command, f"output=from-{stage}", f"{stage}.iterations=0"]) == 0
@@ -245,3 +247,18 @@ def test_what_a_training_leaves_starts_another(folder: Path, capsys: Capture) ->
     restore = next(shlex.split(line[line.index("ugpnet ") :]) for line in uses if "restore" in line)
     assert cli.main(restore[1:]) == 0
     assert list((folder / "restored").rglob("*.png"))
+
+
+def test_the_result_of_stage_prior_starts_another(folder: Path, capsys: Capture) -> None:
+    prior = ["prior.iterations=1", "prior.batch_size=2", "--stage", "prior"]
+    assert cli.main(["train", "CONFIG.yaml", *prior]) == 0
+    uses = inspect("run/prior.safetensors")["use"]
+    train = next(shlex.split(use[use.index("ugpnet ") :]) for use in uses if "train with" in use)
+    capsys.readouterr()
+    for stage in ("restoration", "synthesis"):
+        assert cli.main([*train[1:], "output=next", "--stage", stage]) == 0
+    said = capsys.readouterr().err
+    assert "Stage synthesis starts from the prior in run/prior.safetensors" in said
+    assert "untrained" not in said
+    fine = ["prior.weights=run/prior.safetensors", "prior.freeze_d=1", "output=fine"]
+    assert cli.main(["train", "CONFIG.yaml", *prior, *fine]) == 0

@@ -109,7 +109,7 @@ def test_missing_doubled_and_wrongly_sized_results_are_listed(
     write_image(folder / "2_out.png", torch.rand(3, 2 * SIDE, 2 * SIDE))
     result = made(config([method, {"name": "cubic", "classical": "bicubic"}]))
     failed = result.method("theirs").failed
-    assert "1_out.png (32x33)" in failed
+    assert "1_out.png (33x32)" in failed  # width before height, as image viewers say it
     assert "2_out.png (64x64)" in failed
     assert "0_out" not in failed
     assert result.method("cubic").figures
@@ -258,7 +258,7 @@ def test_degraded_images_of_a_wrong_size_are_refused(
         write_image(tmp_path / "dark" / file.relative_to(photographs), pixels[:, 1:])
     pairs = {"clean": str(photographs), "degraded": str(tmp_path / "dark")}
     settings = config([{"name": "cubic", "classical": "bicubic"}], tasks=[{"pairs": pairs}])
-    with pytest.raises(ImageError, match=r"or 32x32: .*0\.png is 35x40 and its photograph 36x40"):
+    with pytest.raises(ImageError, match=r"or 32x32: .*0\.png is 40x35 and its photograph 40x36"):
         compare(settings)
 
 

@@ -214,8 +214,8 @@ def paired_set(
             size, whole = image_size(each.degraded), image_size(each.clean)
             if size != (side, side) and not _is_smaller(size, whole, scale):
                 wrong.append(
-                    f"{each.degraded} is {size[0]}x{size[1]} and its photograph "
-                    f"{whole[0]}x{whole[1]}"
+                    f"{each.degraded} is {size[1]}x{size[0]} and its photograph "
+                    f"{whole[1]}x{whole[0]}"
                 )
     if wrong:
         times = f"{scale} times smaller than their photographs" if scale > 1 else "of that size"

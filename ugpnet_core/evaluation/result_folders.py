@@ -62,7 +62,8 @@ class ResultFolder(Runner):
             size = image_size(result)
             whole += size != side
             if size not in allowed:
-                wrong.append(f"{result} ({size[0]}x{size[1]})")
+                height, width = size
+                wrong.append(f"{result} ({width}x{height})")
         if wrong:
             words = " or as large as the photograph" if test_set.degraded is not None else ""
             raise ImageError(

@@ -49,12 +49,12 @@ def inspect(path: str | os.PathLike[str], key: str | None = None) -> Facts:
     facts: Facts = {"file": str(file.path), "bytes": file.size, "container": file.container}
     if is_model_file(file):
         return facts | _model(file)
+    if stage := _stage(file):
+        return facts | stage
     if not is_prior_file(file) and parts_of(file):
         return facts | _published(file, key)
     if file.container == NCNN:
         return facts | _layers(file)
-    if stage := _stage(file):
-        return facts | stage
     prior = _prior(whole, key)
     if prior is not None and "generator" not in prior.get("holds", ()):
         prior = _backbone_beside(file, key, prior)

@@ -49,7 +49,8 @@ def read_own_module(
         key: which published UGPNet of a file that holds several.
 
     Returns:
-        None where the file is none of these: a checkpoint from elsewhere, for instance.
+        None where the file is none of these: a checkpoint from elsewhere, for instance; and, of
+        a synthesis module, the result of stage prior, which is read as a prior.
 
     Raises:
         WeightsError: the file is missing or damaged, it holds other modules only, or leaves a key
@@ -64,6 +65,8 @@ def read_own_module(
         )
     tensors: Mapping[str, Tensor] = {}
     discriminator = None
+    if result is not None and (result.stage, module) == ("prior", "synthesis"):
+        return None
     if result is not None:
         config, discriminator = result.config, result.networks.get("discriminator")
         if result.stage == module:
