@@ -139,3 +139,29 @@ def test_a_photograph_does_not_change_with_its_tiles(monkeypatch: pytest.MonkeyP
     assert difference(2048) == 0
     monkeypatch.setattr(whole, "statistics_of", lambda network, source: [])
     assert difference(160) > 10
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "expected"),
+    [
+        ((512, 768), 704, [(576, 832)]),  # no more pixels than a tile has
+        ((512, 768), 512, [(320, 448)] * 4),  # no more tiles than their sides ask for
+        ((30, 900), 256, [(96, 256)] * 5),
+    ],
+)
+def test_tiles_are_as_few_as_can_be(
+    size: tuple[int, int], tile: int, expected: list[tuple[int, int]]
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def restoration(x: Tensor) -> SimpleNamespace:
+        seen.append((x.shape[-2], x.shape[-1]))
+        return SimpleNamespace(image=x)
+
+    model: Any = SimpleNamespace(restoration=restoration, scale=1)
+    restoration.backbone = None  # type: ignore[attr-defined]
+    x = photograph(*size)
+    same = whole.regressed(model, x, torch.device("cpu"), tile)
+    assert torch.allclose(same, x, atol=1e-6)
+    assert seen[-len(expected) :] == expected
+    assert len(seen) == len(expected) + (len(expected) > 1)  # and a square

@@ -101,8 +101,22 @@ def test_tiles_overlap_by_a_quarter_unless_told_otherwise() -> None:
     assert seen == 3
 
 
-@pytest.mark.parametrize("stride", [0, -1, 17])
-def test_impossible_strides_are_refused(stride: int) -> None:
+def test_strides_may_differ() -> None:
+    x = torch.rand(1, 3, 2 * TILE, 5 * TILE)
+    seen = 0
+
+    def network(tiles: Tensor) -> tuple[Tensor]:
+        nonlocal seen
+        seen += len(tiles)
+        return (tiles,)
+
+    (same,) = run_tiled(network, x, tile=(TILE, 2 * TILE), stride=(TILE // 2, 3 * TILE // 2))
+    assert seen == 3 * 3
+    assert torch.allclose(same, x, atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [0, -1, 17, (8, 17), (0, 8)])
+def test_impossible_strides_are_refused(stride: int | tuple[int, int]) -> None:
     with pytest.raises(SizeError, match="stride"):
         run_tiled(identity, torch.zeros(1, 3, 8, 8), tile=TILE, stride=stride)
 

@@ -33,8 +33,9 @@ class Tiling(NamedTuple):
     Attributes:
         height, width: of a tile, input pixels.
         scale: how many times larger an output is than its input.
-        stride: largest distance between neighbouring tiles, input pixels, at most the smaller side
-            of a tile; None is three quarters of that, so that a quarter overlaps.
+        stride: largest distance between neighbouring tiles, down and across or both alike, input
+            pixels, at most a tile's side; None is three quarters of that, so that a quarter
+            overlaps.
         batch_size: tiles that are in the network at once.
         margin: pixels that are mirrored around the image, their outermost repeated.
         multiple: the sides with their margins are made multiples of this.
@@ -43,7 +44,7 @@ class Tiling(NamedTuple):
     height: int
     width: int
     scale: int = 1
-    stride: int | None = None
+    stride: int | tuple[int, int] | None = None
     batch_size: int = 4
     margin: int = 0
     multiple: int = 1
@@ -55,7 +56,7 @@ def run_tiled(
     *,
     tile: int | tuple[int, int],
     scale: int = 1,
-    stride: int | None = None,
+    stride: int | tuple[int, int] | None = None,
     batch_size: int = 4,
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, ...]:
@@ -110,18 +111,18 @@ def tiled_rows(
     Raises:
         SizeError: a stride that is not in 1 .. tile.
     """
-    step, scale = _step(tiling), tiling.scale
+    (down, across), scale = _strides(tiling), tiling.scale
     top, bottom = _around(source.height, tiling.height, tiling)
     left, right = _around(source.width, tiling.width, tiling)
     padded = MirroredRows(source, left, right, top, bottom, edge=tiling.margin > 0)
-    rows = _placed(padded.height, tiling.height, step, scale)
-    columns = _placed(padded.width, tiling.width, step, scale)
+    rows = _placed(padded.height, tiling.height, down, scale)
+    columns = _placed(padded.width, tiling.width, across, scale)
     ends = [begin for begin, _ in rows[1:]] + [padded.height]
     wanted = slice(left * scale, (left + source.width) * scale)
     sums: list[Tensor] = []
     done = top * scale
-    for number, ((begin, down), end) in enumerate(zip(rows, ends, strict=True)):
-        for count in _add_row(network, padded, begin, down, columns, sums, tiling, device):
+    for number, ((begin, share), end) in enumerate(zip(rows, ends, strict=True)):
+        for count in _add_row(network, padded, begin, share, columns, sums, tiling, device):
             if on_tile is not None:
                 on_tile(number * len(columns) + count, len(rows) * len(columns))
         last = min(end, top + source.height) * scale
@@ -152,7 +153,7 @@ def _run_whole(
     network: Network, images: Tensor, tiling: Tiling, device: torch.device | str
 ) -> tuple[Tensor, ...]:
     """Images that fit into one tile each: many at once."""
-    _step(tiling)
+    _strides(tiling)
     top, bottom = _around(images.shape[-2], tiling.height, tiling)
     left, right = _around(images.shape[-1], tiling.width, tiling)
     y, x = top * tiling.scale, left * tiling.scale
@@ -223,12 +224,16 @@ def _placed(size: int, tile: int, stride: int, scale: int) -> list[tuple[int, Te
     ]
 
 
-def _step(tiling: Tiling) -> int:
-    least = min(tiling.height, tiling.width)
-    step = max(1, least * 3 // 4) if tiling.stride is None else tiling.stride
-    if not 1 <= step <= least:
-        raise SizeError(f"Tiles of {least} pixels need a stride from 1 to {least}, not {step}.")
-    return step
+def _strides(tiling: Tiling) -> tuple[int, int]:
+    """Down and across."""
+    sides, given = (tiling.height, tiling.width), tiling.stride
+    if given is None:
+        return max(1, sides[0] * 3 // 4), max(1, sides[1] * 3 // 4)
+    strides = (given, given) if isinstance(given, int) else given
+    for side, stride in zip(sides, strides, strict=True):
+        if not 1 <= stride <= side:
+            raise SizeError(f"Tiles of {side} pixels need a stride from 1 to {side}, not {stride}.")
+    return strides
 
 
 def _around(size: int, tile: int, tiling: Tiling) -> tuple[int, int]:

@@ -36,7 +36,7 @@ MARGIN = 32
 # its levels are zeros, which its means over whole maps take for a part of the image.
 MULTIPLE = 32
 # Large enough that a tile's border is a small part of it.
-TILE = 512
+TILE = 704
 OVERLAP = 64
 FACES_AT_ONCE = 4
 # Slow colours of x_hat - x_reg are those of a Gaussian of the model's resolution over this.
@@ -145,12 +145,13 @@ def regressed_rows(
 
     fixed = getattr(restoration.backbone, "fixed_size", None)
     height, width = (fixed, fixed) if fixed is not None else _sides(source, tile)
-    if fixed is None and (height, width) != _sides(source, max(source.height, source.width) * 2):
+    if fixed is None and (height, width) != (_padded(source.height), _padded(source.width)):
         given = statistics_of(run, source)
-    least = min(height, width)
-    step = max(least // 2, least - OVERLAP) if fixed is None else fixed * 3 // 4
+    strides = None  # a quarter of tiles of a fixed size overlaps
+    if fixed is None:
+        strides = max(height // 2, height - OVERLAP), max(width // 2, width - OVERLAP)
     tiling = Tiling(
-        height, width, model.scale, step, batch_size=1, margin=MARGIN, multiple=MULTIPLE
+        height, width, model.scale, strides, batch_size=1, margin=MARGIN, multiple=MULTIPLE
     )
     return tiled_rows(run, source, tiling, device, on_tile)
 
@@ -168,16 +169,28 @@ def regressed(
 
 
 def _sides(source: Rows, tile: int) -> tuple[int, int]:
-    """Height and width of tiles: as few as can be, and no larger than they have to be for that."""
+    """Height and width of tiles: as few as can be, and no larger than they have to be for that;
+    all of a photograph that has no more pixels than a tile."""
     tile = max(MULTIPLE, tile // MULTIPLE * MULTIPLE)
+    height, width = _padded(source.height), _padded(source.width)
+    if height * width <= tile * tile:
+        return height, width
 
     def side(size: int) -> int:
-        size = -(-(size + 2 * MARGIN) // MULTIPLE) * MULTIPLE
         overlap = min(OVERLAP, tile // 2)
         count = max(1, math.ceil((size - overlap) / (tile - overlap)))
-        return -(-math.ceil((size + (count - 1) * overlap) / count) // MULTIPLE) * MULTIPLE
+        return _multiple(math.ceil((size + (count - 1) * overlap) / count))
 
-    return side(source.height), side(source.width)
+    return side(height), side(width)
+
+
+def _padded(size: int) -> int:
+    """A side of a photograph with its margins."""
+    return _multiple(size + 2 * MARGIN)
+
+
+def _multiple(size: int) -> int:
+    return -(-size // MULTIPLE) * MULTIPLE
 
 
 def square_of(source: Rows, face: Face, size: int) -> Tensor:
