@@ -144,9 +144,9 @@ def test_a_photograph_does_not_change_with_its_tiles(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("size", "tile", "expected"),
     [
-        ((512, 768), 704, [(576, 832)]),  # no more pixels than a tile has
-        ((512, 768), 512, [(320, 448)] * 4),  # no more tiles than their sides ask for
-        ((30, 900), 256, [(96, 256)] * 5),
+        ((512, 768), 512, [(576, 832)]),  # not cut
+        ((512, 1000), 512, [(320, 416)] * 6),  # no more tiles than their sides ask for
+        ((30, 2000), 256, [(96, 256)] * 11),
     ],
 )
 def test_tiles_are_as_few_as_can_be(

@@ -13,8 +13,8 @@ from ugpnet_core.errors import ImageError
 
 T = TypeVar("T")
 
-# Of the free memory, what tiles may take.
-SHARE = 0.6
+# Of the free memory, what a tile may take; a photograph that is not cut is up to two of them.
+SHARE = 0.3
 # Maps of the largest kind that a network holds at once: skips, and what a layer reads and writes.
 MAPS = 3
 _PROBE = 64

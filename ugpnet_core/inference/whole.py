@@ -36,8 +36,11 @@ MARGIN = 32
 # its levels are zeros, which its means over whole maps take for a part of the image.
 MULTIPLE = 32
 # Large enough that a tile's border is a small part of it.
-TILE = 704
+TILE = 512
 OVERLAP = 64
+# How many times the pixels of a tile a photograph may have that is not cut: a few tiles, with what
+# of them overlaps, take twice the time. Free memory is reckoned for that.
+UNCUT = 2
 FACES_AT_ONCE = 4
 # Slow colours of x_hat - x_reg are those of a Gaussian of the model's resolution over this.
 SLOW = 8
@@ -170,10 +173,10 @@ def regressed(
 
 def _sides(source: Rows, tile: int) -> tuple[int, int]:
     """Height and width of tiles: as few as can be, and no larger than they have to be for that;
-    all of a photograph that has no more pixels than a tile."""
+    those of the photograph where it is not cut."""
     tile = max(MULTIPLE, tile // MULTIPLE * MULTIPLE)
     height, width = _padded(source.height), _padded(source.width)
-    if height * width <= tile * tile:
+    if height * width <= UNCUT * tile * tile:
         return height, width
 
     def side(size: int) -> int:
