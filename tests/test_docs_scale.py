@@ -27,7 +27,7 @@ def test_the_table_is_what_the_command_prints(
 def test_its_seconds_are_those_of_restoring() -> None:
     measured = (DOCS / "restoring.md").read_text(encoding="utf-8")
     (kept,) = re.findall(r"^\| bfloat16 \| [\d.]+ s \| ([\d.]+) s \|$", measured, re.M)
-    assert f"From {kept} s for 768 x 512 pixels on two cores" in TEXT
+    assert f"From {kept} s for 2000 x 1500 pixels on two cores" in TEXT
 
 
 def test_arithmetic() -> None:
