@@ -71,9 +71,10 @@ class Restorer(Calling):
         device: The device of the networks: ``"auto"`` (CUDA, else MPS, else the CPU), or one as
             torch names it.
         tile: The side, in pixels, of what the restoration module sees at once; less needs less
-            memory. Of a model without a domain it says how many pixels of the output tiles of the
-            model's resolution r are apart at most, from the scale to r; ``"auto"`` is then three
-            quarters of r.
+            memory. A photograph of no more pixels than two such tiles is not cut; of others, some
+            squares of at most 256 pixels are seen first. Of a model without a domain it says how
+            many pixels of the output tiles of the model's resolution r are apart at most, from the
+            scale to r; ``"auto"`` is then three quarters of r.
         fidelity: How much of the regression the restored image keeps, from 0 to 1: the image is
             (1 - fidelity) x_hat + fidelity x_reg.
         faces: Whether faces go through the whole model; ``"off"`` leaves them to the restoration
