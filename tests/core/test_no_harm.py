@@ -132,14 +132,17 @@ def test_what_a_model_knows() -> None:
     assert max(steps) < 0.1  # smoothly
 
 
-def test_the_prior_adds_where_noise_has_swallowed_something() -> None:
+def test_the_prior_adds_where_something_was_lost() -> None:
     one, every, none = Scope(0.25, 0.35), Scope(0.0, 0.3), Scope(0.0, 0.0)
     for noise_of_one in (0.0, 0.1, 0.3):
-        assert one.prior_share(noise_of_one) == none.prior_share(noise_of_one) == 1
-    shares = [every.prior_share(level / 100) for level in range(40)]
-    assert shares == sorted(shares)
-    assert shares[7] == 0
-    assert shares[30] == pytest.approx(1)
+        assert one.prior_share(noise_of_one, 0) == none.prior_share(noise_of_one, 0) == 1
+    by_noise = [every.prior_share(level / 100, 0) for level in range(40)]
+    by_loss = [every.prior_share(0.01, level / 1000) for level in range(40)]
+    for shares in (by_noise, by_loss):
+        assert shares == sorted(shares)
+        assert shares[4] == 0
+        assert shares[30] == 1
+    assert every.prior_share(0.3, 0.03) == 1
 
 
 def test_the_best_mixture_of_input_and_regression(photograph: Tensor) -> None:

@@ -29,6 +29,7 @@ from ugpnet_core.inference.layers import (
 )
 from ugpnet_core.inference.memory import bytes_per_pixel, fitting, halving
 from ugpnet_core.inference.noise_level import noise_level
+from ugpnet_core.inference.prior_share import share_of_photograph, shares_of_faces
 from ugpnet_core.inference.restored import Restored, RestoredLevels
 from ugpnet_core.inference.rows import (
     Array,
@@ -214,8 +215,6 @@ class Restorer(Calling):
         noise = noise_level(source)
         came: Rows = source if self.scale == 1 else EnlargedRows(source, self.scale)
         prior = 1 - self.fidelity
-        if self.scope is not None:
-            prior *= self.scope.prior_share(noise)
         faces: tuple[Face, ...] = ()
         additions: Additions
         if self.domain == "faces":
@@ -223,13 +222,16 @@ class Restorer(Calling):
             if self.faces == "auto":
                 # Where the noise is gone they are found best.
                 faces = self._faces_of(regression)
-            if prior or synthesis:
-                pasted = whole.by_faces(self.model, source, faces, self.device, self.dtype)
+            shares = self._shares(came, regression, faces, noise) if prior else [0.0] * len(faces)
+            if synthesis or any(shares):
+                pasted = whole.by_faces(self.model, source, faces, shares, self.device, self.dtype)
             else:
                 pasted = whole.nothing_added(self.model, source, faces)
             additions = FaceAdditions(pasted)
         else:
             regression, additions = self._by_tiles(source, came, noise, exact, synthesis)
+            if self.scope is not None:
+                prior *= share_of_photograph(self.scope, came, regression, noise)
         layers = Layers(came, regression, additions, prior=prior, grey=is_grey(source))
         layers.keep = self.background == "keep"
         notices: list[str] = []
@@ -239,6 +241,15 @@ class Restorer(Calling):
             layers.reliance = trust + (1 - trust) * share
             layers.prior *= trust
         return layers, faces, tuple(notices)
+
+    def _shares(
+        self, came: Rows, regression: Regression, faces: Sequence[Face], noise: float
+    ) -> list[float]:
+        """How much of what the prior adds each face wants."""
+        if self.scope is None:
+            return [1.0] * len(faces)
+        large = scaled(faces, self.scale)
+        return shares_of_faces(self.scope, came, regression, large, noise, self.resolution)
 
     def _faces_of(self, regression: Regression) -> tuple[Face, ...]:
         """The faces of a photograph, in its pixels."""

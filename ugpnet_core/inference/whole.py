@@ -50,6 +50,7 @@ def by_faces(
     model: UGPNet,
     source: Rows,
     faces: Sequence[Face],
+    shares: Sequence[float],
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> Pasted:
@@ -57,6 +58,7 @@ def by_faces(
 
     Args:
         faces: in pixels of the source.
+        shares: of what the prior adds to each that are wanted.
         dtype: what the model computes in.
 
     Returns:
@@ -75,8 +77,10 @@ def by_faces(
         # now and then a blue eye.
         addition = luma(fast(image - own, model.resolution / SLOW)).expand_as(own)
         added += list(torch.cat([addition, synthesis - own], 1))
-    weighted = [one * sureness(face) for one, face in zip(added, faces, strict=True)]
-    return _pasted(model, source, faces, weighted)
+    sure = [one * sureness(face) for one, face in zip(added, faces, strict=True)]
+    for one, share in zip(sure, shares, strict=True):
+        one[:3] *= share
+    return _pasted(model, source, faces, sure)
 
 
 def nothing_added(model: UGPNet, source: Rows, faces: Sequence[Face]) -> Pasted:
