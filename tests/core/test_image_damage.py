@@ -229,3 +229,36 @@ def test_an_extra_that_is_missing_is_named(
     (tmp_path / "a.jpg").write_bytes(head)
     with pytest.raises(DependencyError, match=rf"ugpnet-core\[{extra}\]"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("filling", [bytes(3000), b"\xff" * 3000, b"\xff\xd9"])
+def test_an_end_that_somebody_has_filled_is_missing(mode: str, filling: bytes) -> None:
+    buffer = io.BytesIO()
+    noise().convert(mode).save(buffer, "JPEG", quality=90)
+    whole = buffer.getvalue()
+    cut = decode_image(whole[: len(whole) * 85 // 100], Path("a.jpg"))
+    filled = decode_image(whole[: len(whole) * 85 // 100] + filling, Path("a.jpg"))
+    assert "cut short, the last" in filled.notices[0]
+    assert filled.notices == cut.notices
+    assert torch.equal(filled.pixels, cut.pixels)
+    with pytest.raises(ImageError, match=r"a\.jpg is damaged: it is cut short"):
+        decode_image(whole[: len(whole) // 2] + filling, Path("a.jpg"))
+
+
+@pytest.mark.parametrize("after", [b"", bytes(500), b"\xff" * 500])
+def test_a_grey_border_is_not_taken_for_a_missing_one(after: bytes) -> None:
+    picture = Image.new("RGB", (64, 80), (128, 128, 128))
+    picture.paste(noise(30))
+    for options in ({}, {"progressive": True}, {"restart_marker_rows": 1}):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=90, **options)
+        assert not decode_image(buffer.getvalue() + after, Path("a.jpg")).notices
+
+
+def test_the_film_of_a_moving_photograph_is_said_to_be_left_out() -> None:
+    packet = b'<x:xmpmeta><rdf:Description GCamera:MotionPhoto="1"/></x:xmpmeta>'
+    film = b"\0\0\0\x18ftypmp42\0\0\0\0" + bytes(100)
+    image = decode_image(jpeg(xmp=packet) + film, Path("a.jpg"))
+    assert image.notices == ("The film that follows the picture is left out.",)
+    assert image.metadata.xmp == packet.replace(b'"1"', b'"0"')

@@ -1,9 +1,6 @@
-"""JPEG files: one that is cut short, and segments that Pillow does not write."""
+"""Segments of JPEG files that Pillow does not write."""
 
 from __future__ import annotations
-
-import numpy as np
-import numpy.typing as npt
 
 from ugpnet_core.image.iptc import as_resource
 from ugpnet_core.image.metadata import Metadata
@@ -12,29 +9,6 @@ MOST_EXIF = 65533 - 6
 """Bytes of an EXIF block that a JPEG holds, without its prefix."""
 _MOST = 65533
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_BLOCK = 16
-_END = b"\xff\xd9"
-
-
-def ended(data: bytes) -> bytes:
-    """The file with the marker that ends it: decoders take what there is for all of it, and
-    repeat the last colour where nothing is left."""
-    return data + _END
-
-
-def missing(pixels: npt.NDArray[np.uint8]) -> float:
-    """The share of a picture (H, W, channels) that is missing at its end: blocks, in the order in
-    which they are stored, of nothing but the last pixel's colour."""
-    flat = (pixels == pixels[-1:, -1:]).reshape(*pixels.shape[:2], -1).all(2)
-    lost = 0
-    for top in reversed(range(0, len(flat), _BLOCK)):
-        band = flat[top : top + _BLOCK]
-        # Colour of half the resolution is mixed with the rows above as it is enlarged.
-        columns = int(np.cumprod(band[min(2, len(band) - 1) :].all(0)[::-1]).sum())
-        lost += len(band) * columns
-        if columns < flat.shape[1]:
-            break
-    return lost / int(flat.size)
 
 
 def with_segments(data: bytes, metadata: Metadata) -> bytes:

@@ -14,12 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from ugpnet_core.errors import ImageError
 from ugpnet_core.image.colours import from_cmyk, from_floats
+from ugpnet_core.image.cut_jpeg import ended_early, mended, video_after, without_filling
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.deep import deep_pixels
 from ugpnet_core.image.exif import bare, upright, upright_xmp
-from ugpnet_core.image.jpeg import ended, missing
 from ugpnet_core.image.jxl import size_of
 from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
@@ -45,7 +44,6 @@ _GREY = {"1", "L", "LA", "La", "I", "F"}
 _TRANSPARENT = {"LA", "PA", "La", "RGBA", "RGBa"}
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 _MILLISECONDS = 100.0  # what browsers show a frame for that does not say
-_MOST_MISSING = 0.25
 _opening = threading.Lock()
 
 
@@ -115,13 +113,11 @@ def tiff_page(data: bytes, index: int) -> Array:
 
 def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int) -> Decoded:
     notices = list[str]()
-    try:
-        image.load()
-    except OSError as error:
-        if kind not in {"JPEG", "MPO"} or index or "truncated" not in str(error):
-            raise
-        image, notice = _mended(data, path)
-        notices.append(notice)
+    if kind in {"JPEG", "MPO"} and not index:
+        image, notice = _whole_jpeg(image, data, path)
+        notices += [notice] if notice else []
+        notices += ["the film that follows the picture is left out"] if video_after(data) else []
+    image.load()
     info = image.info
     profile = info.get("icc_profile")
     block = bare(info.get("exif") or raw_profile(image, "exif"))
@@ -141,21 +137,23 @@ def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int)
     )
 
 
-def _mended(data: bytes, path: Path) -> tuple[Image.Image, str]:
-    """A JPEG that lacks its end, with what there is of it, and the notice that says so."""
-    image = open_image(ended(data), "JPEG")
+def _whole_jpeg(image: Image.Image, data: bytes, path: Path) -> tuple[Image.Image, str | None]:
+    """The picture, and what there is to say where its end is missing."""
+    if without_filling(data) is not None:
+        return mended(data, path, _jpeg)
+    try:
+        image.load()
+    except OSError as error:
+        if "truncated" not in str(error):
+            raise
+        return mended(data, path, _jpeg)
+    return image, ended_early(image, data, path, _jpeg)
+
+
+def _jpeg(data: bytes) -> Image.Image:
+    image = open_image(data, "JPEG")
     image.load()
-    share = missing(np.asarray(image))
-    if share > _MOST_MISSING:
-        raise ImageError(
-            f"{path} is damaged: it is cut short, and {share:.0%} of the picture are missing; "
-            "replace or remove it."
-        )
-    if share >= 0.005:
-        return image, f"it is cut short, the last {share:.0%} of the picture are missing"
-    if image.info.get("progressive"):  # it is stored from coarse to fine
-        return image, "it is cut short, and may lack detail"
-    return image, "it is cut short, little or nothing of the picture is missing"
+    return image
 
 
 def _metadata(image: Image.Image, data: bytes, kind: str) -> Metadata:
