@@ -8,7 +8,9 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 import torch
@@ -16,7 +18,13 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from ugpnet_core.errors import ImageError
-from ugpnet_core.image import ImageFile, check_writable, read_image, write_image
+from ugpnet_core.image import (
+    ImageFile,
+    check_writable,
+    decode_image,
+    read_image,
+    write_image,
+)
 from ugpnet_core.image.iptc import as_resource, iptc_in
 
 CASES = Path(__file__).parents[1] / "cases" / "files"
@@ -256,15 +264,72 @@ def test_private_tags_of_a_tiff_are_kept(tmp_path: Path) -> None:
 
 
 def test_colours_of_a_png_stay_as_they_were_meant(tmp_path: Path) -> None:
-    picture().save(tmp_path / "a.png")
-    data = (tmp_path / "a.png").read_bytes()
-    content = struct.pack(">I", 100000)
-    chunk = struct.pack(">I", 4) + b"gAMA" + content
-    chunk += struct.pack(">I", zlib.crc32(b"gAMA" + content))
-    (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
+    (tmp_path / "a.png").write_bytes(png_with(gAMA=LINEAR))
     for strip in (False, True):
         path = written(read_image(tmp_path / "a.png"), tmp_path / "b.png", strip=strip)
         assert Image.open(path).info["gamma"] == 1.0
+
+
+def png_with(**chunks: bytes) -> bytes:
+    buffer = io.BytesIO()
+    picture().save(buffer, "PNG")
+    data = buffer.getvalue()
+    packed = b"".join(
+        struct.pack(">I", len(content))
+        + name.encode()
+        + content
+        + struct.pack(">I", zlib.crc32(name.encode() + content))
+        for name, content in chunks.items()
+    )
+    return data[:33] + packed + data[33:]
+
+
+SRGB_CORNERS = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+LINEAR = struct.pack(">I", 100000)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lost"),
+    [
+        ({"gAMA": LINEAR}, "gAMA"),
+        ({"cHRM": SRGB_CORNERS[::-1]}, "cHRM"),
+        ({"cICP": bytes([12, 13, 0, 1])}, "cICP"),
+        ({"gAMA": struct.pack(">I", 45455), "cHRM": SRGB_CORNERS}, None),
+        ({"sRGB": b"\0", "gAMA": LINEAR}, None),
+        ({"cICP": bytes([1, 13, 0, 1])}, None),
+    ],
+)
+@pytest.mark.parametrize("into", FORMATS)
+def test_colours_that_another_format_would_show_otherwise_are_said(
+    tmp_path: Path, chunks: dict[str, bytes], lost: str | None, into: str
+) -> None:
+    image = decode_image(png_with(**chunks), Path("a.png"))
+    said = check_writable(tmp_path / f"a{into}", 30, 20, metadata=image.metadata)
+    assert len(said) == (lost is not None and into != ".png")
+    assert all(f"cannot hold its kind of colours ({lost}; .png does)" in each for each in said)
+
+
+def coded(kind: str, primaries: int, transfer: int) -> bytes:
+    if kind == "AVIF":
+        options = {"primaries": primaries, "transfer": transfer}
+        return bytes(imagecodecs.avif_encode(np.asarray(picture()), **options))
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(picture()).save(
+        buffer, color_primaries=primaries, transfer_characteristics=transfer, full_range_flag=1
+    )
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_colours_of_wide_gamuts_are_named_in_the_png(tmp_path: Path, kind: str) -> None:
+    for primaries, transfer in ((12, 13), (9, 16), (9, 18)):
+        image = decode_image(coded(kind, primaries, transfer), Path("a.heic"))
+        data = written(image, tmp_path / "a.png").read_bytes()
+        at = data.index(b"cICP")
+        assert data[at + 4 : at + 8] == bytes([primaries, transfer, 0, 1])
+        assert "kind of colours" in check_writable("a.jpg", 30, 20, metadata=image.metadata)[0]
+    plain = decode_image(coded(kind, 1, 13), Path("a.heic"))
+    assert plain.metadata.colour_chunks == ()
 
 
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -4,6 +4,7 @@ as others may start programs (Ghostscript) or trust what they read."""
 from __future__ import annotations
 
 import io
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from ugpnet_core.image.jxl import size_of
 from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.metadata import Metadata, of_pillow, raw_profile
-from ugpnet_core.image.png import colour_chunks
+from ugpnet_core.image.png import Chunk, coded_colours, colour_chunks
 
 _DECODERS = {
     "PNG": ("PNG",),
@@ -44,6 +45,7 @@ _GREY = {"1", "L", "LA", "La", "I", "F"}
 _TRANSPARENT = {"LA", "PA", "La", "RGBA", "RGBa"}
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 _MILLISECONDS = 100.0  # what browsers show a frame for that does not say
+_CODED = b"colrnclx"  # the box of AVIF that names colours by code points
 _opening = threading.Lock()
 
 
@@ -161,8 +163,22 @@ def _metadata(image: Image.Image, data: bytes, kind: str) -> Metadata:
     return replace(
         found,
         xmp=upright_xmp(found.xmp) if found.xmp else None,
-        colour_chunks=colour_chunks(data) if kind == "PNG" else (),
+        colour_chunks=colour_chunks(data) if kind == "PNG" else _coded(image, data, kind),
     )
+
+
+def _coded(image: Image.Image, data: bytes, kind: str) -> tuple[Chunk, ...]:
+    """How the colours of a HEIC or AVIF without a profile are meant."""
+    if image.info.get("icc_profile"):
+        return ()
+    if kind == "HEIC":
+        codes = image.info.get("nclx_profile") or {}
+        if {"color_primaries", "transfer_characteristics"} <= codes.keys():
+            return coded_colours(codes["color_primaries"], codes["transfer_characteristics"])
+    at = data.find(_CODED) + len(_CODED) if kind == "AVIF" else 0
+    if at >= len(_CODED) and at + 4 <= len(data):
+        return coded_colours(*struct.unpack_from(">HH", data, at))
+    return ()
 
 
 def _pixels(image: Image.Image, profile: bytes | None, notices: list[str]) -> tuple[Array, bool]:

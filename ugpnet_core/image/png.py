@@ -12,6 +12,11 @@ from ugpnet_core.image.metadata import COLOUR_CHUNKS, XMP_KEY, Metadata
 
 _HEADER = 8 + 25  # the signature and IHDR
 _INCH = 0.0254  # metres
+# Code points of ITU-T H.273: colours as those of sRGB, and curves that are shown as its curve.
+_SRGB, _UNSPECIFIED, _SRGB_CURVE = 1, 2, 13
+_SRGB_PRIMARIES, _SRGB_TRANSFERS = {_SRGB, _UNSPECIFIED}, {1, _UNSPECIFIED, 6, _SRGB_CURVE, 14, 15}
+_SRGB_GAMMA = (45455,)
+_SRGB_CORNERS = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 
 Chunk = tuple[bytes, bytes]
 
@@ -24,6 +29,35 @@ def bit_depth(data: bytes) -> int:
 def colour_chunks(data: bytes) -> tuple[Chunk, ...]:
     """What a PNG says of its colours beside a profile; all of it stands before the pixels."""
     return tuple((name, content) for name, content in _chunks(data) if name in COLOUR_CHUNKS)
+
+
+def coded_colours(primaries: int, transfer: int) -> tuple[Chunk, ...]:
+    """What a PNG says of RGB colours that HEIC and AVIF name by these code points (ITU-T H.273);
+    nothing of those that are shown as sRGB."""
+    if primaries in _SRGB_PRIMARIES and transfer in _SRGB_TRANSFERS:
+        return ()
+    primaries = _SRGB if primaries == _UNSPECIFIED else primaries
+    transfer = _SRGB_CURVE if transfer == _UNSPECIFIED else transfer
+    return ((b"cICP", bytes([primaries, transfer, 0, 1])),)
+
+
+def other_than_srgb(chunks: Iterable[Chunk], icc_profile: bytes | None) -> str | None:
+    """The first chunk that gives colours another meaning than that of sRGB, where no profile
+    stands above it; None where there is none."""
+    said = dict(chunks)
+    codes = said.get(b"cICP", b"")
+    if len(codes) >= 2 and coded_colours(codes[0], codes[1]):
+        return "cICP"
+    if icc_profile or b"sRGB" in said or codes:
+        return None
+    for name, values, tolerance in ((b"gAMA", _SRGB_GAMMA, 1000), (b"cHRM", _SRGB_CORNERS, 500)):
+        given = said.get(name, b"")
+        if len(given) == 4 * len(values) and any(
+            abs(one - other) > tolerance
+            for one, other in zip(struct.unpack(f">{len(values)}I", given), values, strict=True)
+        ):
+            return name.decode()
+    return None
 
 
 def with_chunks(data: bytes, chunks: Iterable[Chunk]) -> bytes:

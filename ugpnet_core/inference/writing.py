@@ -14,6 +14,7 @@ from ugpnet_core.errors import ImageError
 from ugpnet_core.image import ImageFile, resize, write_image
 from ugpnet_core.image.files import QUALITY, check_writable
 from ugpnet_core.image.frames import write_frames
+from ugpnet_core.image.metadata import Metadata
 from ugpnet_core.inference.rows import Array, write_levels
 
 
@@ -59,14 +60,15 @@ class Writing:
             ImageError: it cannot hold its pixels.
         """
         height, width = (side * scale for side in photo.size)
+        metadata = photo.metadata
         if self.strip:
-            return check_writable(path, width, height)
+            metadata = Metadata(colour_chunks=metadata.colour_chunks)
         return check_writable(
             path,
             width,
             height,
-            exif=photo.exif,
-            metadata=photo.metadata,
+            exif=None if self.strip else photo.exif,
+            metadata=metadata,
             icc_profile=photo.icc_profile,
         )
 
