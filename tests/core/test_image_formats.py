@@ -17,8 +17,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ugpnet_core.image import EXTENSIONS, decode_image, memory_needed, read_image
-from ugpnet_core.image.jxl import size_of
+from ugpnet_core.image import EXTENSIONS, decode_image, memory_needed, read_frames, read_image
+from ugpnet_core.image.jxl import header_of
 from ugpnet_core.image.kinds import readable
 
 Array = npt.NDArray[Any]
@@ -96,6 +96,14 @@ DEEP: dict[str, tuple[int, Callable[[], bytes]]] = {
         12,
         lambda: bytes(imagecodecs.jpeg2k_encode(deep() >> 4, level=0, bitspersample=12)),
     ),
+    "jxl of 12": (
+        12,
+        lambda: bytes(imagecodecs.jpegxl_encode(deep() >> 4, lossless=True, bitspersample=12)),
+    ),
+    "jxl of 10": (
+        10,
+        lambda: bytes(imagecodecs.jpegxl_encode(deep() >> 6, lossless=True, bitspersample=10)),
+    ),
     "avif of 10": (
         10,
         lambda: bytes(imagecodecs.avif_encode(deep() >> 6, bitspersample=10, level=100)),
@@ -160,9 +168,41 @@ def test_the_size_of_a_jpeg_xl(size: tuple[int, int], boxes: bool, tmp_path: Pat
     buffer = io.BytesIO()
     options: dict[str, Any] = {"use_container": boxes, "effort": 1}
     Image.new("RGB", size).save(buffer, "JXL", **options)
-    assert size_of(buffer.getvalue()) == size
+    header = header_of(buffer.getvalue())
+    assert header is not None
+    assert (header.width, header.height) == size
     (tmp_path / "a.jpg").write_bytes(buffer.getvalue())
     assert memory_needed(tmp_path / "a.jpg") >= size[0] * size[1] * 15
+
+
+@pytest.mark.parametrize("bits", [1, 4, 7, 12])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_white_of_a_jpeg_2000_is_white(bits: int, channels: int) -> None:
+    white = 2**bits - 1
+    values = deep() >> (16 - bits)
+    values[0, 0], values[0, 1] = white, 0
+    stored = values.astype(np.uint8 if bits <= 8 else np.uint16)
+    stored = stored if channels == 3 else np.ascontiguousarray(stored[..., 0])
+    data = imagecodecs.jpeg2k_encode(stored, level=0, bitspersample=bits)
+    image = decode_image(data, A)
+    assert image.grey == (channels == 1)
+    assert image.bit_depth == (8 if bits <= 8 else 16)
+    got = as_levels(image.pixels, white)
+    assert np.array_equal(got[..., 0], values[..., 0])
+
+
+def test_floating_point_and_animated_jpeg_xl(tmp_path: Path) -> None:
+    values = (deep() / 65535).astype(np.float32)
+    image = decode_image(imagecodecs.jpegxl_encode(values, lossless=True), A)
+    assert image.bit_depth == 16
+    assert np.abs(as_levels(image.pixels, 65535) - deep()).max() <= 1
+    frames = [np.roll(blocks(), 9 * step, axis=1) for step in range(3)]
+    data = imagecodecs.jpegxl_encode(np.stack(frames), lossless=True)
+    image = decode_image(data, A)
+    assert image.notices == ("It holds 3 pictures, of which this is the first.",)
+    (tmp_path / "a.jxl").write_bytes(data)
+    read = [as_levels(frame.pixels) for frame in read_frames(tmp_path / "a.jxl")]
+    assert np.array_equal(np.stack(read), np.stack(frames))
 
 
 def test_the_table_of_the_documentation_is_what_is_read() -> None:

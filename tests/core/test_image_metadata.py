@@ -14,7 +14,7 @@ import pillow_heif
 import pytest
 import tifffile
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from ugpnet_core.errors import ImageError
@@ -244,6 +244,26 @@ def test_text_of_a_png(tmp_path: Path) -> None:
     opened = Image.open(written(image, tmp_path / "out.jpg"))
     assert opened.info["comment"].decode() == CAPTION
     assert tag_text(tmp_path / "out.jpg", 305) == "Scanner 1"
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_megabytes_of_text_are_no_damage(tmp_path: Path, where: str) -> None:
+    packet = XMP.replace(b"</dc:title>", b" long" * 400_000 + b"</dc:title>")
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", packet.decode(), zip=True)
+    if where == "after":
+        info.add_itxt("Workflow", "a step, " * 200_000, zip=True)
+    buffer = io.BytesIO()
+    picture().save(buffer, "PNG", pnginfo=info)
+    data = buffer.getvalue()
+    if where == "after":
+        at, end = data.index(b"IDAT") - 4, data.rindex(b"IEND") - 4
+        text = data[33:at]
+        data = data[:33] + data[at:end] + text + data[end:]
+    image = decode_image(data, Path("a.png"))
+    path = written(image, tmp_path / "b.png")
+    assert len(packet) - len(read_image(path).metadata.xmp or b"") in range(-4, 5)
+    assert PngImagePlugin.MAX_TEXT_CHUNK < 2**21
 
 
 def test_the_comment_of_a_jpeg(tmp_path: Path) -> None:

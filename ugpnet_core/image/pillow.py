@@ -8,19 +8,20 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
+from ugpnet_core.image import jxl
 from ugpnet_core.image.colours import from_cmyk, from_floats
 from ugpnet_core.image.cut_jpeg import ended_early, mended, video_after, without_filling
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
-from ugpnet_core.image.deep import deep_pixels
+from ugpnet_core.image.deep import deep_pixels, jpeg_xl_frames
 from ugpnet_core.image.exif import bare, upright, upright_xmp
-from ugpnet_core.image.jxl import size_of
 from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.metadata import Metadata, of_pillow, raw_profile
@@ -61,13 +62,23 @@ def open_image(data: bytes | BinaryIO, kind: str) -> Image.Image:
     _load_plugin(kind)
     # What Pillow finds odd in a file is no message for whoever runs a command.
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif|pillow_jxl)(\.|$)")
+    with _without_limits():
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        return Image.open(file, formats=_DECODERS[kind])
+
+
+@contextmanager
+def _without_limits() -> Iterator[None]:
+    """Pillow without its limits on pixels, and on the text and profile of a PNG, of which it takes
+    a megabyte each; all of a file's text together stays limited to 64."""
     with _opening:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        text = PngImagePlugin.MAX_TEXT_CHUNK
+        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
         try:
-            file = io.BytesIO(data) if isinstance(data, bytes) else data
-            return Image.open(file, formats=_DECODERS[kind])
+            yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = pixels, text
 
 
 def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
@@ -80,9 +91,12 @@ def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
     width, height, stored = header_of(io.BytesIO(data), kind)
     require_memory(path, width, height, stored)
     with open_image(data, kind) as image:
-        frames = _frames(image)
-        for index in range(frames):
-            if index:
+        frames = jpeg_xl_frames(data) if kind == "JXL" else _frames(image)
+        # The picture for whoever knows no animated PNG may be none of the animation's.
+        before = int(bool(image.info.get("default_image")))
+        frames -= before
+        for index in range(before, before + frames):
+            if index and kind != "JXL":
                 image.seek(index)
             decoded = _decoded(image, data, path, kind, index)
             metadata = decoded.metadata
@@ -98,8 +112,8 @@ def header_of(file: BinaryIO, kind: str) -> tuple[int, int, int]:
         What Pillow raises for damaged files.
     """
     if kind == "JXL":  # opening one decodes it
-        size = size_of(file.read(HEAD))
-        return (*(size or (1, 1)), 8)
+        header = jxl.header_of(file.read(HEAD))
+        return (header.width, header.height, 8) if header is not None else (1, 1, 8)
     image = open_image(file, kind)
     return (*image.size, _stored(image))
 
@@ -119,12 +133,13 @@ def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int)
         image, notice = _whole_jpeg(image, data, path)
         notices += [notice] if notice else []
         notices += ["the film that follows the picture is left out"] if video_after(data) else []
-    image.load()
+    with _without_limits() if kind == "PNG" else nullcontext():  # text may follow the pixels
+        image.load()
     info = image.info
     profile = info.get("icc_profile")
     block = bare(info.get("exif") or raw_profile(image, "exif"))
     orientation = _orientation(image)  # Pillow turns no picture by itself but a TIFF's
-    deep = None if index else deep_pixels(data, kind, image)
+    deep = deep_pixels(data, kind, image, index)
     array, grey = (deep[0], deep[1]) if deep else _pixels(image, profile, notices)
     if image.mode == "CMYK":
         profile = None  # applied

@@ -27,7 +27,7 @@ from ugpnet_core.image.colours import (
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.pillow import tiff_page
-from ugpnet_core.image.tiff_tags import exif_of, metadata_of
+from ugpnet_core.image.tiff_tags import exif_of, metadata_of, number_of
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -138,8 +138,7 @@ def _extent(page: TiffPage) -> tuple[int, int, int]:
 
 
 def _orientation(page: TiffPage) -> int:
-    tag = page.tags.get(274)
-    return int(tag.value) if tag is not None else 1
+    return number_of(page, 274, otherwise=1)
 
 
 def _is_plain_ycbcr(page: TiffPage) -> bool:
