@@ -69,6 +69,24 @@ def test_how_much_is_missing_is_said_and_too_much_is_an_error() -> None:
             decode_image(whole[:part], Path("a.jpg"))
 
 
+def test_what_a_library_does_not_know_is_not_called_damaged() -> None:
+    buffer = io.BytesIO()
+    noise().save(buffer, "BMP")
+    strange = bytearray(buffer.getvalue())
+    strange[28:30] = (2).to_bytes(2, "little")  # bits of a pixel, as handheld computers had them
+    with pytest.raises(
+        ImageError, match=r"BMP file of a sort that cannot be read \(.*export it as"
+    ):
+        decode_image(bytes(strange), Path("a.bmp"))
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.zeros((8, 9), np.uint8), compression=None, metadata=None)
+    strange = bytearray(buffer.getvalue())
+    at = strange.index(struct.pack("<HHI", 259, 3, 1)) + 8
+    strange[at : at + 2] = (32766).to_bytes(2, "little")  # the compression of NeXT
+    with pytest.raises(ImageError, match="TIFF file of a sort that cannot be read"):
+        decode_image(bytes(strange), Path("a.tif"))
+
+
 @pytest.mark.parametrize("extension", [".jpg", ".bmp"])
 def test_transparent_pixels_are_laid_on_white(tmp_path: Path, extension: str) -> None:
     alpha = torch.zeros(1, 16, 24)

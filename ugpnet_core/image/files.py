@@ -26,7 +26,7 @@ from ugpnet_core.image.contents import content_of
 from ugpnet_core.image.decoded import Array, Decoded
 from ugpnet_core.image.encoding import encode
 from ugpnet_core.image.fitting import Description, fitted, stripped
-from ugpnet_core.image.limits import require_sides
+from ugpnet_core.image.limits import require_name, require_sides
 from ugpnet_core.image.metadata import Metadata
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -223,11 +223,13 @@ def check_writable(
         Sentences on what of the metadata the format cannot hold.
 
     Raises:
-        ImageError: the extension is unknown, or the format ends at smaller sides.
+        ImageError: the extension is unknown, the format ends at smaller sides, or the name is
+            longer than the disk's may be.
     """
     path = Path(path)
     kind = format_of(path)
     require_sides(path, kind, width, height)
+    require_name(path)
     description = Description(icc_profile, exif, metadata or Metadata())
     lost = fitted(description, kind, (width, height))[1]
     return (f"{kind} cannot hold its {', '.join(lost)}.",) if lost else ()

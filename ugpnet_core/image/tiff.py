@@ -24,6 +24,7 @@ from ugpnet_core.image.colours import (
     from_lab,
     of_palette,
 )
+from ugpnet_core.image.damage import unreadable
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.pillow import tiff_page
@@ -93,7 +94,7 @@ def decode_pages(data: bytes, path: Path) -> Iterator[Decoded]:
     except (ImageError, MemoryError, GeneratorExit):
         raise
     except Exception as error:  # other people's files make it raise anything
-        raise ImageError(f"{path} is damaged ({error}); replace or remove it.") from error
+        raise unreadable(path, "TIFF", error) from error
 
 
 def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int) -> Decoded:
