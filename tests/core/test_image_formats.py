@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ugpnet_core.errors import ImageError
 from ugpnet_core.image import EXTENSIONS, decode_image, memory_needed, read_frames, read_image
 from ugpnet_core.image.jxl import header_of
 from ugpnet_core.image.kinds import readable
@@ -189,6 +190,45 @@ def test_white_of_a_jpeg_2000_is_white(bits: int, channels: int) -> None:
     assert image.bit_depth == (8 if bits <= 8 else 16)
     got = as_levels(image.pixels, white)
     assert np.array_equal(got[..., 0], values[..., 0])
+
+
+RARE: dict[str, tuple[int, bool, Callable[[], bytes]]] = {
+    "12 bits": (12, False, lambda: imagecodecs.jpeg_encode(wide(12), level=98, bitspersample=12)),
+    "12 bits, grey": (
+        12,
+        True,
+        lambda: imagecodecs.jpeg_encode(wide(12)[..., 0].copy(), level=98, bitspersample=12),
+    ),
+    "16 bits, without loss": (16, True, lambda: imagecodecs.ljpeg_encode(wide(16)[..., 0].copy())),
+    "JPEG-LS": (16, False, lambda: imagecodecs.jpegls_encode(wide(16))),
+    "JPEG-LS, 8 bits": (8, True, lambda: imagecodecs.jpegls_encode(blocks()[..., 0].copy())),
+}
+
+
+def wide(bits: int) -> Array:
+    return np.asarray(blocks().astype(np.uint16) << (bits - 8))
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_jpegs_that_pillow_does_not_read(name: str, tmp_path: Path) -> None:
+    bits, grey, make = RARE[name]
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    block = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    data = bytes(make())
+    data = data[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + data[2:]
+    image = decode_image(data, A)
+    assert (image.bit_depth, image.grey) == (8 if bits == 8 else 16, grey)
+    expected = np.rot90(blocks(), 3)[16::32, 16::32]
+    got = as_levels(image.pixels)[16::32, 16::32]
+    assert np.abs(got - (expected[..., :1] if grey else expected)).max() <= 4
+    kept = Image.Exif()
+    kept.load(image.exif or b"")
+    assert kept[0x010F] == "Maker"
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert memory_needed(tmp_path / "a.jpg") >= blocks()[..., 0].size * 15
+    with pytest.raises(ImageError, match=r"a\.jpg is"):
+        decode_image(data[: len(data) // 2], A)
 
 
 def test_floating_point_and_animated_jpeg_xl(tmp_path: Path) -> None:

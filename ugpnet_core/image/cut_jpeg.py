@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ugpnet_core.errors import ImageError
+from ugpnet_core.image.rare_jpeg import disguised
 
 _MOST_MISSING = 0.25
 _LEAST_MISSING = 0.005
@@ -32,7 +33,39 @@ _PROBE = bytes(range(1, 255)) * 2
 Decode = Callable[[bytes], Image.Image]
 
 
-def end_of(data: bytes) -> int | None:
+def loaded(
+    image: Image.Image, data: bytes, path: Path, decode: Decode, notices: list[str]
+) -> Image.Image:
+    """Load an opened JPEG with all that there is of it, and add what there is to say; one whose
+    pixels Pillow does not read stays as it is.
+
+    Args:
+        decode: makes a loaded picture of a whole file.
+
+    Raises:
+        ImageError: more than a quarter of the picture is missing.
+        What Pillow raises for other damage.
+    """
+    if disguised(data) is not None:
+        return image
+    notice: str | None
+    if _without_filling(data) is not None:
+        image, notice = _mended(data, path, decode)
+    else:
+        try:
+            image.load()
+        except OSError as error:
+            if "truncated" not in str(error):
+                raise
+            image, notice = _mended(data, path, decode)
+        else:
+            notice = _ended_early(image, data, path, decode)
+    notices += [notice] if notice else []
+    notices += ["the film that follows the picture is left out"] if _film_after(data) else []
+    return image
+
+
+def _end_of(data: bytes) -> int | None:
     """Where the first picture of a JPEG ends, None where it has no end."""
     at = 2
     while at + 2 <= len(data) and data[at] == 0xFF:
@@ -51,31 +84,24 @@ def end_of(data: bytes) -> int | None:
     return None
 
 
-def video_after(data: bytes) -> bool:
+def _film_after(data: bytes) -> bool:
     """Whether a film follows a picture, as telephones write them that take moving photographs."""
-    end = end_of(data)
+    end = _end_of(data)
     return end is not None and _FILM.search(data, end) is not None
 
 
-def without_filling(data: bytes) -> bytes | None:
+def _without_filling(data: bytes) -> bytes | None:
     """A file that has zeros in the place of its end, without them; None where it has none."""
-    if end_of(data) is not None:
+    if _end_of(data) is not None:
         return None
     left = data.rstrip(_FILLING)
     return left if len(data) - len(left) >= _FILLED else None
 
 
-def mended(data: bytes, path: Path, decode: Decode) -> tuple[Image.Image, str]:
-    """A JPEG that lacks its end, with what there is of it, and the notice that says so.
-
-    Args:
-        decode: makes a loaded picture of a whole file.
-
-    Raises:
-        ImageError: more than a quarter of the picture is missing.
-    """
+def _mended(data: bytes, path: Path, decode: Decode) -> tuple[Image.Image, str]:
+    """A JPEG that lacks its end, with what there is of it, and the notice that says so."""
     # With a marker at their end, decoders take what there is for all of it.
-    image = decode((without_filling(data) or data) + _END_MARKER)
+    image = decode((_without_filling(data) or data) + _END_MARKER)
     share = _missing(np.asarray(image))
     if share >= _LEAST_MISSING:
         return image, _notice(share, path)
@@ -84,15 +110,15 @@ def mended(data: bytes, path: Path, decode: Decode) -> tuple[Image.Image, str]:
     return image, "it is cut short, little or nothing of the picture is missing"
 
 
-def ended_early(image: Image.Image, data: bytes, path: Path, decode: Decode) -> str | None:
+def _ended_early(image: Image.Image, data: bytes, path: Path, decode: Decode) -> str | None:
     """What there is to say of a picture, loaded from a file with an end, whose last part decoders
-    have painted grey; None where all of it is there. Raises what :func:`mended` does.
+    have painted grey; None where all of it is there.
 
     Where a picture is complete, further bytes before its end change nothing.
     """
     pixels = np.asarray(image)
     last = pixels[-1:, -1:]
-    end = end_of(data)
+    end = _end_of(data)
     if end is None or image.info.get("progressive") or not np.isin(last, _PAINTED).all():
         return None
     share = _missing(pixels)

@@ -1,9 +1,10 @@
-"""More than 8 bits where Pillow reads 8 only: PNG, JPEG 2000, AVIF, HEIC, JPEG XL and PPM."""
+"""More than 8 bits where Pillow reads 8 only: PNG, JPEG and its kin, AVIF, HEIC and PPM."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ugpnet_core.image.colours import from_floats, from_integers
 from ugpnet_core.image.decoded import Array
 from ugpnet_core.image.jxl import header_of
 from ugpnet_core.image.png import bit_depth
+from ugpnet_core.image.rare_jpeg import rare_pixels
 
 _CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000: the markers SOC and SIZ
 _SIZ_DEPTH = 42  # from SOC to the first component's depth
@@ -128,8 +130,9 @@ def _ppm(data: bytes, _: Image.Image) -> Array | None:
     return scaled.round().clip(0, 65535).astype(np.uint16).reshape(height, width, 3)
 
 
-_DECODERS = {
+_DECODERS: dict[str, Callable[[bytes, Image.Image], Array | None]] = {
     "PNG": _png,
+    "JPEG": lambda data, _: rare_pixels(data),
     "JP2": _jpeg_2000,
     "AVIF": _avif,
     "HEIC": _heic,

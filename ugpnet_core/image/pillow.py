@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from ugpnet_core.image import jxl
 from ugpnet_core.image.colours import from_cmyk, from_floats
-from ugpnet_core.image.cut_jpeg import ended_early, mended, video_after, without_filling
+from ugpnet_core.image.cut_jpeg import loaded
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.deep import deep_pixels, jpeg_xl_frames
 from ugpnet_core.image.exif import bare, upright, upright_xmp
@@ -26,6 +26,7 @@ from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.metadata import Metadata, of_pillow, raw_profile
 from ugpnet_core.image.png import Chunk, coded_colours, colour_chunks
+from ugpnet_core.image.rare_jpeg import disguised
 
 _DECODERS = {
     "PNG": ("PNG",),
@@ -90,7 +91,8 @@ def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
     """
     width, height, stored = header_of(io.BytesIO(data), kind)
     require_memory(path, width, height, stored)
-    with open_image(data, kind) as image:
+    shown = disguised(data) if kind == "JPEG" else None
+    with open_image(shown or data, kind) as image:
         frames = jpeg_xl_frames(data) if kind == "JXL" else _frames(image)
         # The picture for whoever knows no animated PNG may be none of the animation's.
         before = int(bool(image.info.get("default_image")))
@@ -114,7 +116,15 @@ def header_of(file: BinaryIO, kind: str) -> tuple[int, int, int]:
     if kind == "JXL":  # opening one decodes it
         header = jxl.header_of(file.read(HEAD))
         return (header.width, header.height, 8) if header is not None else (1, 1, 8)
-    image = open_image(file, kind)
+    try:
+        image = open_image(file, kind)
+    except (SyntaxError, UnidentifiedImageError):
+        file.seek(0)
+        shown = disguised(file.read()) if kind == "JPEG" else None
+        if shown is None:
+            raise
+        width, height, channels = header_of(io.BytesIO(shown), kind)
+        return width, height, 2 * channels
     return (*image.size, _stored(image))
 
 
@@ -130,11 +140,10 @@ def tiff_page(data: bytes, index: int) -> Array:
 def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int) -> Decoded:
     notices = list[str]()
     if kind in {"JPEG", "MPO"} and not index:
-        image, notice = _whole_jpeg(image, data, path)
-        notices += [notice] if notice else []
-        notices += ["the film that follows the picture is left out"] if video_after(data) else []
-    with _without_limits() if kind == "PNG" else nullcontext():  # text may follow the pixels
-        image.load()
+        image = loaded(image, data, path, _jpeg, notices)
+    else:
+        with _without_limits() if kind == "PNG" else nullcontext():  # text may follow the pixels
+            image.load()
     info = image.info
     profile = info.get("icc_profile")
     block = bare(info.get("exif") or raw_profile(image, "exif"))
@@ -152,19 +161,6 @@ def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int)
         metadata=_metadata(image, data, kind),
         notices=tuple(notices),
     )
-
-
-def _whole_jpeg(image: Image.Image, data: bytes, path: Path) -> tuple[Image.Image, str | None]:
-    """The picture, and what there is to say where its end is missing."""
-    if without_filling(data) is not None:
-        return mended(data, path, _jpeg)
-    try:
-        image.load()
-    except OSError as error:
-        if "truncated" not in str(error):
-            raise
-        return mended(data, path, _jpeg)
-    return image, ended_early(image, data, path, _jpeg)
 
 
 def _jpeg(data: bytes) -> Image.Image:
