@@ -364,6 +364,33 @@ def test_the_thumbnail_is_gone_to_its_last_byte(tmp_path: Path, order: str) -> N
 
 
 @pytest.mark.parametrize("into", FORMATS)
+def test_xmp_that_goes_on_in_further_segments(tmp_path: Path, into: str) -> None:
+    parts = [
+        b"http://ns.adobe.com/xmp/extension/\0" + b"0123456789ABCDEF" * 2 + bytes(8) + text * 900
+        for text in (b"<first/>", b"<second/>")
+    ]
+    buffer = io.BytesIO()
+    picture().save(buffer, "JPEG", xmp=XMP)
+    data = buffer.getvalue()
+    data = data[:2] + b"".join(b"\xff\xe1" + be16(len(p) + 2) + p for p in parts) + data[2:]
+    image = decode_image(data, Path("a.jpg"))
+    result = written(image, tmp_path / f"b{into}").read_bytes()
+    said = check_writable(tmp_path / f"c{into}", 30, 20, metadata=image.metadata)
+    if into == ".jpg":
+        assert all(part in result for part in parts)
+        assert said == ()
+        assert "APP1" in dict(Image.open(io.BytesIO(result)).applist)  # type: ignore[attr-defined]
+    else:
+        assert "cannot hold its long XMP" in said[0]
+    stripped = written(image, tmp_path / f"d{into}", strip=True)
+    assert parts[0] not in stripped.read_bytes()
+
+
+def be16(value: int) -> bytes:
+    return value.to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("into", FORMATS)
 def test_nothing_is_left_where_it_is_to_be_stripped(tmp_path: Path, into: str) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image = read_image(full_file(tmp_path, ".jpg"))

@@ -44,10 +44,11 @@ def fitted(
         exif = with_missing(exif, as_tags(metadata))
     if kind == "WEBP" and metadata.dpi:
         exif = with_missing(exif, resolution_tags(metadata.dpi))
-    colours = _unlike_srgb(description) if kind != "PNG" else []
+    lost = _unlike_srgb(description) if kind != "PNG" else []
+    if metadata.xmp_extension and kind != "JPEG":
+        lost.append("long XMP")
     if kind == "BMP":
-        return Description(metadata=Metadata(dpi=metadata.dpi)), (*colours, *_named(description))
-    lost = colours
+        return Description(metadata=Metadata(dpi=metadata.dpi)), (*lost, *_named(description))
     if kind == "JPEG":
         exif, parts = _short_enough(exif)
         lost += [*parts, *jpeg.too_long(metadata)]

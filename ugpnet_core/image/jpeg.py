@@ -9,6 +9,8 @@ MOST_EXIF = 65533 - 6
 """Bytes of an EXIF block that a JPEG holds, without its prefix."""
 _MOST = 65533
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_PICTURE = {0xDA, 0xD9}  # where it begins, and where it ends
 
 
 def with_segments(data: bytes, metadata: Metadata) -> bytes:
@@ -16,12 +18,30 @@ def with_segments(data: bytes, metadata: Metadata) -> bytes:
     segments = b""
     if metadata.xmp:
         segments += _segment(0xE1, _XMP + metadata.xmp)
+    for part in metadata.xmp_extension:
+        segments += _segment(0xE1, part)
     if metadata.iptc:
         segments += _segment(0xED, b"Photoshop 3.0\0" + as_resource(metadata.iptc))
     for comment in comments(metadata):
         segments += _segment(0xFE, comment)
     at = _first_table(data)
     return data[:at] + segments + data[at:]
+
+
+def xmp_extension(data: bytes) -> tuple[bytes, ...]:
+    """The contents of the segments in which XMP goes on that is longer than one: what was edited,
+    how far away things are (XMP specification, part 3, 1.1.3.1)."""
+    parts = list[bytes]()
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in _PICTURE:
+        if data[at + 1] == 0xFF:  # fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        content = data[at + 4 : end]
+        parts += [content] if content.startswith(_XMP_EXTENSION) else []
+        at = end
+    return tuple(parts)
 
 
 def comments(metadata: Metadata) -> list[bytes]:

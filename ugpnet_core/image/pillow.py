@@ -22,6 +22,7 @@ from ugpnet_core.image.cut_jpeg import loaded
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.deep import deep_pixels, jpeg_xl_frames
 from ugpnet_core.image.exif import bare, upright, upright_xmp
+from ugpnet_core.image.jpeg import xmp_extension
 from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.metadata import Metadata, of_pillow, raw_profile
@@ -174,6 +175,7 @@ def _metadata(image: Image.Image, data: bytes, kind: str) -> Metadata:
     return replace(
         found,
         xmp=upright_xmp(found.xmp) if found.xmp else None,
+        xmp_extension=xmp_extension(data) if kind in {"JPEG", "MPO"} else (),
         colour_chunks=colour_chunks(data) if kind == "PNG" else _coded(image, data, kind),
     )
 
