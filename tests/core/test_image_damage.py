@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from PIL import Image
 from ugpnet_core.errors import DependencyError, ImageError
 from ugpnet_core.image import decode_image, memory_needed, read_image, write_image
 from ugpnet_core.image.limits import free_memory
+from ugpnet_core.image.png import with_chunks
 
 CASES = Path(__file__).parents[1] / "cases" / "files"
 A_PS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\nshowpage\n"
@@ -212,6 +214,7 @@ def test_nothing_reaches_the_terminal_but_what_we_say(
         "odd.tif": huge_tiff(70),
         "half.tif": (CASES / "icc_tif16.tif").read_bytes()[:5000],
         "ycbcr.tif": half_chroma(),
+        "deep.png": odd_png(iCCP=b"icc\0\0no profile", sBIT=b"\0", bKGD=b"", eXIf=b"no"),
     }
     monkeypatch.setattr("ugpnet_core.image.limits.free_memory", lambda: 2**30)
     monkeypatch.setattr(logging.root, "handlers", [])  # as in a command: what is left goes raw
@@ -222,6 +225,22 @@ def test_nothing_reaches_the_terminal_but_what_we_say(
                 decode_image(data, Path(name))
     assert not raised
     assert capfd.readouterr() == ("", "")
+
+
+def odd_png(**chunks: bytes) -> bytes:
+    """16 bits, and chunks that say something beside the pixels."""
+    data = bytes(imagecodecs.png_encode(np.asarray(noise()).astype(np.uint16) * 257))
+    return with_chunks(data, [(name.encode(), content) for name, content in chunks.items()])
+
+
+def test_damage_beside_the_pixels_is_no_reason_to_lose_them() -> None:
+    assert not decode_image(odd_png(), Path("a.png")).notices
+    for chunks in ({"pHYs": b"\0"}, {"cHRM": b"\0"}, {"iCCP": b"icc\0\1"}, {"zTXt": b"a\0\7"}):
+        image = decode_image(odd_png(**chunks), Path("a.png"))
+        assert torch.equal(image.pixels, decode_image(odd_png(), Path("a.png")).pixels)
+    assert decode_image(odd_png(pHYs=b"\0"), Path("a.png")).notices == (
+        "What it says beside its pixels is damaged, and left out.",
+    )
 
 
 def half_chroma() -> bytes:

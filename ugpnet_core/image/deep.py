@@ -13,7 +13,7 @@ from PIL import Image
 from ugpnet_core.image.colours import from_floats, from_integers
 from ugpnet_core.image.decoded import Array
 from ugpnet_core.image.jxl import header_of
-from ugpnet_core.image.png import bit_depth
+from ugpnet_core.image.png import bit_depth, pixels_only
 from ugpnet_core.image.rare_jpeg import rare_pixels
 
 _CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000: the markers SOC and SIZ
@@ -54,7 +54,7 @@ def _png(data: bytes, image: Image.Image) -> Array | None:
         return None
     from imagecodecs import png_decode
 
-    values: Array = png_decode(data)
+    values: Array = png_decode(pixels_only(data))
     clear = image.info.get("transparency")
     if clear is None or (values.ndim == 3 and values.shape[2] in {2, 4}):
         return values

@@ -26,7 +26,7 @@ from ugpnet_core.image.jpeg import xmp_extension
 from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.metadata import Metadata, of_pillow, raw_profile
-from ugpnet_core.image.png import Chunk, coded_colours, colour_chunks
+from ugpnet_core.image.png import Chunk, coded_colours, colour_chunks, pixels_only
 from ugpnet_core.image.rare_jpeg import disguised
 
 _DECODERS = {
@@ -90,7 +90,15 @@ def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
         ImageError: too large for the memory, or a JPEG of which too much is missing.
         What Pillow raises for damaged files.
     """
-    width, height, stored = header_of(io.BytesIO(data), kind)
+    notices: tuple[str, ...] = ()
+    try:
+        width, height, stored = header_of(io.BytesIO(data), kind)
+    except (ValueError, SyntaxError, UnidentifiedImageError):
+        if kind != "PNG":
+            raise
+        data = pixels_only(data)
+        width, height, stored = header_of(io.BytesIO(data), kind)
+        notices = ("what it says beside its pixels is damaged, and left out",)
     require_memory(path, width, height, stored)
     shown = disguised(data) if kind == "JPEG" else None
     with open_image(shown or data, kind) as image:
@@ -105,7 +113,8 @@ def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
             metadata = decoded.metadata
             if frames > 1 and kind in _ANIMATED:
                 metadata = _timed(metadata, kind)
-            yield replace(decoded, frames=frames, metadata=metadata)
+            said = (*decoded.notices, *notices)
+            yield replace(decoded, frames=frames, metadata=metadata, notices=said)
 
 
 def header_of(file: BinaryIO, kind: str) -> tuple[int, int, int]:

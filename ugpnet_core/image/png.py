@@ -11,6 +11,7 @@ from ugpnet_core.image.iptc import as_resource
 from ugpnet_core.image.metadata import COLOUR_CHUNKS, XMP_KEY, Metadata
 
 _HEADER = 8 + 25  # the signature and IHDR
+_PIXELS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"acTL", b"fcTL", b"fdAT"}
 _INCH = 0.0254  # metres
 # Code points of ITU-T H.273: colours as those of sRGB, and curves that are shown as its curve.
 _SRGB, _UNSPECIFIED, _SRGB_CURVE = 1, 2, 13
@@ -29,6 +30,13 @@ def bit_depth(data: bytes) -> int:
 def colour_chunks(data: bytes) -> tuple[Chunk, ...]:
     """What a PNG says of its colours beside a profile; all of it stands before the pixels."""
     return tuple((name, content) for name, content in _chunks(data) if name in COLOUR_CHUNKS)
+
+
+def pixels_only(data: bytes) -> bytes:
+    """The file without what it says beside its pixels: what a decoder does not read, it does not
+    complain of."""
+    chunks = (data[at : at + 12 + length] for at, name, length in _places(data) if name in _PIXELS)
+    return b"".join([data[:8], *chunks])
 
 
 def coded_colours(primaries: int, transfer: int) -> tuple[Chunk, ...]:
@@ -105,11 +113,17 @@ def _text(key: str, value: str) -> Chunk:
 
 
 def _chunks(data: bytes) -> Iterator[Chunk]:
-    at = 8
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        name = data[at + 4 : at + 8]
+    """Those before the pixels."""
+    for at, name, length in _places(data):
         if name == b"IDAT":
             return
         yield name, data[at + 8 : at + 8 + length]
+
+
+def _places(data: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Where each chunk lies, its name, and the length of its content."""
+    at = 8
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        yield at, data[at + 4 : at + 8], length
         at += 12 + length
