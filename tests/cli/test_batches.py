@@ -406,6 +406,25 @@ def test_standard_input_and_output(
     assert names(tmp_path) == ["a.jpg"]
 
 
+def test_an_empty_name_is_not_the_present_folder(
+    trip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trip)
+    for arguments in (("", "-o", "out"), ("-i", "", "-o", "out"), ("1.png", "-o", "")):
+        assert degrade(*arguments) == 2
+        assert "an empty name; give a file or a folder." in capsys.readouterr().err
+    assert names(trip) == ["1.png", "2.png", "3.png"]
+
+
+def test_a_file_that_is_called_like_standard_input(
+    trip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trip / "1.png").rename(trip / "-")
+    monkeypatch.chdir(trip)
+    assert degrade("./-", "-o", tmp_path / "out") == 0
+    assert names(tmp_path / "out") == ["-.png"]
+
+
 def test_streams_that_are_closed_or_full(
     trip: Path,
     tmp_path: Path,

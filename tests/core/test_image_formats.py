@@ -62,6 +62,12 @@ def test_formats_are_read_as_pillow_reads_them(kind: str) -> None:
     assert image.notices == ()
 
 
+def test_of_the_sizes_of_an_icon_the_largest_is_taken_and_said() -> None:
+    image = decode_image(saved("ICO", sizes=[(16, 11), (48, 32), (96, 64)]), A)
+    assert image.size == (64, 96)
+    assert image.notices == ("It holds the picture in 3 sizes, of which this is the largest.",)
+
+
 @pytest.mark.parametrize(
     ("kind", "turned"), [("HEIF", True), ("AVIF", True), ("JPEG", True), ("JXL", False)]
 )

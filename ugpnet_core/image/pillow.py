@@ -160,6 +160,9 @@ def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int)
     orientation = _orientation(image)  # Pillow turns no picture by itself but a TIFF's
     deep = deep_pixels(data, kind, image, index)
     array, grey = (deep[0], deep[1]) if deep else _pixels(image, profile, notices)
+    sizes = len(info.get("sizes", ())) if kind == "ICO" else 1
+    if sizes > 1:
+        notices.append(f"it holds the picture in {sizes} sizes, of which this is the largest")
     if image.mode == "CMYK":
         profile = None  # applied
         notices.append("its CMYK colours are sRGB now")
