@@ -26,6 +26,7 @@ from ugpnet_core import progress
 from ugpnet_core.cli import main
 from ugpnet_core.cli.failures import MANY
 from ugpnet_core.image import read_image, write_image
+from ugpnet_core.inference.restored import RestoredLevels
 from ugpnet_core.inference.restorer import Restorer
 from ugpnet_core.inference.watching import SETTLE_SECONDS
 
@@ -309,9 +310,12 @@ def test_a_name_that_is_too_long_is_said_before_the_work(
     folder = make(tmp_path / "in", "a" * 251 + ".png", "b.png")
     worked: list[object] = []
     restore_levels = Restorer.restore_levels
-    monkeypatch.setattr(
-        Restorer, "restore_levels", lambda self, x: worked.append(x) or restore_levels(self, x)
-    )
+
+    def counted(restorer: Restorer, image: npt.NDArray[Any]) -> RestoredLevels:
+        worked.append(image)
+        return restore_levels(restorer, image)
+
+    monkeypatch.setattr(Restorer, "restore_levels", counted)
     assert run("restore", folder, "-o", tmp_path / "out", "-m", model, "--suffix", "_better") == 1
     assert "as its name is too long; choose a shorter one." in capsys.readouterr().err
     assert names(tmp_path / "out") == ["b_better.png"]

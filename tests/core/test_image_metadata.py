@@ -331,7 +331,7 @@ def test_colours_that_another_format_would_show_otherwise_are_said(
 
 def coded(kind: str, primaries: int, transfer: int) -> bytes:
     if kind == "AVIF":
-        options = {"primaries": primaries, "transfer": transfer}
+        options: dict[str, Any] = {"primaries": primaries, "transfer": transfer}
         return bytes(imagecodecs.avif_encode(np.asarray(picture()), **options))
     buffer = io.BytesIO()
     pillow_heif.from_pillow(picture()).save(

@@ -430,6 +430,12 @@ def test_tags_of_another_type_are_no_reason_to_lose_a_picture(tag: tuple[Any, ..
     assert np.array_equal(as_levels(image.pixels, 255), array)
 
 
+def test_layers_are_said_to_be_left_out() -> None:
+    layers = (37724, "B", 8, b"Adobe Ph", True)
+    image = read(levels(3, "uint8"), photometric="rgb", extratags=[layers])
+    assert image.notices[0].startswith("Its layers are left out")
+
+
 def test_the_range_of_heights_is_said_as_it_is() -> None:
     image = read(np.linspace(100, 2480, 560, dtype=np.float32).reshape(SHAPE))
     assert image.notices[0].startswith("Values from 100 to 2480 ")

@@ -43,6 +43,7 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4
 _COLOURS |= {_YCBCR: 3, _CIELAB: 3, _ICCLAB: 3}
 _JPEGS = {7, 33007, 34892}
 _OLD_JPEG = 6
+_LAYERS = 37724  # those of Photoshop
 _FAXES = {2, 3, 4}
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _ASSOCIATED, _UNASSOCIATED = 1, 2
@@ -121,6 +122,8 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
     else:
         array, grey, notices = _pixels(page, colours, profile)
         array = turned(array, _orientation(page))
+    if _LAYERS in page.tags:
+        notices.append("its layers are left out; this is the picture that they make together")
     applied = kind in {_CMYK, _CIELAB, _ICCLAB}
     return Decoded(
         array=array,
