@@ -304,6 +304,23 @@ def test_what_is_left_out_is_said(
     assert "(left out: 1 folder (--recursive))" in capsys.readouterr().err
 
 
+def test_pixels_that_a_format_cannot_hold_are_said(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey, alpha = torch.full((3, 8, 8), 0.5), torch.ones(1, 8, 8)
+    write_image(tmp_path / "in" / "deep.png", grey, bit_depth=16)
+    write_image(tmp_path / "in" / "opaque.png", grey, alpha=alpha)
+    write_image(tmp_path / "in" / "clear.png", grey, alpha=alpha / 2)
+    arguments = ("restore", tmp_path / "in", "-m", model, "--ext")
+    assert run(*arguments, "png", "-o", tmp_path / "a") == 0
+    assert "bits" not in capsys.readouterr().err
+    assert run(*arguments, "jpg", "-o", tmp_path / "b", "--strip-metadata") == 0
+    printed = capsys.readouterr().err
+    assert "deep.png: JPEG has 8 bits, and its are more." in printed
+    assert "clear.png: JPEG has no transparency; what is transparent is laid on white." in printed
+    assert printed.count("has no transparency") == printed.count("8 bits") == 1
+
+
 def test_a_name_that_is_too_long_is_said_before_the_work(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

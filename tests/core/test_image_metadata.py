@@ -331,8 +331,9 @@ def test_colours_that_another_format_would_show_otherwise_are_said(
 
 def coded(kind: str, primaries: int, transfer: int) -> bytes:
     if kind == "AVIF":
-        options: dict[str, Any] = {"primaries": primaries, "transfer": transfer}
-        return bytes(imagecodecs.avif_encode(np.asarray(picture()), **options))
+        data = bytearray(imagecodecs.avif_encode(np.asarray(picture())))
+        struct.pack_into(">HH", data, data.index(b"colrnclx") + 8, primaries, transfer)
+        return bytes(data)
     buffer = io.BytesIO()
     pillow_heif.from_pillow(picture()).save(
         buffer, color_primaries=primaries, transfer_characteristics=transfer, full_range_flag=1

@@ -235,6 +235,18 @@ def check_writable(
     return (f"{kind} cannot hold its {', '.join(lost)}.",) if lost else ()
 
 
+def pixels_lost(path: Path, image: ImageFile) -> tuple[str, ...]:
+    """Sentences on what the format of a name cannot hold of an image's pixels."""
+    kind = format_of(path)
+    lost = list[str]()
+    if image.bit_depth == 16 and kind not in _WITH_16_BITS:
+        lost.append(f"{kind} has 8 bits, and its are more.")
+    opaque = np.iinfo(image.levels.dtype).max if image.levels.dtype.kind == "u" else 1
+    if kind not in _WITH_ALPHA and bool((image.levels[..., 3:] != opaque).any()):
+        lost.append(f"{kind} has no transparency; what is transparent is laid on white.")
+    return tuple(lost)
+
+
 def format_of(path: Path) -> str:
     """The format that a file is written in, by the extension of its name.
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image import ImageFile, resize, write_image
-from ugpnet_core.image.files import QUALITY, check_writable
+from ugpnet_core.image.files import QUALITY, check_writable, pixels_lost
 from ugpnet_core.image.frames import write_frames
 from ugpnet_core.image.metadata import Metadata
 from ugpnet_core.inference.rows import Array, write_levels
@@ -63,7 +63,7 @@ class Writing:
         metadata = photo.metadata
         if self.strip:
             metadata = Metadata(colour_chunks=metadata.colour_chunks)
-        return check_writable(
+        beside = check_writable(
             path,
             width,
             height,
@@ -71,6 +71,7 @@ class Writing:
             metadata=metadata,
             icc_profile=photo.icc_profile,
         )
+        return (*pixels_lost(path, photo), *beside)
 
     def _stays(self, path: Path) -> bool:
         if self.overwrite or self.keep or not os.path.lexists(path):
