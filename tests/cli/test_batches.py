@@ -26,6 +26,7 @@ from ugpnet_core import progress
 from ugpnet_core.cli import main
 from ugpnet_core.cli.failures import MANY
 from ugpnet_core.image import read_image, write_image
+from ugpnet_core.inference.restored import RestoredLevels
 from ugpnet_core.inference.restorer import Restorer
 from ugpnet_core.inference.watching import SETTLE_SECONDS
 
@@ -288,11 +289,12 @@ def test_what_is_left_out_is_said(
     make(trip, "sub/4.png")
     (trip / "gone").symlink_to("nowhere")
     (trip / "letter.pdf").write_bytes(b"%PDF-1.7\n")
+    shutil.copy(trip / "1.png", trip / "5.png.crdownload")
     (trip / "same.png").symlink_to("1.png")
     assert degrade(trip, "-o", tmp_path / "out") == 0
     assert (
         "left out: 1 PDF (cannot be read), 1 folder (--recursive), 1 broken link, "
-        "1 link to another image" in capsys.readouterr().err
+        "1 link to another image, 1 unfinished download" in capsys.readouterr().err
     )
     assert degrade(trip / "sub" / "..", "-r", "-o", tmp_path / "all") == 0
     assert "(--recursive)" not in capsys.readouterr().err
@@ -300,6 +302,41 @@ def test_what_is_left_out_is_said(
     (trip / "sub").mkdir(parents=True)
     assert degrade(trip, "-o", tmp_path / "none") == 1
     assert "(left out: 1 folder (--recursive))" in capsys.readouterr().err
+
+
+def test_pixels_that_a_format_cannot_hold_are_said(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey, alpha = torch.full((3, 8, 8), 0.5), torch.ones(1, 8, 8)
+    write_image(tmp_path / "in" / "deep.png", grey, bit_depth=16)
+    write_image(tmp_path / "in" / "opaque.png", grey, alpha=alpha)
+    write_image(tmp_path / "in" / "clear.png", grey, alpha=alpha / 2)
+    arguments = ("restore", tmp_path / "in", "-m", model, "--ext")
+    assert run(*arguments, "png", "-o", tmp_path / "a") == 0
+    assert "bits" not in capsys.readouterr().err
+    assert run(*arguments, "jpg", "-o", tmp_path / "b", "--strip-metadata") == 0
+    printed = capsys.readouterr().err
+    assert "deep.png: JPEG has 8 bits, and its are more." in printed
+    assert "clear.png: JPEG has no transparency; what is transparent is laid on white." in printed
+    assert printed.count("has no transparency") == printed.count("8 bits") == 1
+
+
+def test_a_name_that_is_too_long_is_said_before_the_work(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make(tmp_path / "in", "a" * 251 + ".png", "b.png")
+    worked: list[object] = []
+    restore_levels = Restorer.restore_levels
+
+    def counted(restorer: Restorer, image: npt.NDArray[Any]) -> RestoredLevels:
+        worked.append(image)
+        return restore_levels(restorer, image)
+
+    monkeypatch.setattr(Restorer, "restore_levels", counted)
+    assert run("restore", folder, "-o", tmp_path / "out", "-m", model, "--suffix", "_better") == 1
+    assert "as its name is too long; choose a shorter one." in capsys.readouterr().err
+    assert names(tmp_path / "out") == ["b_better.png"]
+    assert len(worked) == 1
 
 
 def test_lines_of_json(trip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -348,11 +385,18 @@ def test_inputs_and_output_as_habit_has_them(trip: Path, tmp_path: Path) -> None
     assert degrade("-o", tmp_path / "none") == 2
 
 
+class Full(io.BytesIO):
+    """A disk that takes nothing more."""
+
+    def write(self, content: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
 class Stream(io.TextIOWrapper):
     """Standard input or output as a pipe has it."""
 
-    def __init__(self, content: bytes = b"") -> None:
-        self.bytes = io.BytesIO(content)
+    def __init__(self, content: bytes = b"", *, full: bool = False) -> None:
+        self.bytes = Full() if full else io.BytesIO(content)
         super().__init__(self.bytes, encoding="utf-8")
 
     def content(self) -> bytes:
@@ -381,6 +425,49 @@ def test_standard_input_and_output(
     assert "1 of 1 images restored: standard output" in printed
     assert "note: standard-input: its noise" in printed
     assert names(tmp_path) == ["a.jpg"]
+
+
+def test_an_empty_name_is_not_the_present_folder(
+    trip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(trip)
+    for arguments in (("", "-o", "out"), ("-i", "", "-o", "out"), ("1.png", "-o", "")):
+        assert degrade(*arguments) == 2
+        assert "an empty name; give a file or a folder." in capsys.readouterr().err
+    assert names(trip) == ["1.png", "2.png", "3.png"]
+
+
+def test_a_file_that_is_called_like_standard_input(
+    trip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trip / "1.png").rename(trip / "-")
+    monkeypatch.chdir(trip)
+    assert degrade("./-", "-o", tmp_path / "out") == 0
+    assert names(tmp_path / "out") == ["-.png"]
+
+
+def test_streams_that_are_closed_or_full(
+    trip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    for name, arguments, status, word in [
+        ("stdin", ("-", "-o", tmp_path / "a.png"), 2, "input is closed; pipe"),
+        ("stdout", (trip / "1.png", "-o", "-"), 2, "output is closed; add"),
+        ("stdout", (trip / "1.png", "-o", tmp_path / "b.png"), 0, ""),
+        ("stderr", (trip, "-o", tmp_path / "c"), 0, ""),
+    ]:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, name, None)
+            assert degrade(*arguments) == status
+        assert word in capfd.readouterr().err
+    assert names(tmp_path / "c") == names(trip)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Stream(full=True))
+        assert degrade(trip / "1.png", "-o", "-") == 1
+    printed = capfd.readouterr().err
+    assert "error: standard output cannot be written to: No space left on device" in printed
 
 
 def test_standard_input_into_a_folder_and_what_is_refused(

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import psutil
 import pytest
@@ -24,6 +25,7 @@ from PIL import Image
 from ugpnet_core.errors import DependencyError, ImageError
 from ugpnet_core.image import decode_image, memory_needed, read_image, write_image
 from ugpnet_core.image.limits import free_memory
+from ugpnet_core.image.png import with_chunks
 
 CASES = Path(__file__).parents[1] / "cases" / "files"
 A_PS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\nshowpage\n"
@@ -67,6 +69,24 @@ def test_how_much_is_missing_is_said_and_too_much_is_an_error() -> None:
     for part in (len(whole) // 2, len(whole) // 4, 60):
         with pytest.raises(ImageError, match=r"a\.jpg is damaged"):
             decode_image(whole[:part], Path("a.jpg"))
+
+
+def test_what_a_library_does_not_know_is_not_called_damaged() -> None:
+    buffer = io.BytesIO()
+    noise().save(buffer, "BMP")
+    strange = bytearray(buffer.getvalue())
+    strange[28:30] = (2).to_bytes(2, "little")  # bits of a pixel, as handheld computers had them
+    with pytest.raises(
+        ImageError, match=r"BMP file of a sort that cannot be read \(.*export it as"
+    ):
+        decode_image(bytes(strange), Path("a.bmp"))
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.zeros((8, 9), np.uint8), compression=None, metadata=None)
+    strange = bytearray(buffer.getvalue())
+    at = strange.index(struct.pack("<HHI", 259, 3, 1)) + 8
+    strange[at : at + 2] = (32766).to_bytes(2, "little")  # the compression of NeXT
+    with pytest.raises(ImageError, match="TIFF file of a sort that cannot be read"):
+        decode_image(bytes(strange), Path("a.tif"))
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".bmp"])
@@ -194,6 +214,7 @@ def test_nothing_reaches_the_terminal_but_what_we_say(
         "odd.tif": huge_tiff(70),
         "half.tif": (CASES / "icc_tif16.tif").read_bytes()[:5000],
         "ycbcr.tif": half_chroma(),
+        "deep.png": odd_png(iCCP=b"icc\0\0no profile", sBIT=b"\0", bKGD=b"", eXIf=b"no"),
     }
     monkeypatch.setattr("ugpnet_core.image.limits.free_memory", lambda: 2**30)
     monkeypatch.setattr(logging.root, "handlers", [])  # as in a command: what is left goes raw
@@ -204,6 +225,22 @@ def test_nothing_reaches_the_terminal_but_what_we_say(
                 decode_image(data, Path(name))
     assert not raised
     assert capfd.readouterr() == ("", "")
+
+
+def odd_png(**chunks: bytes) -> bytes:
+    """16 bits, and chunks that say something beside the pixels."""
+    data = bytes(imagecodecs.png_encode(np.asarray(noise()).astype(np.uint16) * 257))
+    return with_chunks(data, [(name.encode(), content) for name, content in chunks.items()])
+
+
+def test_damage_beside_the_pixels_is_no_reason_to_lose_them() -> None:
+    assert not decode_image(odd_png(), Path("a.png")).notices
+    for chunks in ({"pHYs": b"\0"}, {"cHRM": b"\0"}, {"iCCP": b"icc\0\1"}, {"zTXt": b"a\0\7"}):
+        image = decode_image(odd_png(**chunks), Path("a.png"))
+        assert torch.equal(image.pixels, decode_image(odd_png(), Path("a.png")).pixels)
+    assert decode_image(odd_png(pHYs=b"\0"), Path("a.png")).notices == (
+        "What it says beside its pixels is damaged, and left out.",
+    )
 
 
 def half_chroma() -> bytes:
@@ -229,3 +266,36 @@ def test_an_extra_that_is_missing_is_named(
     (tmp_path / "a.jpg").write_bytes(head)
     with pytest.raises(DependencyError, match=rf"ugpnet-core\[{extra}\]"):
         read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("filling", [bytes(3000), b"\xff" * 3000, b"\xff\xd9"])
+def test_an_end_that_somebody_has_filled_is_missing(mode: str, filling: bytes) -> None:
+    buffer = io.BytesIO()
+    noise().convert(mode).save(buffer, "JPEG", quality=90)
+    whole = buffer.getvalue()
+    cut = decode_image(whole[: len(whole) * 85 // 100], Path("a.jpg"))
+    filled = decode_image(whole[: len(whole) * 85 // 100] + filling, Path("a.jpg"))
+    assert "cut short, the last" in filled.notices[0]
+    assert filled.notices == cut.notices
+    assert torch.equal(filled.pixels, cut.pixels)
+    with pytest.raises(ImageError, match=r"a\.jpg is damaged: it is cut short"):
+        decode_image(whole[: len(whole) // 2] + filling, Path("a.jpg"))
+
+
+@pytest.mark.parametrize("after", [b"", bytes(500), b"\xff" * 500])
+def test_a_grey_border_is_not_taken_for_a_missing_one(after: bytes) -> None:
+    picture = Image.new("RGB", (64, 80), (128, 128, 128))
+    picture.paste(noise(30))
+    for options in ({}, {"progressive": True}, {"restart_marker_rows": 1}):
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=90, **options)
+        assert not decode_image(buffer.getvalue() + after, Path("a.jpg")).notices
+
+
+def test_the_film_of_a_moving_photograph_is_said_to_be_left_out() -> None:
+    packet = b'<x:xmpmeta><rdf:Description GCamera:MotionPhoto="1"/></x:xmpmeta>'
+    film = b"\0\0\0\x18ftypmp42\0\0\0\0" + bytes(100)
+    image = decode_image(jpeg(xmp=packet) + film, Path("a.jpg"))
+    assert image.notices == ("The film that follows the picture is left out.",)
+    assert image.metadata.xmp == packet.replace(b'"1"', b'"0"')

@@ -17,8 +17,9 @@ import pytest
 import torch
 from PIL import Image
 
-from ugpnet_core.image import EXTENSIONS, decode_image, memory_needed, read_image
-from ugpnet_core.image.jxl import size_of
+from ugpnet_core.errors import ImageError
+from ugpnet_core.image import EXTENSIONS, decode_image, memory_needed, read_frames, read_image
+from ugpnet_core.image.jxl import header_of
 from ugpnet_core.image.kinds import readable
 
 Array = npt.NDArray[Any]
@@ -61,6 +62,12 @@ def test_formats_are_read_as_pillow_reads_them(kind: str) -> None:
     assert image.notices == ()
 
 
+def test_of_the_sizes_of_an_icon_the_largest_is_taken_and_said() -> None:
+    image = decode_image(saved("ICO", sizes=[(16, 11), (48, 32), (96, 64)]), A)
+    assert image.size == (64, 96)
+    assert image.notices == ("It holds the picture in 3 sizes, of which this is the largest.",)
+
+
 @pytest.mark.parametrize(
     ("kind", "turned"), [("HEIF", True), ("AVIF", True), ("JPEG", True), ("JXL", False)]
 )
@@ -95,6 +102,14 @@ DEEP: dict[str, tuple[int, Callable[[], bytes]]] = {
     "jp2 of 12": (
         12,
         lambda: bytes(imagecodecs.jpeg2k_encode(deep() >> 4, level=0, bitspersample=12)),
+    ),
+    "jxl of 12": (
+        12,
+        lambda: bytes(imagecodecs.jpegxl_encode(deep() >> 4, lossless=True, bitspersample=12)),
+    ),
+    "jxl of 10": (
+        10,
+        lambda: bytes(imagecodecs.jpegxl_encode(deep() >> 6, lossless=True, bitspersample=10)),
     ),
     "avif of 10": (
         10,
@@ -160,9 +175,80 @@ def test_the_size_of_a_jpeg_xl(size: tuple[int, int], boxes: bool, tmp_path: Pat
     buffer = io.BytesIO()
     options: dict[str, Any] = {"use_container": boxes, "effort": 1}
     Image.new("RGB", size).save(buffer, "JXL", **options)
-    assert size_of(buffer.getvalue()) == size
+    header = header_of(buffer.getvalue())
+    assert header is not None
+    assert (header.width, header.height) == size
     (tmp_path / "a.jpg").write_bytes(buffer.getvalue())
     assert memory_needed(tmp_path / "a.jpg") >= size[0] * size[1] * 15
+
+
+@pytest.mark.parametrize("bits", [1, 4, 7, 12])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_white_of_a_jpeg_2000_is_white(bits: int, channels: int) -> None:
+    white = 2**bits - 1
+    values = deep() >> (16 - bits)
+    values[0, 0], values[0, 1] = white, 0
+    stored = values.astype(np.uint8 if bits <= 8 else np.uint16)
+    stored = stored if channels == 3 else np.ascontiguousarray(stored[..., 0])
+    data = imagecodecs.jpeg2k_encode(stored, level=0, bitspersample=bits)
+    image = decode_image(bytes(data), A)
+    assert image.grey == (channels == 1)
+    assert image.bit_depth == (8 if bits <= 8 else 16)
+    got = as_levels(image.pixels, white)
+    assert np.array_equal(got[..., 0], values[..., 0])
+
+
+RARE: dict[str, tuple[int, bool, Callable[[], bytes | bytearray]]] = {
+    "12 bits": (12, False, lambda: imagecodecs.jpeg_encode(wide(12), level=98, bitspersample=12)),
+    "12 bits, grey": (
+        12,
+        True,
+        lambda: imagecodecs.jpeg_encode(wide(12)[..., 0].copy(), level=98, bitspersample=12),
+    ),
+    "16 bits, without loss": (16, True, lambda: imagecodecs.ljpeg_encode(wide(16)[..., 0].copy())),
+    "JPEG-LS": (16, False, lambda: imagecodecs.jpegls_encode(wide(16))),
+    "JPEG-LS, 8 bits": (8, True, lambda: imagecodecs.jpegls_encode(blocks()[..., 0].copy())),
+}
+
+
+def wide(bits: int) -> Array:
+    return np.asarray(blocks().astype(np.uint16) << (bits - 8))
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_jpegs_that_pillow_does_not_read(name: str, tmp_path: Path) -> None:
+    bits, grey, make = RARE[name]
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Maker"
+    block = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    data = bytes(make())
+    data = data[:2] + b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block + data[2:]
+    image = decode_image(data, A)
+    assert (image.bit_depth, image.grey) == (8 if bits == 8 else 16, grey)
+    expected = np.rot90(blocks(), 3)[16::32, 16::32]
+    got = as_levels(image.pixels)[16::32, 16::32]
+    assert np.abs(got - (expected[..., :1] if grey else expected)).max() <= 4
+    kept = Image.Exif()
+    kept.load(image.exif or b"")
+    assert kept[0x010F] == "Maker"
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert memory_needed(tmp_path / "a.jpg") >= blocks()[..., 0].size * 15
+    with pytest.raises(ImageError, match=r"a\.jpg is"):
+        decode_image(data[: len(data) // 2], A)
+
+
+def test_floating_point_and_animated_jpeg_xl(tmp_path: Path) -> None:
+    values = (deep() / 65535).astype(np.float32)
+    image = decode_image(bytes(imagecodecs.jpegxl_encode(values, lossless=True)), A)
+    assert image.bit_depth == 16
+    assert np.abs(as_levels(image.pixels, 65535) - deep()).max() <= 1
+    frames = [np.roll(blocks(), 9 * step, axis=1) for step in range(3)]
+    data = bytes(imagecodecs.jpegxl_encode(np.stack(frames), lossless=True))
+    image = decode_image(data, A)
+    assert image.notices == ("It holds 3 pictures, of which this is the first.",)
+    (tmp_path / "a.jxl").write_bytes(data)
+    read = [as_levels(frame.pixels) for frame in read_frames(tmp_path / "a.jxl")]
+    assert np.array_equal(np.stack(read), np.stack(frames))
 
 
 def test_the_table_of_the_documentation_is_what_is_read() -> None:

@@ -101,6 +101,17 @@ def test_an_animation_that_is_shown_once_still_is(tmp_path: Path) -> None:
     assert Image.open(tmp_path / "b.png").info["loop"] == 1
 
 
+def test_a_picture_that_stands_in_for_an_animation_is_none_of_it(tmp_path: Path) -> None:
+    instead, *frames = [Image.fromarray(array) for array in pictures(3)]
+    options: dict[str, Any] = {"default_image": True, "duration": [40, 90]}
+    instead.save(tmp_path / "a.png", save_all=True, append_images=frames, **options)
+    found = list(read_frames(tmp_path / "a.png"))
+    assert [frame.metadata.milliseconds for frame in found] == [40, 90]
+    for frame, expected in zip(found, frames, strict=True):
+        assert np.array_equal(as_levels(frame.pixels), np.asarray(expected))
+    assert read_image(tmp_path / "a.png").notices[-1].startswith("It holds 2 pictures")
+
+
 def test_transparent_frames(tmp_path: Path) -> None:
     arrays = [np.full((8, 8, 4), value, np.uint8) for value in (50, 250)]
     frames = [Image.fromarray(array) for array in arrays]

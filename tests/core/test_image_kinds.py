@@ -12,6 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from ugpnet_core.errors import ImageError
+from ugpnet_core.image import read_image
 from ugpnet_core.image.kinds import identify, readable
 
 WRITTEN_BY_PILLOW = ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "ICO", "JPEG2000"]
@@ -63,6 +65,15 @@ def test_a_dng_is_no_tiff(tmp_path: Path) -> None:
         (b"8BPS\0\1", "PSD"),
         (b'<?xml version="1.0"?>\n<svg xmlns="x">', "SVG"),
         (b"BM stands for many things, and this is a text", None),
+        (bytes(128) + b"DICM" + bytes(50), "DICOM"),
+        (b"SIMPLE  =                    T", "FITS"),
+        (b"P7\nWIDTH 2\n", "PAM"),
+        (b"\x01\xda\x01\x01" + bytes(500), "SGI"),
+        (b"II\xbc\x01" + bytes(20), "JXR"),
+        (b"\x0a\x05\x01\x08" + bytes(200), "PCX"),
+        (b"\x0a the line above is empty", None),
+        (b"\0\0\2\0\1\0  \0\0" + bytes(20), "CUR"),
+        (b"\0\0\2" + bytes(9) + b"\4\0\3\0\x18\0", None),  # a TGA that is called otherwise
         (b"P6 is a road; this is a text", "PNM"),  # as far as its beginning tells
         (b"Pictures", None),
         (b"", None),
@@ -72,6 +83,15 @@ def test_a_dng_is_no_tiff(tmp_path: Path) -> None:
 def test_kinds_by_their_first_bytes(tmp_path: Path, head: bytes, kind: str | None) -> None:
     (tmp_path / "a.png").write_bytes(head)
     assert identify(tmp_path / "a.png") == kind
+
+
+def test_a_tga_is_told_by_its_name(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 4)).save(tmp_path / "a.tga")
+    assert identify(tmp_path / "a.tga") == "TGA"
+    (tmp_path / "b.tga").write_text("a text that is called like a picture")
+    assert identify(tmp_path / "b.tga") is None
+    with pytest.raises(ImageError, match="of the kind TGA, which cannot be read; export"):
+        read_image(tmp_path / "a.tga")
 
 
 def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:

@@ -8,15 +8,23 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from ugpnet_core.errors import ImageError
-from ugpnet_core.image import ImageFile, check_writable, read_image, write_image
+from ugpnet_core.image import (
+    ImageFile,
+    check_writable,
+    decode_image,
+    read_image,
+    write_image,
+)
 from ugpnet_core.image.iptc import as_resource, iptc_in
 
 CASES = Path(__file__).parents[1] / "cases" / "files"
@@ -238,6 +246,26 @@ def test_text_of_a_png(tmp_path: Path) -> None:
     assert tag_text(tmp_path / "out.jpg", 305) == "Scanner 1"
 
 
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_megabytes_of_text_are_no_damage(tmp_path: Path, where: str) -> None:
+    packet = XMP.replace(b"</dc:title>", b" long" * 400_000 + b"</dc:title>")
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", packet.decode(), zip=True)
+    if where == "after":
+        info.add_itxt("Workflow", "a step, " * 200_000, zip=True)
+    buffer = io.BytesIO()
+    picture().save(buffer, "PNG", pnginfo=info)
+    data = buffer.getvalue()
+    if where == "after":
+        at, end = data.index(b"IDAT") - 4, data.rindex(b"IEND") - 4
+        text = data[33:at]
+        data = data[:33] + data[at:end] + text + data[end:]
+    image = decode_image(data, Path("a.png"))
+    path = written(image, tmp_path / "b.png")
+    assert len(packet) - len(read_image(path).metadata.xmp or b"") in range(-4, 5)
+    assert PngImagePlugin.MAX_TEXT_CHUNK < 2**21
+
+
 def test_the_comment_of_a_jpeg(tmp_path: Path) -> None:
     image = read_image(full_file(tmp_path, ".jpg"))
     assert Image.open(written(image, tmp_path / "a.jpg")).info["comment"].decode() == CAPTION
@@ -256,15 +284,73 @@ def test_private_tags_of_a_tiff_are_kept(tmp_path: Path) -> None:
 
 
 def test_colours_of_a_png_stay_as_they_were_meant(tmp_path: Path) -> None:
-    picture().save(tmp_path / "a.png")
-    data = (tmp_path / "a.png").read_bytes()
-    content = struct.pack(">I", 100000)
-    chunk = struct.pack(">I", 4) + b"gAMA" + content
-    chunk += struct.pack(">I", zlib.crc32(b"gAMA" + content))
-    (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
+    (tmp_path / "a.png").write_bytes(png_with(gAMA=LINEAR))
     for strip in (False, True):
         path = written(read_image(tmp_path / "a.png"), tmp_path / "b.png", strip=strip)
         assert Image.open(path).info["gamma"] == 1.0
+
+
+def png_with(**chunks: bytes) -> bytes:
+    buffer = io.BytesIO()
+    picture().save(buffer, "PNG")
+    data = buffer.getvalue()
+    packed = b"".join(
+        struct.pack(">I", len(content))
+        + name.encode()
+        + content
+        + struct.pack(">I", zlib.crc32(name.encode() + content))
+        for name, content in chunks.items()
+    )
+    return data[:33] + packed + data[33:]
+
+
+SRGB_CORNERS = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+LINEAR = struct.pack(">I", 100000)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "lost"),
+    [
+        ({"gAMA": LINEAR}, "gAMA"),
+        ({"cHRM": SRGB_CORNERS[::-1]}, "cHRM"),
+        ({"cICP": bytes([12, 13, 0, 1])}, "cICP"),
+        ({"gAMA": struct.pack(">I", 45455), "cHRM": SRGB_CORNERS}, None),
+        ({"sRGB": b"\0", "gAMA": LINEAR}, None),
+        ({"cICP": bytes([1, 13, 0, 1])}, None),
+    ],
+)
+@pytest.mark.parametrize("into", FORMATS)
+def test_colours_that_another_format_would_show_otherwise_are_said(
+    tmp_path: Path, chunks: dict[str, bytes], lost: str | None, into: str
+) -> None:
+    image = decode_image(png_with(**chunks), Path("a.png"))
+    said = check_writable(tmp_path / f"a{into}", 30, 20, metadata=image.metadata)
+    assert len(said) == (lost is not None and into != ".png")
+    assert all(f"cannot hold its kind of colours ({lost}; .png does)" in each for each in said)
+
+
+def coded(kind: str, primaries: int, transfer: int) -> bytes:
+    if kind == "AVIF":
+        data = bytearray(imagecodecs.avif_encode(np.asarray(picture())))
+        struct.pack_into(">HH", data, data.index(b"colrnclx") + 8, primaries, transfer)
+        return bytes(data)
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(picture()).save(
+        buffer, color_primaries=primaries, transfer_characteristics=transfer, full_range_flag=1
+    )
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_colours_of_wide_gamuts_are_named_in_the_png(tmp_path: Path, kind: str) -> None:
+    for primaries, transfer in ((12, 13), (9, 16), (9, 18)):
+        image = decode_image(coded(kind, primaries, transfer), Path("a.heic"))
+        data = written(image, tmp_path / "a.png").read_bytes()
+        at = data.index(b"cICP")
+        assert data[at + 4 : at + 8] == bytes([primaries, transfer, 0, 1])
+        assert "kind of colours" in check_writable("a.jpg", 30, 20, metadata=image.metadata)[0]
+    plain = decode_image(coded(kind, 1, 13), Path("a.heic"))
+    assert plain.metadata.colour_chunks == ()
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -276,6 +362,33 @@ def test_the_thumbnail_is_gone_to_its_last_byte(tmp_path: Path, order: str) -> N
     assert b"the face" not in path.read_bytes()
     assert not Image.open(path).getexif().get_ifd(1)
     assert tag_text(path, DESCRIPTION) == CAPTION
+
+
+@pytest.mark.parametrize("into", FORMATS)
+def test_xmp_that_goes_on_in_further_segments(tmp_path: Path, into: str) -> None:
+    parts = [
+        b"http://ns.adobe.com/xmp/extension/\0" + b"0123456789ABCDEF" * 2 + bytes(8) + text * 900
+        for text in (b"<first/>", b"<second/>")
+    ]
+    buffer = io.BytesIO()
+    picture().save(buffer, "JPEG", xmp=XMP)
+    data = buffer.getvalue()
+    data = data[:2] + b"".join(b"\xff\xe1" + be16(len(p) + 2) + p for p in parts) + data[2:]
+    image = decode_image(data, Path("a.jpg"))
+    result = written(image, tmp_path / f"b{into}").read_bytes()
+    said = check_writable(tmp_path / f"c{into}", 30, 20, metadata=image.metadata)
+    if into == ".jpg":
+        assert all(part in result for part in parts)
+        assert said == ()
+        assert "APP1" in dict(Image.open(io.BytesIO(result)).applist)  # type: ignore[attr-defined]
+    else:
+        assert "cannot hold its long XMP" in said[0]
+    stripped = written(image, tmp_path / f"d{into}", strip=True)
+    assert parts[0] not in stripped.read_bytes()
+
+
+def be16(value: int) -> bytes:
+    return value.to_bytes(2, "big")
 
 
 @pytest.mark.parametrize("into", FORMATS)

@@ -420,6 +420,27 @@ def test_scrambled_directories_never_crash() -> None:
         assert image.pixels.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    "tag", [(274, "H", 2, (1, 1)), (296, "H", 2, (2, 2)), (296, "s", 0, "inch"), (274, "s", 0, "x")]
+)
+def test_tags_of_another_type_are_no_reason_to_lose_a_picture(tag: tuple[Any, ...]) -> None:
+    code, kind, count, value = tag
+    array = levels(3, "uint8")
+    image = read(array, photometric="rgb", extratags=[(code, kind, count, value, True)])
+    assert np.array_equal(as_levels(image.pixels, 255), array)
+
+
+def test_layers_are_said_to_be_left_out() -> None:
+    layers = (37724, "B", 8, b"Adobe Ph", True)
+    image = read(levels(3, "uint8"), photometric="rgb", extratags=[layers])
+    assert image.notices[0].startswith("Its layers are left out")
+
+
+def test_the_range_of_heights_is_said_as_it_is() -> None:
+    image = read(np.linspace(100, 2480, 560, dtype=np.float32).reshape(SHAPE))
+    assert image.notices[0].startswith("Values from 100 to 2480 ")
+
+
 def test_nothing_of_the_file_is_kept_but_its_pixels(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((500, 400, 3), np.uint8), photometric="rgb")

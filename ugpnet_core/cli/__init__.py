@@ -19,7 +19,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ugpnet_core.cli.console import flush_quietly, keep_letters, report_error
+from ugpnet_core.cli.console import (
+    flush_quietly,
+    keep_letters,
+    open_closed_streams,
+    report_error,
+)
 
 COMMANDS = {
     "restore": "ugpnet_core.cli.restore:restore",
@@ -60,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: default: those of the process.
     """
+    open_closed_streams()
     keep_letters()
     words = list(sys.argv[1:] if arguments is None else arguments)
     end = words.index("--") if "--" in words else len(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from io import TextIOWrapper
@@ -12,6 +13,7 @@ from ugpnet_core.errors import ConfigError, UGPNetError, UnknownNameError
 if TYPE_CHECKING:
     from rich.console import Console
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 WRONG_USAGE = (ConfigError, UnknownNameError)
 
 
@@ -23,6 +25,20 @@ def output() -> Console:
     from rich.console import Console
 
     return Console(markup=False, highlight=False, emoji=False)
+
+
+def open_closed_streams() -> None:
+    """Give a program that was started without some of its standard streams (``>&-``, as services
+    are) empty ones, so that nothing else is written in their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+
+
+def is_closed(stream: object) -> bool:
+    """Whether a stream is one of those that :func:`open_closed_streams` made."""
+    return getattr(stream, "name", None) == os.devnull
 
 
 def keep_letters() -> None:
@@ -41,6 +57,12 @@ def report_error(error: Exception) -> int:
     if isinstance(error, UGPNetError):
         print(f"error: {plain(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, WRONG_USAGE) else 1
+    if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+        reason = plain(error.strerror or str(error))
+        print(
+            f"error: standard output cannot be written to: {reason}; give a file.", file=sys.stderr
+        )
+        return 1
     text = plain(f"{type(error).__name__}: {error}".rstrip(": "))
     print(f"error: unexpected {text} (run again with --debug for the traceback)", file=sys.stderr)
     return 1
@@ -60,10 +82,11 @@ def plain(text: str) -> str:
 
 
 def flush_quietly() -> bool:
-    """Flush stdout; False where the reader of a pipe has gone, which is no reason to complain."""
+    """Flush stdout; False where it takes nothing: the reader of a pipe has gone, which is no reason
+    to complain, or the disk is full, which was said."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         # Python flushes once more at exit, and must find somewhere to write.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return False

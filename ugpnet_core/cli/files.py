@@ -18,12 +18,28 @@ if TYPE_CHECKING:
 
 SHOWN = 3
 
+
+def _path(text: str | Path) -> Path:
+    """A path as it was typed; an empty one is a shell variable that nobody has set, and no name of
+    the present folder."""
+    if text == "":
+        raise typer.BadParameter("an empty name; give a file or a folder.")
+    path = Path(text)
+    # A file of this name, ``./-``, is no standard stream.
+    return path.absolute() if text != "-" and str(path) == "-" else path
+
+
 Inputs = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="INPUT...", help="Images and folders; - is standard input."),
+    typer.Argument(
+        metavar="INPUT...", help="Images and folders; - is standard input.", parser=_path
+    ),
 ]
 InputOption = Annotated[
-    list[Path] | None, typer.Option("-i", "--input", help="An input, too; repeatable.")
+    list[Path] | None,
+    typer.Option(
+        "-i", "--input", metavar="<path>", help="An input, too; repeatable.", parser=_path
+    ),
 ]
 Out = Annotated[
     Path,
@@ -31,6 +47,8 @@ Out = Annotated[
         "-o",
         "--out",
         "--output",
+        metavar="<path>",
+        parser=_path,
         help="Folder for the results, a file for one image, or - for standard output.",
     ),
 ]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ugpnet_core.cli.console import is_closed
 from ugpnet_core.errors import ConfigError, ImageError
 
 STANDARD = Path("-")
@@ -77,11 +78,15 @@ def _refuse_for_stdout(inputs: Sequence[Path], alone: bool, as_json: bool) -> No
         )
     if as_json:
         raise ConfigError("Standard output is either --json or the picture; give -o FILE.")
+    if is_closed(sys.stdout):
+        raise ConfigError("Standard output is closed; add > FILE or | COMMAND, or give -o FILE.")
     if sys.stdout.isatty():
         raise ConfigError("A terminal shows no pictures; add > FILE or | COMMAND, or give -o FILE.")
 
 
 def _read_into(path: Path) -> None:
+    if is_closed(sys.stdin):
+        raise ConfigError("Standard input is closed; pipe a picture into it, or give a file.")
     if sys.stdin.isatty():
         raise ConfigError("Standard input is a terminal; pipe a picture into it, or give a file.")
     with path.open("wb") as file:

@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from ugpnet_core.errors import DependencyError, ImageError
+from ugpnet_core.image.damage import unreadable
 from ugpnet_core.image.decoded import Decoded
 from ugpnet_core.image.kinds import HEAD, identify_bytes, readable
 
@@ -47,12 +48,11 @@ def as_image_errors(path: Path, kind: str) -> Iterator[None]:
     """Whatever libraries raise at a damaged file becomes an ImageError that names it."""
     try:
         yield
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is a damaged {kind} file; replace or remove it.") from error
     except (*_DAMAGE, *_MORE_DAMAGE) as error:
-        raise ImageError(f"{path} is damaged ({error}); replace or remove it.") from error
+        raise unreadable(path, kind, error) from error
     except Image.DecompressionBombError as error:
-        raise ImageError(f"{path} is too large to read: {error}; cut it into parts.") from error
+        reason = str(error).partition(",")[0]  # the rest is for programmers
+        raise ImageError(f"{path} is too large to read ({reason}); cut it into parts.") from error
 
 
 def readable_kind(head: bytes, path: Path) -> str:

@@ -60,7 +60,7 @@ def from_floats(values: Array) -> tuple[Array, str | None]:
     if not finite.all():
         notice = "values that are no finite numbers are shown as black or white"
         values = np.nan_to_num(values, nan=0.0, posinf=1.0, neginf=0.0)
-    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
     if low < 0 or high > 1:
         white = _white(values, high)
         values = values / white

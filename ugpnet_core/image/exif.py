@@ -139,8 +139,9 @@ def with_missing(block: bytes | None, tags: dict[int, Entry]) -> bytes | None:
 
 
 def upright_xmp(packet: bytes, width: int | None = None, height: int | None = None) -> bytes:
-    """An XMP packet whose orientation is 1, and whose sides are those given."""
-    values = {b"tiff:Orientation": 1}
+    """An XMP packet whose orientation is 1, and whose sides are those given; of a film that follows
+    the picture it says nothing, as results have none."""
+    values = {b"tiff:Orientation": 1, b"Camera:MotionPhoto": 0, b"Camera:MicroVideo": 0}
     if width is not None and height is not None:
         values |= {b"tiff:ImageWidth": width, b"tiff:ImageLength": height}
         values |= {b"exif:PixelXDimension": width, b"exif:PixelYDimension": height}

@@ -26,7 +26,7 @@ from ugpnet_core.image.contents import content_of
 from ugpnet_core.image.decoded import Array, Decoded
 from ugpnet_core.image.encoding import encode
 from ugpnet_core.image.fitting import Description, fitted, stripped
-from ugpnet_core.image.limits import require_sides
+from ugpnet_core.image.limits import require_name, require_sides
 from ugpnet_core.image.metadata import Metadata
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -223,14 +223,28 @@ def check_writable(
         Sentences on what of the metadata the format cannot hold.
 
     Raises:
-        ImageError: the extension is unknown, or the format ends at smaller sides.
+        ImageError: the extension is unknown, the format ends at smaller sides, or the name is
+            longer than the disk's may be.
     """
     path = Path(path)
     kind = format_of(path)
     require_sides(path, kind, width, height)
+    require_name(path)
     description = Description(icc_profile, exif, metadata or Metadata())
     lost = fitted(description, kind, (width, height))[1]
     return (f"{kind} cannot hold its {', '.join(lost)}.",) if lost else ()
+
+
+def pixels_lost(path: Path, image: ImageFile) -> tuple[str, ...]:
+    """Sentences on what the format of a name cannot hold of an image's pixels."""
+    kind = format_of(path)
+    lost = list[str]()
+    if image.bit_depth == 16 and kind not in _WITH_16_BITS:
+        lost.append(f"{kind} has 8 bits, and its are more.")
+    opaque = np.iinfo(image.levels.dtype).max if image.levels.dtype.kind == "u" else 1
+    if kind not in _WITH_ALPHA and bool((image.levels[..., 3:] != opaque).any()):
+        lost.append(f"{kind} has no transparency; what is transparent is laid on white.")
+    return tuple(lost)
 
 
 def format_of(path: Path) -> str:

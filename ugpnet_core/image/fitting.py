@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from ugpnet_core.image import jpeg
 from ugpnet_core.image.exif import bare, sized, upright_xmp, with_missing, without_maker_note
 from ugpnet_core.image.metadata import Metadata, as_tags, resolution_tags
+from ugpnet_core.image.png import other_than_srgb
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,23 @@ def fitted(
         exif = with_missing(exif, as_tags(metadata))
     if kind == "WEBP" and metadata.dpi:
         exif = with_missing(exif, resolution_tags(metadata.dpi))
+    lost = _unlike_srgb(description) if kind != "PNG" else []
+    if metadata.xmp_extension and kind != "JPEG":
+        lost.append("long XMP")
     if kind == "BMP":
-        return Description(metadata=Metadata(dpi=metadata.dpi)), _named(description)
-    lost = list[str]()
+        return Description(metadata=Metadata(dpi=metadata.dpi)), (*lost, *_named(description))
     if kind == "JPEG":
-        exif, lost = _short_enough(exif)
-        lost += jpeg.too_long(metadata)
+        exif, parts = _short_enough(exif)
+        lost += [*parts, *jpeg.too_long(metadata)]
     elif kind in {"WEBP", "TIFF"}:
         lost += metadata.without_tags()
         lost += ["IPTC"] if kind == "WEBP" and metadata.iptc else []
     return Description(description.icc_profile, exif, metadata), tuple(lost)
+
+
+def _unlike_srgb(description: Description) -> list[str]:
+    chunk = other_than_srgb(description.metadata.colour_chunks, description.icc_profile)
+    return [f"kind of colours ({chunk}; .png does)"] if chunk else []
 
 
 def _short_enough(exif: bytes | None) -> tuple[bytes | None, list[str]]:

@@ -1,9 +1,6 @@
-"""JPEG files: one that is cut short, and segments that Pillow does not write."""
+"""Segments of JPEG files that Pillow does not write."""
 
 from __future__ import annotations
-
-import numpy as np
-import numpy.typing as npt
 
 from ugpnet_core.image.iptc import as_resource
 from ugpnet_core.image.metadata import Metadata
@@ -12,29 +9,8 @@ MOST_EXIF = 65533 - 6
 """Bytes of an EXIF block that a JPEG holds, without its prefix."""
 _MOST = 65533
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_BLOCK = 16
-_END = b"\xff\xd9"
-
-
-def ended(data: bytes) -> bytes:
-    """The file with the marker that ends it: decoders take what there is for all of it, and
-    repeat the last colour where nothing is left."""
-    return data + _END
-
-
-def missing(pixels: npt.NDArray[np.uint8]) -> float:
-    """The share of a picture (H, W, channels) that is missing at its end: blocks, in the order in
-    which they are stored, of nothing but the last pixel's colour."""
-    flat = (pixels == pixels[-1:, -1:]).reshape(*pixels.shape[:2], -1).all(2)
-    lost = 0
-    for top in reversed(range(0, len(flat), _BLOCK)):
-        band = flat[top : top + _BLOCK]
-        # Colour of half the resolution is mixed with the rows above as it is enlarged.
-        columns = int(np.cumprod(band[min(2, len(band) - 1) :].all(0)[::-1]).sum())
-        lost += len(band) * columns
-        if columns < flat.shape[1]:
-            break
-    return lost / int(flat.size)
+_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_PICTURE = {0xDA, 0xD9}  # where it begins, and where it ends
 
 
 def with_segments(data: bytes, metadata: Metadata) -> bytes:
@@ -42,12 +18,30 @@ def with_segments(data: bytes, metadata: Metadata) -> bytes:
     segments = b""
     if metadata.xmp:
         segments += _segment(0xE1, _XMP + metadata.xmp)
+    for part in metadata.xmp_extension:
+        segments += _segment(0xE1, part)
     if metadata.iptc:
         segments += _segment(0xED, b"Photoshop 3.0\0" + as_resource(metadata.iptc))
     for comment in comments(metadata):
         segments += _segment(0xFE, comment)
     at = _first_table(data)
     return data[:at] + segments + data[at:]
+
+
+def xmp_extension(data: bytes) -> tuple[bytes, ...]:
+    """The contents of the segments in which XMP goes on that is longer than one: what was edited,
+    how far away things are (XMP specification, part 3, 1.1.3.1)."""
+    parts = list[bytes]()
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in _PICTURE:
+        if data[at + 1] == 0xFF:  # fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        content = data[at + 4 : end]
+        parts += [content] if content.startswith(_XMP_EXTENSION) else []
+        at = end
+    return tuple(parts)
 
 
 def comments(metadata: Metadata) -> list[bytes]:

@@ -39,6 +39,23 @@ _STARTS = (
     (b"#?RADIANCE", "HDR"),
     (b"#?RGBE", "HDR"),
     (b"gimp xcf", "XCF"),
+    (b"icns", "ICNS"),
+    (b"SIMPLE  =", "FITS"),
+    (b"P7\n", "PAM"),
+    (b"FLIF", "FLIF"),
+    (b"BPG\xfb", "BPG"),
+    (b"II\xbc\x01", "JXR"),
+    (b"\x8aMNG\r\n\x1a\n", "MNG"),
+    (b"\x8bJNG\r\n\x1a\n", "JNG"),
+    (b"\xd7\xcd\xc6\x9a", "WMF"),
+    (b"\x59\xa6\x6a\x95", "RAS"),
+    (b"/* XPM */", "XPM"),
+    (b"farbfeld", "FARBFELD"),
+    (b"AT&TFORM", "DJVU"),
+    (b"SDPX", "DPX"),
+    (b"XPDS", "DPX"),
+    (b"NITF0", "NITF"),
+    (b"II\x1a\0\0\0HEAPCCDR", "RAW"),
     (b"IIRO", "RAW"),
     (b"IIRS", "RAW"),
     (b"MMOR", "RAW"),
@@ -90,7 +107,8 @@ def identify_bytes(head: bytes, extension: str = "") -> str | None:
     """The kind of image that begins with these bytes (:data:`HEAD` of them are enough).
 
     Args:
-        extension: of the file's name; it tells raw files of cameras from TIFF, nothing else.
+        extension: of the file's name; it tells raw files of cameras from TIFF, and TGA from what
+            is no image.
     """
     kind = next((kind for start, kind in _STARTS if head.startswith(start)), None)
     if kind == "TIFF":
@@ -100,7 +118,8 @@ def identify_bytes(head: bytes, extension: str = "") -> str | None:
     return (
         kind
         or next((name for name, holds in _SHAPES.items() if holds(head)), None)
-        or (_boxed(head))
+        or _boxed(head)
+        or ("TGA" if extension.lower() == ".tga" and _is_tga(head) else None)
     )
 
 
@@ -150,11 +169,40 @@ def _is_svg(head: bytes) -> bool:
     return start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in start)
 
 
+def _is_pcx(head: bytes) -> bool:
+    return (
+        len(head) >= 128
+        and head[0] == 10
+        and head[1] in {0, 2, 3, 4, 5}
+        and head[2] == 1
+        and head[3] in {1, 2, 4, 8}
+    )
+
+
+def _is_cursor(head: bytes) -> bool:
+    return head[:4] == b"\0\0\2\0" and len(head) >= 22 and head[4] > 0 == head[9]
+
+
+def _is_tga(head: bytes) -> bool:
+    """Nothing at the beginning of a TGA says what it is, but some values would make no sense."""
+    return (
+        len(head) >= 18
+        and head[1] in {0, 1}
+        and head[2] in {1, 2, 3, 9, 10, 11}
+        and head[16] in {8, 15, 16, 24, 32}
+    )
+
+
 _SHAPES: dict[str, Callable[[bytes], bool]] = {
     "WEBP": lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
     "BMP": _is_bmp,
     "PNM": _is_pnm,
     "SVG": _is_svg,
+    "PCX": _is_pcx,
+    "SGI": lambda head: head[:2] == b"\1\xda" and head[2:3] in b"\0\1" and head[3:4] in b"\1\2",
+    "CUR": _is_cursor,
+    "DICOM": lambda head: head[128:132] == b"DICM",
+    "EMF": lambda head: head[:4] == b"\1\0\0\0" and head[40:44] == b" EMF",
 }
 
 

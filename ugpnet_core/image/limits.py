@@ -3,6 +3,8 @@ a format cannot hold."""
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import psutil
@@ -63,6 +65,20 @@ def require_sides(path: Path, kind: str, width: int, height: int) -> None:
             f"{path} cannot hold {width} x {height} pixels: {kind} ends at {most:,} on a side; "
             "choose .png or .tif."
         )
+
+
+def require_name(path: Path) -> None:
+    """Raise ImageError where a file cannot be called so, as its disk ends at shorter names."""
+    there = path.parent
+    while not os.path.exists(there) and there != there.parent:
+        there = there.parent
+    try:
+        os.lstat(there / path.name)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ImageError(
+                f"{path} cannot be written, as its name is too long; choose a shorter one."
+            ) from error
 
 
 def _megabytes(count: int) -> str:

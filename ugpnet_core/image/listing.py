@@ -24,9 +24,14 @@ class Reason(Enum):
     NO_FILE = ("pipe or device", "pipes or devices")
     SAME_FILE = ("link to another image", "links to other images")
     HIDDEN = ("hidden", "hidden")
+    UNFINISHED = ("unfinished download", "unfinished downloads")
     RESULTS = ("earlier result", "earlier results")
     RESULT_FOLDER = ("folder of results", "folders of results")
     NO_IMAGE = ("that is no image", "that are no images")
+
+
+# What browsers and other programs call a file of which they do not have all yet.
+_UNFINISHED = {".crdownload", ".download", ".filepart", ".opdownload", ".part", ".partial"}
 
 
 class LeftOut(NamedTuple):
@@ -69,8 +74,8 @@ def survey(
     """Look at everything that the inputs name.
 
     In a folder, a file is an image by its content. One that is called like an image and holds
-    something else, or nothing, is taken for one too: reading it says what is wrong. Hidden files
-    and linked folders are left out.
+    something else, or nothing, is taken for one too: reading it says what is wrong. Hidden files,
+    unfinished downloads and linked folders are left out.
 
     Args:
         inputs: files and folders; a file is taken whatever it holds, and once only.
@@ -160,6 +165,8 @@ def why_not(file: Path, *, trust_name: bool = False) -> Reason | str | None:
     kind = identify(file)
     if kind is None:
         return None if named else Reason.NO_IMAGE
+    if file.suffix.lower() in _UNFINISHED:
+        return Reason.UNFINISHED
     extra = readable(kind)
     if extra is None:
         return None

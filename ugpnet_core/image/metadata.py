@@ -30,6 +30,7 @@ class Metadata:
 
     Attributes:
         xmp: the XMP packet, its orientation applied.
+        xmp_extension: what a JPEG holds of XMP that is longer than one segment, as it lies there.
         iptc: the IPTC records.
         text: keywords and their text, as in PNG files; the comment of a JPEG is ``Comment``.
         dpi: pixels per inch across and down.
@@ -45,6 +46,7 @@ class Metadata:
     colour_chunks: tuple[tuple[bytes, bytes], ...] = ()
     milliseconds: float | None = None
     loop: int | None = None
+    xmp_extension: tuple[bytes, ...] = ()
 
     @property
     def comment(self) -> str | None:

@@ -4,27 +4,30 @@ as others may start programs (Ghostscript) or trust what they read."""
 from __future__ import annotations
 
 import io
+import struct
 import threading
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
-from ugpnet_core.errors import ImageError
+from ugpnet_core.image import jxl
 from ugpnet_core.image.colours import from_cmyk, from_floats
+from ugpnet_core.image.cut_jpeg import loaded
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
-from ugpnet_core.image.deep import deep_pixels
+from ugpnet_core.image.deep import deep_pixels, jpeg_xl_frames
 from ugpnet_core.image.exif import bare, upright, upright_xmp
-from ugpnet_core.image.jpeg import ended, missing
-from ugpnet_core.image.jxl import size_of
+from ugpnet_core.image.jpeg import xmp_extension
 from ugpnet_core.image.kinds import HEAD
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.metadata import Metadata, of_pillow, raw_profile
-from ugpnet_core.image.png import colour_chunks
+from ugpnet_core.image.png import Chunk, coded_colours, colour_chunks, pixels_only
+from ugpnet_core.image.rare_jpeg import disguised
 
 _DECODERS = {
     "PNG": ("PNG",),
@@ -45,7 +48,7 @@ _GREY = {"1", "L", "LA", "La", "I", "F"}
 _TRANSPARENT = {"LA", "PA", "La", "RGBA", "RGBa"}
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 _MILLISECONDS = 100.0  # what browsers show a frame for that does not say
-_MOST_MISSING = 0.25
+_CODED = b"colrnclx"  # the box of AVIF that names colours by code points
 _opening = threading.Lock()
 
 
@@ -61,13 +64,23 @@ def open_image(data: bytes | BinaryIO, kind: str) -> Image.Image:
     _load_plugin(kind)
     # What Pillow finds odd in a file is no message for whoever runs a command.
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif|pillow_jxl)(\.|$)")
+    with _without_limits():
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        return Image.open(file, formats=_DECODERS[kind])
+
+
+@contextmanager
+def _without_limits() -> Iterator[None]:
+    """Pillow without its limits on pixels, and on the text and profile of a PNG, of which it takes
+    a megabyte each; all of a file's text together stays limited to 64."""
     with _opening:
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        text = PngImagePlugin.MAX_TEXT_CHUNK
+        PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
         try:
-            file = io.BytesIO(data) if isinstance(data, bytes) else data
-            return Image.open(file, formats=_DECODERS[kind])
+            yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = pixels, text
 
 
 def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
@@ -77,18 +90,31 @@ def decode_frames(data: bytes, path: Path, kind: str) -> Iterator[Decoded]:
         ImageError: too large for the memory, or a JPEG of which too much is missing.
         What Pillow raises for damaged files.
     """
-    width, height, stored = header_of(io.BytesIO(data), kind)
+    notices: tuple[str, ...] = ()
+    try:
+        width, height, stored = header_of(io.BytesIO(data), kind)
+    except (ValueError, SyntaxError, UnidentifiedImageError):
+        if kind != "PNG":
+            raise
+        data = pixels_only(data)
+        width, height, stored = header_of(io.BytesIO(data), kind)
+        notices = ("what it says beside its pixels is damaged, and left out",)
     require_memory(path, width, height, stored)
-    with open_image(data, kind) as image:
-        frames = _frames(image)
-        for index in range(frames):
-            if index:
+    shown = disguised(data) if kind == "JPEG" else None
+    with open_image(shown or data, kind) as image:
+        frames = jpeg_xl_frames(data) if kind == "JXL" else _frames(image)
+        # The picture for whoever knows no animated PNG may be none of the animation's.
+        before = int(bool(image.info.get("default_image")))
+        frames -= before
+        for index in range(before, before + frames):
+            if index and kind != "JXL":
                 image.seek(index)
             decoded = _decoded(image, data, path, kind, index)
             metadata = decoded.metadata
             if frames > 1 and kind in _ANIMATED:
                 metadata = _timed(metadata, kind)
-            yield replace(decoded, frames=frames, metadata=metadata)
+            said = (*decoded.notices, *notices)
+            yield replace(decoded, frames=frames, metadata=metadata, notices=said)
 
 
 def header_of(file: BinaryIO, kind: str) -> tuple[int, int, int]:
@@ -98,9 +124,17 @@ def header_of(file: BinaryIO, kind: str) -> tuple[int, int, int]:
         What Pillow raises for damaged files.
     """
     if kind == "JXL":  # opening one decodes it
-        size = size_of(file.read(HEAD))
-        return (*(size or (1, 1)), 8)
-    image = open_image(file, kind)
+        header = jxl.header_of(file.read(HEAD))
+        return (header.width, header.height, 8) if header is not None else (1, 1, 8)
+    try:
+        image = open_image(file, kind)
+    except (SyntaxError, UnidentifiedImageError):
+        file.seek(0)
+        shown = disguised(file.read()) if kind == "JPEG" else None
+        if shown is None:
+            raise
+        width, height, channels = header_of(io.BytesIO(shown), kind)
+        return width, height, 2 * channels
     return (*image.size, _stored(image))
 
 
@@ -115,19 +149,20 @@ def tiff_page(data: bytes, index: int) -> Array:
 
 def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int) -> Decoded:
     notices = list[str]()
-    try:
-        image.load()
-    except OSError as error:
-        if kind not in {"JPEG", "MPO"} or index or "truncated" not in str(error):
-            raise
-        image, notice = _mended(data, path)
-        notices.append(notice)
+    if kind in {"JPEG", "MPO"} and not index:
+        image = loaded(image, data, path, _jpeg, notices)
+    else:
+        with _without_limits() if kind == "PNG" else nullcontext():  # text may follow the pixels
+            image.load()
     info = image.info
     profile = info.get("icc_profile")
     block = bare(info.get("exif") or raw_profile(image, "exif"))
     orientation = _orientation(image)  # Pillow turns no picture by itself but a TIFF's
-    deep = None if index else deep_pixels(data, kind, image)
+    deep = deep_pixels(data, kind, image, index)
     array, grey = (deep[0], deep[1]) if deep else _pixels(image, profile, notices)
+    sizes = len(info.get("sizes", ())) if kind == "ICO" else 1
+    if sizes > 1:
+        notices.append(f"it holds the picture in {sizes} sizes, of which this is the largest")
     if image.mode == "CMYK":
         profile = None  # applied
         notices.append("its CMYK colours are sRGB now")
@@ -141,21 +176,10 @@ def _decoded(image: Image.Image, data: bytes, path: Path, kind: str, index: int)
     )
 
 
-def _mended(data: bytes, path: Path) -> tuple[Image.Image, str]:
-    """A JPEG that lacks its end, with what there is of it, and the notice that says so."""
-    image = open_image(ended(data), "JPEG")
+def _jpeg(data: bytes) -> Image.Image:
+    image = open_image(data, "JPEG")
     image.load()
-    share = missing(np.asarray(image))
-    if share > _MOST_MISSING:
-        raise ImageError(
-            f"{path} is damaged: it is cut short, and {share:.0%} of the picture are missing; "
-            "replace or remove it."
-        )
-    if share >= 0.005:
-        return image, f"it is cut short, the last {share:.0%} of the picture are missing"
-    if image.info.get("progressive"):  # it is stored from coarse to fine
-        return image, "it is cut short, and may lack detail"
-    return image, "it is cut short, little or nothing of the picture is missing"
+    return image
 
 
 def _metadata(image: Image.Image, data: bytes, kind: str) -> Metadata:
@@ -163,8 +187,23 @@ def _metadata(image: Image.Image, data: bytes, kind: str) -> Metadata:
     return replace(
         found,
         xmp=upright_xmp(found.xmp) if found.xmp else None,
-        colour_chunks=colour_chunks(data) if kind == "PNG" else (),
+        xmp_extension=xmp_extension(data) if kind in {"JPEG", "MPO"} else (),
+        colour_chunks=colour_chunks(data) if kind == "PNG" else _coded(image, data, kind),
     )
+
+
+def _coded(image: Image.Image, data: bytes, kind: str) -> tuple[Chunk, ...]:
+    """How the colours of a HEIC or AVIF without a profile are meant."""
+    if image.info.get("icc_profile"):
+        return ()
+    if kind == "HEIC":
+        codes = image.info.get("nclx_profile") or {}
+        if {"color_primaries", "transfer_characteristics"} <= codes.keys():
+            return coded_colours(codes["color_primaries"], codes["transfer_characteristics"])
+    at = data.find(_CODED) + len(_CODED) if kind == "AVIF" else 0
+    if at >= len(_CODED) and at + 4 <= len(data):
+        return coded_colours(*struct.unpack_from(">HH", data, at))
+    return ()
 
 
 def _pixels(image: Image.Image, profile: bytes | None, notices: list[str]) -> tuple[Array, bool]:

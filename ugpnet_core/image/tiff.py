@@ -24,10 +24,11 @@ from ugpnet_core.image.colours import (
     from_lab,
     of_palette,
 )
+from ugpnet_core.image.damage import unreadable
 from ugpnet_core.image.decoded import Array, Decoded, profile_for, turned
 from ugpnet_core.image.limits import require_memory
 from ugpnet_core.image.pillow import tiff_page
-from ugpnet_core.image.tiff_tags import exif_of, metadata_of
+from ugpnet_core.image.tiff_tags import exif_of, metadata_of, number_of
 
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffPage
@@ -42,6 +43,7 @@ _COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _CMYK: 4
 _COLOURS |= {_YCBCR: 3, _CIELAB: 3, _ICCLAB: 3}
 _JPEGS = {7, 33007, 34892}
 _OLD_JPEG = 6
+_LAYERS = 37724  # those of Photoshop
 _FAXES = {2, 3, 4}
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _ASSOCIATED, _UNASSOCIATED = 1, 2
@@ -93,7 +95,7 @@ def decode_pages(data: bytes, path: Path) -> Iterator[Decoded]:
     except (ImageError, MemoryError, GeneratorExit):
         raise
     except Exception as error:  # other people's files make it raise anything
-        raise ImageError(f"{path} is damaged ({error}); replace or remove it.") from error
+        raise unreadable(path, "TIFF", error) from error
 
 
 def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int) -> Decoded:
@@ -120,6 +122,8 @@ def _decoded(tif: TiffFile, page: TiffPage, data: bytes, path: Path, frames: int
     else:
         array, grey, notices = _pixels(page, colours, profile)
         array = turned(array, _orientation(page))
+    if _LAYERS in page.tags:
+        notices.append("its layers are left out; this is the picture that they make together")
     applied = kind in {_CMYK, _CIELAB, _ICCLAB}
     return Decoded(
         array=array,
@@ -138,8 +142,7 @@ def _extent(page: TiffPage) -> tuple[int, int, int]:
 
 
 def _orientation(page: TiffPage) -> int:
-    tag = page.tags.get(274)
-    return int(tag.value) if tag is not None else 1
+    return number_of(page, 274, otherwise=1)
 
 
 def _is_plain_ycbcr(page: TiffPage) -> bool:

@@ -49,9 +49,17 @@ def metadata_of(page: TiffPage, data: bytes) -> Metadata:
     return Metadata(xmp=upright_xmp(xmp) if xmp else None, iptc=iptc, dpi=_dpi(page))
 
 
+def number_of(page: TiffPage, code: int, otherwise: int) -> int:
+    """The whole number that a tag stands for; where there is none, or something else, the other."""
+    tag = page.tags.get(code)
+    value = tag.value if tag is not None else None
+    if isinstance(value, tuple) and value:
+        value = value[0]
+    return int(value) if isinstance(value, int) else otherwise
+
+
 def _dpi(page: TiffPage) -> tuple[float, float] | None:
-    unit = page.tags.get(296)
-    factor = _PER_INCH.get(int(unit.value) if unit is not None else 2)
+    factor = _PER_INCH.get(number_of(page, 296, otherwise=2))
     sides = [page.tags.get(code) for code in (282, 283)]
     if factor is None or None in sides:
         return None

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image import ImageFile, resize, write_image
-from ugpnet_core.image.files import QUALITY, check_writable
+from ugpnet_core.image.files import QUALITY, check_writable, pixels_lost
 from ugpnet_core.image.frames import write_frames
+from ugpnet_core.image.metadata import Metadata
 from ugpnet_core.inference.rows import Array, write_levels
 
 
@@ -59,16 +60,18 @@ class Writing:
             ImageError: it cannot hold its pixels.
         """
         height, width = (side * scale for side in photo.size)
+        metadata = photo.metadata
         if self.strip:
-            return check_writable(path, width, height)
-        return check_writable(
+            metadata = Metadata(colour_chunks=metadata.colour_chunks)
+        beside = check_writable(
             path,
             width,
             height,
-            exif=photo.exif,
-            metadata=photo.metadata,
+            exif=None if self.strip else photo.exif,
+            metadata=metadata,
             icc_profile=photo.icc_profile,
         )
+        return (*pixels_lost(path, photo), *beside)
 
     def _stays(self, path: Path) -> bool:
         if self.overwrite or self.keep or not os.path.lexists(path):
