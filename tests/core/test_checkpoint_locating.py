@@ -68,6 +68,12 @@ CASES: dict[str, Callable[[State], dict[str, Any]]] = {
             "ema_model.n_averaged": torch.tensor(1),
         }
     },
+    "parts of it compiled, recomputed and spread": lambda own: {
+        re.sub(r"^(encoders|middle_blks)\.0\.", rf"\1.{word}.0.", f"{key}"): value
+        for word in ("_orig_mod", "_fsdp_wrapped_module._checkpoint_wrapped_module")
+        for key, value in own.items()
+        if ("_orig" in word) == key.startswith("encoders")
+    },
     "stacked": lambda own: under("model._orig_mod.module.net.", own),
     "net.": lambda own: under("net.", own),
     "generator.": lambda own: under("generator.", own),
@@ -99,6 +105,7 @@ CASES: dict[str, Callable[[State], dict[str, Any]]] = {
     "beside a counter": lambda own: {**own, "epoch": torch.tensor(3)},
     "beside a metric": lambda own: {"val.psnr": torch.tensor(30.0), "state_dict": own},
     "beside metrics": lambda own: {"val.psnr": torch.ones(3), "state_dict": under("model.", own)},
+    "in a list": lambda own: {"models": [own, {"epoch": 3}]},
     "deep": lambda own: {"trainer": {"modules": {"restorer": own}}, "iter": torch.tensor(1)},
 }
 

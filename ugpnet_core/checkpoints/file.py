@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,11 +13,13 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ugpnet_core.checkpoints.ncnn import is_ncnn, read_ncnn
-from ugpnet_core.checkpoints.pickles.restricted import ForbiddenError
+from ugpnet_core.checkpoints.pickles.restricted import ForbiddenError, Inert
 from ugpnet_core.checkpoints.pickles.torch_format import read_archive, read_stream
+from ugpnet_core.checkpoints.pickles.whole_networks import opened
 from ugpnet_core.errors import WeightsError
 
 NCNN = "ncnn"
+TENSORFLOW = "dnnlib.tflib."
 MAXIMUM_HEADER = 100_000_000  # what the safetensors library accepts
 # How files begin that are none of ours.
 OTHERS = {
@@ -78,8 +82,11 @@ def read_checkpoint_file(path: str | PathLike[str]) -> Checkpoint:
             if begin[:4] == b"PK\x03\x04" or begin[:1] == b"\x80":
                 view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
                 if begin[:1] == b"\x80":
-                    return Checkpoint(path, "pickle", read_stream(view), {}, size)
-                return Checkpoint(path, "PyTorch archive", read_archive(file, view), {}, size)
+                    content = opened(read_stream(view))
+                    _refuse_tensorflow(content, path)
+                    return Checkpoint(path, "pickle", content, {}, size)
+                content = opened(read_archive(file, view))
+                return Checkpoint(path, "PyTorch archive", content, {}, size)
     except WeightsError:
         raise
     except ForbiddenError as error:
@@ -94,6 +101,23 @@ def read_checkpoint_file(path: str | PathLike[str]) -> Checkpoint:
     what = next((words for start, words in OTHERS.items() if begin.startswith(start)), None)
     what = what or ("of an unknown kind" if begin else "empty")
     raise WeightsError(f"{path} is damaged or no weights file: it is {what}; get it again.")
+
+
+def _refuse_tensorflow(content: Any, path: Path) -> None:
+    """Pickles of StyleGAN's TensorFlow versions hold programs, and weights in another layout.
+
+    Raises:
+        WeightsError: this is one.
+    """
+    several = content.values() if isinstance(content, Mapping) else content
+    for each in several if isinstance(several, Iterable) else (several,):
+        if isinstance(each, Inert) and each.name.startswith(TENSORFLOW):
+            new = path.with_name(f"{path.stem}-pytorch.pkl")
+            raise WeightsError(
+                f"{path} is a network of TensorFlow ({each.name}); translate it first, with "
+                "NVIDIA's stylegan2-ada-pytorch: python legacy.py "
+                f"--source={shlex.quote(str(path))} --dest={shlex.quote(str(new))}"
+            )
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, str]]:

@@ -16,6 +16,7 @@ from ugpnet_core.checkpoints.modules import (
     is_tensor,
     quoted,
     under,
+    with_plain_names,
     without_wrapper,
 )
 from ugpnet_core.checkpoints.recognition import (
@@ -69,7 +70,8 @@ def inside_wrappers(content: Any) -> Any:
         if wrapper is None:
             break
         content = content[wrapper]
-    return content
+    is_state_dict = isinstance(content, Mapping) and _is_state_dict(content)
+    return with_plain_names(content) if is_state_dict else content
 
 
 def state_dicts(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
@@ -79,10 +81,12 @@ def state_dicts(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     while waiting and seen < _MOST:
         place, inner, depth = waiting.pop(0)
         seen += 1
+        if isinstance(inner, list | tuple):
+            inner = {str(at): each for at, each in enumerate(inner) if isinstance(each, Mapping)}
         if not isinstance(inner, Mapping):
             continue
         if _is_state_dict(inner):
-            yield place, inner
+            yield place, with_plain_names(inner)
         elif depth > 0:
             waiting += [
                 (f"{place}.{key}".lstrip("."), value, depth - 1)
