@@ -82,19 +82,20 @@ def backbone_uses(
 
 
 def prior_uses(
-    path: Path, key: str | None, name: str, resolution: int | None, own: bool
+    path: Path, key: str | None, name: str, resolution: int | None, *, own: bool, trains: bool
 ) -> list[str]:
     """A prior file of it, pictures, and a training with it.
 
     Args:
         own: whether it is a prior file already.
+        trains: whether an encoder can feed it.
     """
     settings = [
         setting("model.prior", component(name, None)),
         *([f"data.resolution={resolution}"] if resolution else []),
         *located("synthesis", path, key),
     ]
-    uses = [f"train with it: {training(*settings)}"]
+    uses = [f"train with it: {training(*settings)}"] if trains else []
     chosen = ["--key", key] if key else []
     if not own:
         convert = words("ugpnet", "convert", path, "prior.safetensors", *chosen)
