@@ -19,6 +19,7 @@ from ugpnet_core.checkpoints.pickles.restricted import (
     ForbiddenError,
     Inert,
     Named,
+    OtherError,
     Stream,
     load,
     pairs,
@@ -49,7 +50,7 @@ def read_archive(file: IO[bytes], content: memoryview) -> Any:
         entries = {entry.filename: entry for entry in archive.infolist()}
     name = next((name for name in entries if name.rpartition("/")[2] == "data.pkl"), None)
     if name is None:
-        raise DamagedError("it is a ZIP archive without weights")
+        raise OtherError
     folder = name.removesuffix("data.pkl")
 
     def record(name: str) -> memoryview:
