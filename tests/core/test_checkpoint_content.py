@@ -93,6 +93,13 @@ def test_a_network_that_was_saved_as_an_object_is_its_weights(new: bool, tmp_pat
         assert all(torch.equal(read[key], value) for key, value in network.state_dict().items())
 
 
+def test_a_network_beside_a_state_dict_is_none(tmp_path: Path) -> None:
+    state = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3)).state_dict()
+    loss = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3))
+    torch.save({"restorer": state, "criterion": loss}, tmp_path / "w")
+    assert read_tensors(tmp_path / "w").keys() == state.keys()
+
+
 def test_a_network_that_holds_itself_ends(tmp_path: Path) -> None:
     layer: Any = torch.nn.Linear(2, 2)
     layer.again = torch.nn.Sequential(layer)

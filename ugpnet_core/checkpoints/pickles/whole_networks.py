@@ -13,10 +13,12 @@ from ugpnet_core.checkpoints.pickles.stored_tensor import StoredTensor
 _DEPTH = 5
 _DEEPEST_MODULE = 32
 _MOST = 10_000
+_MOST_NETWORKS = 16
 
 
 def opened(content: Any) -> Any:
-    """What a pickle holds, with the networks in it and in its dictionaries as state dicts.
+    """What a pickle holds, with the networks in it and in its dictionaries as state dicts. Where
+    there is a state dict, objects beside it (losses, settings) stay as they are.
 
     Args:
         content: What was read; its dictionaries are changed.
@@ -24,14 +26,18 @@ def opened(content: Any) -> Any:
     if isinstance(content, Inert):
         return _state_dict(content) or content
     waiting: list[tuple[Any, int]] = [(content, _DEPTH)]
+    networks: list[tuple[dict[Any, Any], Any, Inert]] = []
     for seen, (inner, depth) in enumerate(waiting):
         if not isinstance(inner, dict) or depth == 0 or seen > _MOST:
             continue
         for key, value in inner.items():
+            if isinstance(value, StoredTensor) and isinstance(key, str) and "." in key:
+                return content
             if isinstance(value, Inert):
-                inner[key] = _state_dict(value) or value
-            else:
-                waiting.append((value, depth - 1))
+                networks.append((inner, key, value))
+            waiting.append((value, depth - 1))
+    for inner, key, value in networks[:_MOST_NETWORKS]:
+        inner[key] = _state_dict(value) or value
     return content
 
 
