@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from ugpnet_core.checkpoints.modules import (
@@ -58,6 +59,8 @@ _NO_NETWORKS = re.compile(
 )
 _DEPTH = 5
 _MOST = 10_000
+_MOST_STATE_DICTS = 256
+_HOLDERS = (Mapping, list, tuple)
 
 
 def inside_wrappers(content: Any) -> Any:
@@ -76,23 +79,32 @@ def inside_wrappers(content: Any) -> Any:
 
 def state_dicts(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """Every dictionary with tensors in it, by the names that lead to it, joined by dots."""
+    if not isinstance(content, _HOLDERS):
+        return
     waiting: list[tuple[str, Any, int]] = [("", content, _DEPTH)]
-    seen = 0
-    while waiting and seen < _MOST:
-        place, inner, depth = waiting.pop(0)
-        seen += 1
-        if isinstance(inner, list | tuple):
-            inner = {str(at): each for at, each in enumerate(inner) if isinstance(each, Mapping)}
-        if not isinstance(inner, Mapping):
+    found, others = 0, set[int]()
+    for place, inner, depth in waiting:  # which grows meanwhile
+        if id(inner) in others:
             continue
-        if _is_state_dict(inner):
+        if isinstance(inner, Mapping) and _is_state_dict(inner):
             yield place, with_plain_names(inner)
-        elif depth > 0:
-            waiting += [
-                (f"{place}.{key}".lstrip("."), value, depth - 1)
-                for key, value in inner.items()
-                if isinstance(key, str) and not _NO_NETWORKS.search(key)
-            ]
+            found += 1
+            if found == _MOST_STATE_DICTS:
+                return
+            continue
+        others.add(id(inner))
+        places = (
+            inner
+            if isinstance(inner, Mapping)
+            else dict(zip(map(str, range(len(inner))), inner, strict=True))
+        )
+        inside = (
+            (f"{place}.{key}".lstrip("."), value, depth - 1)
+            for key, value in places.items()
+            if isinstance(value, _HOLDERS) and isinstance(key, str) and not _NO_NETWORKS.search(key)
+        )
+        if depth > 0:
+            waiting += islice(inside, _MOST - len(waiting))
 
 
 def find_state_dict(content: Any, key: str | None, source: str) -> Mapping[Any, Any] | None:
