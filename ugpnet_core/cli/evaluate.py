@@ -19,7 +19,7 @@ Degraded = Annotated[
     ),
 ]
 Pattern = Annotated[
-    str,
+    str | None,
     typer.Option("--pattern", help="How the degraded images are called: {stem}x4, {name}, ..."),
 ]
 Task = Annotated[str | None, typer.Option("--task", help="Default: the model's own task.")]
@@ -75,7 +75,7 @@ def evaluate(
     model: Model,
     data: Data,
     degraded: Degraded = None,
-    pattern: Pattern = "{stem}",
+    pattern: Pattern = None,
     task: Task = None,
     seed: Seed = 0,
     count: Count = None,
@@ -116,6 +116,8 @@ def evaluate(
 
     if degraded is not None and task is not None:
         raise ConfigError("--degraded images have been degraded already; leave out --task.")
+    if degraded is None and pattern is not None:
+        raise ConfigError("--pattern says how --degraded images are called; give these, too.")
     where = choose_device(device)
     keep_memory()
     chosen = USUAL_METRICS if metrics is None else [key.strip() for key in metrics.split(",")]
@@ -129,7 +131,7 @@ def evaluate(
             network.resolution,
             scale=network.scale,
             count=count,
-            pattern=pattern,
+            pattern=pattern or "{stem}",
         )
     else:
         test_set = degraded_photographs(data, files or [], network, task, seed)
