@@ -154,9 +154,16 @@ def match_results(
         parts += [f"it is not clear which result belongs where: {listed(doubled)}"] * bool(doubled)
         raise ImageError(
             f"In {folder} {'; and '.join(parts)}; add or remove files, or give another pattern "
-            f"(it is {pattern!r})."
+            f"(it is {pattern!r}, and the folder has {_inside(folder)})."
         )
     return {name: files[0] for name, files in found.items()}
+
+
+def _inside(folder: Path) -> str:
+    images = list_images([folder], recursive=True)
+    if not images:
+        return "no images; linked folders in it are not looked into"
+    return f"{len(images)} images, such as {images[0].relative_to(folder).as_posix()}"
 
 
 def _claimed(
