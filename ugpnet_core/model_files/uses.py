@@ -25,8 +25,9 @@ def words(*parts: str | Path) -> str:
 
 def setting(name: str, value: Any) -> str:
     """A setting for the command line, ``model.backbone={name: unet}``."""
-    flow = {"default_flow_style": True, "sort_keys": False, "width": 10**9}
-    text = yaml.safe_dump(value, allow_unicode=True, **flow)
+    text = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, width=10**9, allow_unicode=True
+    )
     text = text.removesuffix("...\n").strip()
     # The shell's own quotes are single ones.
     double = text.replace(SINGLE, DOUBLE)
