@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,23 @@ def test_a_network_that_holds_itself_ends(tmp_path: Path) -> None:
     layer.again = torch.nn.Sequential(layer)
     torch.save({"net": layer}, tmp_path / "w")
     assert read_tensors(tmp_path / "w").keys() == {"weight", "bias"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_names_of_layers_that_repeat_each_other_take_no_memory(tmp_path: Path) -> None:
+    layer = torch.nn.Module()
+    shared = torch.nn.Parameter(torch.ones(2, 2))
+    layer._parameters = dict.fromkeys(map(str, range(20_000)), shared)  # type: ignore[assignment]
+    for _ in range(30):
+        outer = torch.nn.Module()
+        outer._modules = {"a" * 60_000: layer}
+        layer = outer
+    torch.save(layer, tmp_path / "w")
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match="Python objects"):
+        read_tensors(tmp_path / "w")
+    assert tracemalloc.get_traced_memory()[1] < 1e8
+    tracemalloc.stop()
 
 
 def _restormer() -> dict[str, torch.Tensor]:

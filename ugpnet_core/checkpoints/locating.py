@@ -60,6 +60,7 @@ _NO_NETWORKS = re.compile(
 _DEPTH = 5
 _MOST = 10_000
 _MOST_STATE_DICTS = 256
+_LONGEST = 1_000  # characters of a name that others stand behind
 _HOLDERS = (Mapping, list, tuple)
 
 
@@ -103,7 +104,7 @@ def state_dicts(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
             for key, value in places.items()
             if isinstance(value, _HOLDERS) and isinstance(key, str) and not _NO_NETWORKS.search(key)
         )
-        if depth > 0:
+        if depth > 0 and len(place) < _LONGEST:
             waiting += islice(inside, _MOST - len(waiting))
 
 

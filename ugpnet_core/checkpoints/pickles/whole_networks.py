@@ -14,6 +14,8 @@ _DEPTH = 5
 _DEEPEST_MODULE = 32
 _MOST = 10_000
 _MOST_NETWORKS = 16
+# Characters of a name that others stand behind: all of them repeat it.
+_LONGEST = 1_000
 
 
 def opened(content: Any) -> Any:
@@ -49,7 +51,9 @@ def _state_dict(network: Inert) -> dict[str, StoredTensor]:
     while waiting and len(seen) < _MOST:
         prefix, module, depth = waiting.pop()
         state = module.state if isinstance(module, Inert) else None
-        if not isinstance(state, Mapping) or depth == 0 or id(module) in seen:
+        if not isinstance(state, Mapping) or id(module) in seen:
+            continue
+        if depth == 0 or len(prefix) > _LONGEST:
             continue
         seen.add(id(module))
         for kind in ("_parameters", "_buffers"):
@@ -64,5 +68,6 @@ def _state_dict(network: Inert) -> dict[str, StoredTensor]:
     return found
 
 
-def _items(content: Any) -> list[tuple[Any, Any]]:
-    return list(content.items()) if isinstance(content, Mapping) else []
+def _items(content: Any) -> list[tuple[str, Any]]:
+    items = content.items() if isinstance(content, Mapping) else ()
+    return [(key, value) for key, value in items if isinstance(key, str)]
