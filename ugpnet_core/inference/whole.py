@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ugpnet_core.devices import computing_in
+from ugpnet_core.devices import computing_in, give_back_memory
 from ugpnet_core.faces.alignment import Pasted, align, reached, scaled
 from ugpnet_core.faces.face import Face
 from ugpnet_core.image import luma
@@ -150,6 +150,7 @@ def regressed_rows(
     height, width = (fixed, fixed) if fixed is not None else _sides(source, tile)
     if fixed is None and (height, width) != (_padded(source.height), _padded(source.width)):
         given = statistics_of(run, source)
+        give_back_memory()  # maps of tiles do not fit where those of its squares were
     strides = None  # a quarter of tiles of a fixed size overlaps
     if fixed is None:
         strides = max(height // 2, height - OVERLAP), max(width // 2, width - OVERLAP)
