@@ -112,7 +112,7 @@ def test_a_network_that_holds_itself_ends(tmp_path: Path) -> None:
 def test_names_of_layers_that_repeat_each_other_take_no_memory(tmp_path: Path) -> None:
     layer = torch.nn.Module()
     shared = torch.nn.Parameter(torch.ones(2, 2))
-    layer._parameters = dict.fromkeys(map(str, range(20_000)), shared)  # type: ignore[assignment]
+    layer._parameters = dict.fromkeys(map(str, range(20_000)), shared)
     for _ in range(30):
         outer = torch.nn.Module()
         outer._modules = {"a" * 60_000: layer}
