@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ugpnet_core.config import TrainConfig
 from ugpnet_core.errors import ConfigError
 
 C = TypeVar("C", bound=BaseModel)
+Place = tuple[int | str, ...]
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -63,11 +65,42 @@ def validated(kind: type[C], content: Mapping[str, Any], source: str) -> C:
     try:
         return kind.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'settings'}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise ConfigError(f"{source}: {problems}.") from error
+        raise ConfigError(f"{source}: {'; '.join(_problems(error, content))}.") from error
+
+
+def _problems(error: ValidationError, content: Mapping[str, Any]) -> list[str]:
+    """What is wrong where. Of a setting that may be of several kinds, what is wrong with it as the
+    kind that it is of."""
+    found = [(*_place(problem, content), problem) for problem in error.errors()]
+
+    def is_of_other_kind(place: Place, choice: Place | None, problem: ErrorDetails) -> bool:
+        return place == choice and problem["type"].endswith("_type")
+
+    decided = {one[1] for one in found if not is_of_other_kind(*one)}
+    told = [one for one in found if one[1] not in decided or not is_of_other_kind(*one)]
+    lines = (
+        f"{'.'.join(map(str, place)) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
+        for place, _, problem in told
+    )
+    return list(dict.fromkeys(lines))
+
+
+def _place(problem: ErrorDetails, content: Any) -> tuple[Place, Place | None]:
+    """Where a problem is, without the kinds of a setting that may be of several; and where such a
+    setting is."""
+    place: Place = ()
+    choice: Place | None = None
+    for index, part in enumerate(problem["loc"], 1):
+        is_last = index == len(problem["loc"])
+        if isinstance(content, Mapping) and part in content:
+            content = content[part]
+        elif isinstance(content, list) and part in range(len(content)):
+            content = content[int(part)]
+        elif not (is_last and problem["type"] == "missing"):
+            choice = place if choice is None else choice
+            continue
+        place += (part,)
+    return place, choice
 
 
 def config_schema() -> dict[str, Any]:

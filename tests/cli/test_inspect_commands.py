@@ -155,6 +155,17 @@ def test_a_prior_makes_pictures(folder: Path, capsys: Capture) -> None:
     assert command_at_the_end("prior.safetensors", capsys)[0] == "sample"
 
 
+@pytest.mark.parametrize("resolution", [8, 16])
+def test_a_prior_without_anything_to_halve_is_not_trained_with(
+    resolution: int, folder: Path, capsys: Capture
+) -> None:
+    prior = cast(nn.Module, ug.create_prior("stylegan2", **PRIOR | {"resolution": resolution}))
+    torch.save({"g_ema": prior.state_dict()}, "g.pth")
+    assert command_at_the_end("g.pth", capsys)[0] == "sample"
+    assert cli.main(["inspect", "g.pth"]) == 0
+    assert "ugpnet train" not in capsys.readouterr().out
+
+
 def commands(path: str, key: str, capsys: Capture) -> list[list[str]]:
     """All commands that inspecting a network by its key ends with."""
     capsys.readouterr()

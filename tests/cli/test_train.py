@@ -230,7 +230,13 @@ def test_errors_are_one_line_and_have_their_exit_status(
 ) -> None:
     for words, status, message in (
         (["gone.yaml"], 2, "gone.yaml cannot be read"),
-        ([str(config_file), "fusion.iterations=0"], 2, "fusion: Value error, iterations 0 keeps"),
+        ([str(config_file), "fusion.iterations=0"], 2, "fusion: iterations 0 keeps"),
+        (
+            [str(config_file), "data.train=[{clean: a, degraded: b, pattern: x4}]"],
+            2,
+            ": data.train.0: a pattern has {stem} where the name of the clean image stands.",
+        ),
+        ([str(config_file), "data.train=[{clean: a}]"], 2, ": data.train.0.degraded: Field req"),
         ([str(config_file), "data.train=[nowhere]"], 1, "There is no folder nowhere"),
         ([str(config_file), "--stage", "fusion"], 1, "Stage fusion starts from stage restoration"),
         ([str(config_file), "--stage", "prior"], 2, "no section 'prior'"),

@@ -119,3 +119,17 @@ def test_the_discriminator_of_one_generator_among_several_is_not_guessed(tmp_pat
     alone = read_prior(path, key="D_b")
     assert alone is not None
     assert not alone.generator
+
+
+def test_a_list_has_its_places_for_names(tmp_path: Path) -> None:
+    generator, discriminator = networks_of_a_prior()
+    torch.save([generator, under("", generator, 1), discriminator], tmp_path / "w.pth")
+    with pytest.raises(SeveralNetworksError, match=r"'0', '1'; .*key="):
+        read_prior(tmp_path / "w.pth")
+    stored = read_prior(tmp_path / "w.pth", key="1")
+    assert stored is not None
+    assert torch.equal(stored.generator[CONSTANT], generator[CONSTANT] + 1)
+    torch.save((generator, discriminator), tmp_path / "w.pth")
+    both = read_prior(tmp_path / "w.pth")
+    assert both is not None
+    assert both.discriminator is not None

@@ -68,6 +68,12 @@ CASES: dict[str, Callable[[State], dict[str, Any]]] = {
             "ema_model.n_averaged": torch.tensor(1),
         }
     },
+    "parts of it compiled, recomputed and spread": lambda own: {
+        re.sub(r"^(encoders|middle_blks)\.0\.", rf"\1.{word}.0.", f"{key}"): value
+        for word in ("_orig_mod", "_fsdp_wrapped_module._checkpoint_wrapped_module")
+        for key, value in own.items()
+        if ("_orig" in word) == key.startswith("encoders")
+    },
     "stacked": lambda own: under("model._orig_mod.module.net.", own),
     "net.": lambda own: under("net.", own),
     "generator.": lambda own: under("generator.", own),
@@ -99,6 +105,8 @@ CASES: dict[str, Callable[[State], dict[str, Any]]] = {
     "beside a counter": lambda own: {**own, "epoch": torch.tensor(3)},
     "beside a metric": lambda own: {"val.psnr": torch.tensor(30.0), "state_dict": own},
     "beside metrics": lambda own: {"val.psnr": torch.ones(3), "state_dict": under("model.", own)},
+    "in a list": lambda own: {"models": [own, {"epoch": 3}]},
+    "beside a long history": lambda own: {"losses": [(0.5,)] * 9 + [0.5] * 20_000, "nets": [own]},
     "deep": lambda own: {"trainer": {"modules": {"restorer": own}}, "iter": torch.tensor(1)},
 }
 
@@ -110,6 +118,15 @@ def test_what_lies_deeper_than_networks_do_is_not_looked_at() -> None:
     ((place, _),) = state_dicts(content)
     assert place == "a.b.c.d.e"
     assert not list(state_dicts({"more": content}))
+
+
+def test_what_is_there_a_thousand_times_is_looked_at_once() -> None:
+    many: dict[str, Any] = {str(place): {} for place in range(20_000)}
+    for inner in (many, list(many.values())):
+        assert not list(state_dicts({str(place): inner for place in range(5_000)}))
+    own = nafnet()
+    places = dict(state_dicts({str(place): own for place in range(5_000)}))
+    assert 2 < len(places) < 500
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -388,10 +388,11 @@ def test_a_file_cut_or_changed_anywhere_is_read_or_refused(tmp_path: Path) -> No
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "a PNG image"),
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-        (b"\x1f\x8b\x08" + b"\0" * 40, "a gzip archive"),
+        (b"\x1f\x8b\x08" + b"\0" * 40, "a gzip archive; unpack it, and give"),
+        (b'{"weight_map": {}}', "JSON text; give the file of weights that it describes"),
         (b"These are no weights.\n" * 9, "unknown kind"),
         (b"\0" * 64, "unknown kind"),
-        (archive(b"").replace(b"data.pkl", b"data.txt"), "ZIP archive without weights"),
+        (archive(b"").replace(b"data.pkl", b"data.txt"), "ZIP archive without weights; unpack it"),
     ],
 )
 def test_wrong_files_are_named(content: bytes, what: str, tmp_path: Path) -> None:

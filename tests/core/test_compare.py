@@ -13,10 +13,13 @@ from torch import Tensor
 import ugpnet_core as ug
 from ugpnet_core.config import ModelConfig
 from ugpnet_core.config_files import validated
+from ugpnet_core.degradations.resampling import downsample
 from ugpnet_core.errors import ConfigError, ImageError, WeightsError
 from ugpnet_core.evaluation.foreign import ForeignNetwork
 from ugpnet_core.evaluation.results import Comparison, Evaluation
-from ugpnet_core.image import read_image, resize, write_image
+from ugpnet_core.image import center_square, read_image, resize, write_image
+from ugpnet_core.metrics.networks import metric_networks
+from ugpnet_core.metrics.pixel import psnr, quantised
 from ugpnet_core.model_files.model import save_model
 from ugpnet_core.networks.ugpnet import build_model
 from ugpnet_core.studies.compare import compare
@@ -219,6 +222,38 @@ def test_pairs_are_a_task(config: Config, photographs: Path, tmp_path: Path) -> 
     assert result.title == "dark"
     assert len(result.images) == 2
     assert result.value("cubic", "psnr") == pytest.approx(6 + 5, abs=6)
+
+
+def test_pairs_by_pattern_and_by_a_known_task(
+    config: Config, photographs: Path, tmp_path: Path
+) -> None:
+    clean, small = tmp_path / "clean", tmp_path / "small"
+    for number, path in enumerate(sorted(photographs.rglob("*.png"))[:2]):
+        image = center_square(read_image(path).pixels, 32)
+        write_image(clean / f"{number}.png", image)
+        write_image(small / f"{number}x2.png", downsample(quantised(image), 2))
+    pairs: dict[str, Any] = {
+        "clean": str(clean),
+        "degraded": str(small),
+        "pattern": "{stem}x2",
+        "task": "sr2",
+    }
+    table: dict[str, Any] = {"title": "pairs", "pairs": pairs}
+    methods = [{"name": "cubic", "classical": "bicubic"}]
+    settings = config(methods, tasks=[table], data={"resolution": 32})
+    networks = metric_networks(chosen=["psnr", "consistency"])
+    result = only(compare(settings, networks=networks))
+    expected = []
+    for name in ("0", "1"):
+        x = read_image(small / f"{name}x2.png").pixels
+        again = downsample(quantised(resize(x, (32, 32))), 2)
+        expected.append(float(psnr(quantised(again)[None], x[None])[0]))
+    assert result.image_values("cubic", "consistency") == pytest.approx(expected)
+    assert "taken for sr2" in result.protocol["task"]
+    write_image(small / "0x2_b.png", read_image(small / "0x2.png").pixels)
+    table["pairs"] = {**pairs, "pattern": "{stem}x2*"}
+    with pytest.raises(ImageError, match=r"several degraded images.*: 0; name one"):
+        compare(config(methods, tasks=[table], data={"resolution": 32}))
 
 
 def test_what_cannot_be_loaded_has_an_empty_row(

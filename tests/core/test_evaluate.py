@@ -379,6 +379,20 @@ def test_command_without_perceptual_weights_says_what_is_missing(
 
 
 @pytest.mark.usefixtures("fake_loading")
+def test_command_takes_pairs_by_pattern(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in files(folder):
+        target = tmp_path / "lq" / path.relative_to(folder)
+        write_image(target.with_name(f"{path.stem}_lq.png"), read_image(path).pixels)
+    arguments = ["evaluate", "-m", "fake", "--data", str(folder), "--metrics", "psnr"]
+    assert main([*arguments, "--degraded", "lq", "--pattern", "{stem}_lq"]) == 0
+    assert "pairs" in capsys.readouterr().out
+    assert main([*arguments, "--pattern", "{stem}_lq"]) == 2
+    assert "how --degraded images are called" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("fake_loading")
 def test_command_reports_broken_files_and_fails(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_a_pattern_says_how_degraded_images_are_called(tmp_path: Path) -> None:
 def test_kinds_of_patterns(tmp_path: Path, pattern: str, given: str) -> None:
     clean, degraded = folders(tmp_path, ["1.png"], [given])
     assert [pair.degraded for pair in match_pairs(clean, degraded, pattern)] == [degraded / given]
+
+
+@pytest.mark.parametrize("pattern", ["{stem}", "{stem}x4"])
+def test_accents_are_parts_of_letters_or_stand_behind_them(tmp_path: Path, pattern: str) -> None:
+    composed, apart = "\u00e9.png", pattern.format(stem="e\u0301") + ".png"
+    assert unicodedata.normalize("NFC", apart) != apart
+    (pair,) = match_pairs(*folders(tmp_path, [composed], [apart]), pattern)
+    assert pair.degraded.is_file()
+    assert pair.name == "\u00e9"
 
 
 def test_a_picture_may_have_several_degraded_versions(tmp_path: Path) -> None:

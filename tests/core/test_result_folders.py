@@ -104,6 +104,7 @@ def test_missing_doubled_and_wrongly_sized_results_are_listed(
     failed = made(config([method])).method("theirs").failed
     assert "results of 1 photographs are missing: inner/1.png" in failed
     assert "inner/0.png: 0_out.jpg and 0_out.webp" in failed
+    assert "(it is '{stem}_out', and the folder has 3 images, such as 0_out.jpg)" in failed
     (folder / "0_out.jpg").unlink()
     write_image(folder / "1_out.png", torch.rand(3, SIDE, SIDE + 1))
     write_image(folder / "2_out.png", torch.rand(3, 2 * SIDE, 2 * SIDE))
@@ -124,6 +125,10 @@ def test_one_file_is_the_result_of_one_photograph_only(tmp_path: Path) -> None:
         match_results(tmp_path, ["*.jpg"], "{stem}*")
     with pytest.raises(ConfigError, match="does not say which photograph"):
         match_results(tmp_path, ["a.jpg"], "out.png")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "inner").symlink_to(tmp_path)
+    with pytest.raises(ImageError, match="has no images; linked folders in it are not looked into"):
+        match_results(tmp_path / "linked", ["inner/a.jpg"])
 
 
 def test_whole_results_of_pairs_are_cropped_as_their_photographs(

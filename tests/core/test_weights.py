@@ -119,8 +119,8 @@ def test_python_objects_without_tensors_are_refused_and_never_run(tmp_path: Path
     mark = tmp_path / "executed"
     (tmp_path / "plain.pth").write_bytes(pickle.dumps(Payload(mark)))
     torch.save({"net": Payload(mark)}, tmp_path / "inside.pth")
-    torch.save(network(), tmp_path / "module.pth")
-    for name in ("plain", "inside", "module"):
+    torch.save(nn.Flatten(), tmp_path / "empty.pth")
+    for name in ("plain", "inside", "empty"):
         with pytest.raises(WeightsError, match=r"Python objects, which are never loaded; ask"):
             read_tensors(tmp_path / f"{name}.pth")
     assert not mark.exists()
@@ -222,9 +222,23 @@ def test_a_file_without_weights_is_refused(content: object, tmp_path: Path) -> N
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    for name in ("gone.pth", "gone.safetensors", "."):
+    for name in ("gone.pth", "gone.safetensors"):
         with pytest.raises(WeightsError, match=r"no weights file .*; check the path"):
             read_tensors(tmp_path / name)
+
+
+def test_a_folder_says_what_to_give_instead(tmp_path: Path) -> None:
+    def said() -> str:
+        with pytest.raises(WeightsError, match=f"{tmp_path} is a folder; ") as caught:
+            read_tensors(tmp_path)
+        return str(caught.value).partition("; ")[2]
+
+    assert said() == "name a file of weights."
+    (tmp_path / "config.json").touch()
+    (tmp_path / "model.safetensors").touch()
+    assert said() == f"name the file in it, such as {tmp_path / 'model.safetensors'}."
+    (tmp_path / ".metadata").touch()  # of torch.distributed.checkpoint
+    assert said().endswith(f"dcp_to_torch {tmp_path} weights.pth.")
 
 
 # --- fitting --------------------------------------------------------------------------------------

@@ -608,9 +608,14 @@ def test_a_pickle_of_tensorflow_says_what_to_run_first(
     ):
         assert cli.main(command) == 1
         assert "python legacy.py" in capsys.readouterr().err
-    # Who expects another network is sent there.
-    with pytest.raises(WeightsError, match=r"found: dnnlib\.tflib.*'ugpnet inspect'"):
-        read_tensors(path)
+    # Who expects another network is told alike.
+    for read in (
+        lambda: read_tensors(path),
+        lambda: ug.load_model(path),
+        lambda: ug.create_backbone("nafnet", weights=path),
+    ):
+        with pytest.raises(WeightsError, match=said):
+            read()
 
 
 @pytest.mark.parametrize(

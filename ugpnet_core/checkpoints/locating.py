@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from ugpnet_core.checkpoints.modules import (
@@ -16,6 +17,7 @@ from ugpnet_core.checkpoints.modules import (
     is_tensor,
     quoted,
     under,
+    with_plain_names,
     without_wrapper,
 )
 from ugpnet_core.checkpoints.recognition import (
@@ -57,6 +59,9 @@ _NO_NETWORKS = re.compile(
 )
 _DEPTH = 5
 _MOST = 10_000
+_MOST_STATE_DICTS = 256
+_LONGEST = 1_000  # characters of a name that others stand behind
+_HOLDERS = (Mapping, list, tuple)
 
 
 def inside_wrappers(content: Any) -> Any:
@@ -69,26 +74,38 @@ def inside_wrappers(content: Any) -> Any:
         if wrapper is None:
             break
         content = content[wrapper]
-    return content
+    is_state_dict = isinstance(content, Mapping) and _is_state_dict(content)
+    return with_plain_names(content) if is_state_dict else content
 
 
 def state_dicts(content: Any) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     """Every dictionary with tensors in it, by the names that lead to it, joined by dots."""
+    if not isinstance(content, _HOLDERS):
+        return
     waiting: list[tuple[str, Any, int]] = [("", content, _DEPTH)]
-    seen = 0
-    while waiting and seen < _MOST:
-        place, inner, depth = waiting.pop(0)
-        seen += 1
-        if not isinstance(inner, Mapping):
+    found, others = 0, set[int]()
+    for place, inner, depth in waiting:  # which grows meanwhile
+        if id(inner) in others:
             continue
-        if _is_state_dict(inner):
-            yield place, inner
-        elif depth > 0:
-            waiting += [
-                (f"{place}.{key}".lstrip("."), value, depth - 1)
-                for key, value in inner.items()
-                if isinstance(key, str) and not _NO_NETWORKS.search(key)
-            ]
+        if isinstance(inner, Mapping) and _is_state_dict(inner):
+            yield place, with_plain_names(inner)
+            found += 1
+            if found == _MOST_STATE_DICTS:
+                return
+            continue
+        others.add(id(inner))
+        places = (
+            inner
+            if isinstance(inner, Mapping)
+            else dict(zip(map(str, range(len(inner))), inner, strict=True))
+        )
+        inside = (
+            (f"{place}.{key}".lstrip("."), value, depth - 1)
+            for key, value in places.items()
+            if isinstance(value, _HOLDERS) and isinstance(key, str) and not _NO_NETWORKS.search(key)
+        )
+        if depth > 0 and len(place) < _LONGEST:
+            waiting += islice(inside, _MOST - len(waiting))
 
 
 def find_state_dict(content: Any, key: str | None, source: str) -> Mapping[Any, Any] | None:

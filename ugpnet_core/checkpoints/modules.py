@@ -24,8 +24,10 @@ from ugpnet_core.errors import SeveralNetworksError, WeightsError
 T = TypeVar("T")
 
 AVERAGED = re.compile(r"(^|[._-])(ema|swa|avg|averaged?|shadow)([._-]|$)|ema_model", re.IGNORECASE)
-# Prefixes of a network that was wrapped for several devices, or compiled.
-PREFIXES = ("module.", "_orig_mod.")
+# What wraps a network for several devices, before all of its keys.
+_PARALLEL = "module."
+# What compiling, FSDP and recomputed activations put into names, wherever the module was.
+WITHIN = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 _DEPTH = 5
 # Modules of a file that are tried as a network.
 _MOST = 256
@@ -136,15 +138,19 @@ def averaged(found: Iterable[str]) -> list[str]:
 
 
 def without_wrapper(state: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A state dict without the ``module.`` and ``_orig_mod.`` that all its keys begin with."""
-    inner = dict(state)
-    if not all(isinstance(key, str) for key in inner):
-        return inner
-    while prefix := next(
-        (p for p in PREFIXES if inner and all(key.startswith(p) for key in inner)), None
-    ):
-        inner = {key.removeprefix(prefix): value for key, value in inner.items()}
+    """A state dict without the ``module.`` that all its keys begin with, and without what
+    compiling and the like put into them."""
+    inner = with_plain_names(state)
+    while inner and all(isinstance(key, str) and key.startswith(_PARALLEL) for key in inner):
+        inner = under(inner, _PARALLEL)
     return inner
+
+
+def with_plain_names(state: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A state dict without what compiling and the like put into names (``_orig_mod.``)."""
+    return {
+        WITHIN.sub("", key) if isinstance(key, str) else key: value for key, value in state.items()
+    }
 
 
 def under(state: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:

@@ -107,8 +107,7 @@ def unwrap(file: Checkpoint, key: str | None = None) -> dict[str, Tensor]:
     if found is not None:
         raise WeightsError(
             f"{file.path} holds Python objects, which are never loaded; ask for a file with "
-            f"tensors only (found: {printable(found.name)}), or see what 'ugpnet inspect' says of "
-            "it."
+            f"tensors only (found: {printable(found.name)})."
         )
     raise WeightsError(f"{file.path} holds no state dict; give a checkpoint of a network.")
 
@@ -128,8 +127,8 @@ def without_prefix(state: Mapping[Any, Any], source: str) -> dict[Any, Any]:
 
 
 def load_tensors(content: Mapping[Any, Any], file: Checkpoint) -> dict[str, Tensor]:
-    """Read the tensors of a state dict that lies in a file, without ``module.`` and ``_orig_mod.``
-    prefixes; what is no tensor is left out.
+    """Read the tensors of a state dict that lies in a file, without the ``module.`` before all
+    keys and what compiling put into them; what is no tensor is left out.
 
     Args:
         content: The dictionary, whose tensors may still be in the file.

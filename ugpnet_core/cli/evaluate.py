@@ -18,6 +18,10 @@ Degraded = Annotated[
         "--degraded", help="Folder of images that are degraded already, with the same names."
     ),
 ]
+Pattern = Annotated[
+    str | None,
+    typer.Option("--pattern", help="How the degraded images are called: {stem}x4, {name}, ..."),
+]
 Task = Annotated[str | None, typer.Option("--task", help="Default: the model's own task.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Of degradations and crops.")]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Only the first N files.")]
@@ -71,6 +75,7 @@ def evaluate(
     model: Model,
     data: Data,
     degraded: Degraded = None,
+    pattern: Pattern = None,
     task: Task = None,
     seed: Seed = 0,
     count: Count = None,
@@ -111,6 +116,8 @@ def evaluate(
 
     if degraded is not None and task is not None:
         raise ConfigError("--degraded images have been degraded already; leave out --task.")
+    if degraded is None and pattern is not None:
+        raise ConfigError("--pattern says how --degraded images are called; give these, too.")
     where = choose_device(device)
     keep_memory()
     chosen = USUAL_METRICS if metrics is None else [key.strip() for key in metrics.split(",")]
@@ -118,7 +125,14 @@ def evaluate(
     files = None if degraded is not None else find_photographs(data, count)
     network = load_model(model)
     if degraded is not None:
-        test_set = paired_set(data, degraded, network.resolution, scale=network.scale, count=count)
+        test_set = paired_set(
+            data,
+            degraded,
+            network.resolution,
+            scale=network.scale,
+            count=count,
+            pattern=pattern or "{stem}",
+        )
     else:
         test_set = degraded_photographs(data, files or [], network, task, seed)
 

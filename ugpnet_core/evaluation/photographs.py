@@ -6,6 +6,7 @@ files, the batch, or what else is measured.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from ugpnet_core.errors import ConfigError, ImageError
 from ugpnet_core.evaluation.repeating import DRAWS, repeatable_scale, repeated
 from ugpnet_core.factory import create_task_at
 from ugpnet_core.image import center_square, image_size, list_images, read_image, resize
-from ugpnet_core.image.pairs import listed, match_pairs
+from ugpnet_core.image.pairs import MatchedPair, listed, match_pairs
+from ugpnet_core.image.patterns import STEM
 from ugpnet_core.metrics.pixel import quantised
 from ugpnet_core.plugins import TaskEntry, find, validate_options
 from ugpnet_core.protocols import Task
@@ -157,11 +159,6 @@ class TestSet:
                 f"{small}x{small}, 8 bits; without ground truth"
             )
             words["task"] = "not known"
-            if self.known is not None:
-                words["task"] = (
-                    f"taken for {task_words(self.known, side)}; degraded again as the mean of "
-                    f"{DRAWS} draws"
-                )
         elif self.task is None:
             words["task"] = (
                 f"pairs: degraded files of {small}x{small} as they are; those as large as their "
@@ -170,6 +167,12 @@ class TestSet:
             )
         else:
             words["task"] = f"{task_words(self.task, side)}, seed {self.seed} and file name"
+        if self.known is not None:
+            pairs = f"{words['task']}; " if self.degraded is not None else ""
+            words["task"] = (
+                f"{pairs}taken for {task_words(self.known, side)}; degraded again as the mean of "
+                f"{DRAWS} draws"
+            )
         words["compared"] = (
             "every image clamped to [0, 1] and rounded to 8 bits, no border cut off"
         ) + (f"; degraded ones bicubically enlarged {self.scale} times" if self.scale > 1 else "")
@@ -190,22 +193,37 @@ def degraded_set(
 
 
 def paired_set(
-    clean: Path, degraded: Path, resolution: int, *, scale: int = 1, count: int | None = None
+    clean: Path,
+    degraded: Path,
+    resolution: int,
+    *,
+    scale: int | None = None,
+    count: int | None = None,
+    pattern: str = STEM,
+    task: TaskConfig | None = None,
 ) -> TestSet:
-    """Photographs with degraded images of the same names in another folder.
+    """Photographs with degraded images in another folder, one for each.
 
     Args:
-        scale: how many times smaller the degraded images are.
+        scale: how many times smaller the degraded images are; default: as the task makes them, or
+            1.
         count: only the first ones.
+        pattern: how the degraded images are called, see :func:`ugpnet_core.image.match_pairs`.
+        task: as for :func:`real_set`.
 
     A degraded image has the size of its photograph divided by ``scale``, and is cropped and
     resized as that is; or it has the size that the set asks for, and is taken as it is.
 
     Raises:
-        ImageError: a folder has no image, an image has no partner, or a degraded image another
-            size; the message lists the first ten.
+        ImageError: a folder has no image, an image has no partner or several, or a degraded image
+            another size; the message lists the first ten.
+        PluginError, ConfigError: as :func:`real_set`.
     """
-    every = match_pairs(clean, degraded)
+    if task is not None:
+        scale = repeatable_scale(task, resolution, scale)
+    scale = scale or 1
+    every = match_pairs(clean, degraded, pattern)
+    _refuse_several(every, pattern)
     pairs = every[:count]
     side = -(-resolution // scale)
     wrong = []
@@ -225,7 +243,25 @@ def paired_set(
         )
     partners = {pair.clean: pair.degraded for pair in pairs}
     unused = [pair.clean for pair in every[len(pairs) :]]
-    return TestSet(list(partners), clean, resolution, degraded=partners, scale=scale, unused=unused)
+    return TestSet(
+        list(partners),
+        clean,
+        resolution,
+        degraded=partners,
+        scale=scale,
+        unused=unused,
+        known=task,
+    )
+
+
+def _refuse_several(pairs: Sequence[MatchedPair], pattern: str) -> None:
+    counts = Counter(pair.name for pair in pairs)
+    several = [name for name, count in counts.items() if count > 1]
+    if several:
+        raise ImageError(
+            f"By the pattern {pattern!r} photographs have several degraded images, and are "
+            f"measured with one: {listed(several)}; name one, as '{{stem}}_1'."
+        )
 
 
 def real_set(

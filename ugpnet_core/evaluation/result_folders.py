@@ -6,7 +6,6 @@ error that lists the files.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -19,7 +18,7 @@ from ugpnet_core.evaluation.methods import Batch, Method, Runner
 from ugpnet_core.evaluation.photographs import TestSet
 from ugpnet_core.image import center_square, image_size, list_images, read_image
 from ugpnet_core.image.pairs import listed
-from ugpnet_core.image.patterns import NAME, STEM, meant
+from ugpnet_core.image.patterns import NAME, STEM, composed, meant
 
 
 class ResultFolder(Runner):
@@ -155,9 +154,16 @@ def match_results(
         parts += [f"it is not clear which result belongs where: {listed(doubled)}"] * bool(doubled)
         raise ImageError(
             f"In {folder} {'; and '.join(parts)}; add or remove files, or give another pattern "
-            f"(it is {pattern!r})."
+            f"(it is {pattern!r}, and the folder has {_inside(folder)})."
         )
     return {name: files[0] for name, files in found.items()}
+
+
+def _inside(folder: Path) -> str:
+    images = list_images([folder], recursive=True)
+    if not images:
+        return "no images; linked folders in it are not looked into"
+    return f"{len(images)} images, such as {images[0].relative_to(folder).as_posix()}"
 
 
 def _claimed(
@@ -166,7 +172,7 @@ def _claimed(
     """The files that may be the result of each photograph."""
     files: dict[str, list[Path]] = {}
     for file in list_images([folder], recursive=True):
-        files.setdefault(_composed(file.relative_to(folder).as_posix()), []).append(file)
+        files.setdefault(composed(file.relative_to(folder).as_posix()), []).append(file)
     everyone, paths = [*names, *others], sorted(files)
     claims = {name: _meant(name, pattern, paths) for name in everyone}
     # One layout for all: a file at the top is nobody's where others lie in subfolders.
@@ -188,15 +194,10 @@ def _claimed(
 
 
 def _meant(name: str, pattern: str, paths: Sequence[str]) -> list[str]:
-    whole = _composed(name)
+    whole = composed(name)
     stem = PurePosixPath(whole).with_suffix("").as_posix()
-    return meant(_composed(pattern), stem, whole, paths)
+    return meant(composed(pattern), stem, whole, paths)
 
 
 def _length(name: str) -> int:
-    return len(_composed(PurePosixPath(name).stem))
-
-
-def _composed(name: str) -> str:
-    """A name as one system writes it and another one reads it: accents are parts of letters."""
-    return unicodedata.normalize("NFC", name)
+    return len(composed(PurePosixPath(name).stem))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ugpnet_core.errors import ImageError
 from ugpnet_core.image.listing import list_images
-from ugpnet_core.image.patterns import STEM, meant
+from ugpnet_core.image.patterns import STEM, composed, meant
 
 LISTED = 10
 
@@ -59,9 +59,9 @@ def match_pairs(clean: Path, degraded: Path, pattern: str = STEM) -> list[Matche
 
 def _match_by_pattern(clean: Path, degraded: Path, pattern: str) -> list[MatchedPair]:
     together = _is_one_folder(clean, degraded)
-    theirs = {path.relative_to(degraded).as_posix(): path for path in _images(degraded, clean)}
-    ours = {path.relative_to(clean).as_posix(): path for path in _images(clean, degraded)}
-    owners = _owners(ours, sorted(theirs), pattern, together)
+    theirs = {_below(degraded, path): path for path in _images(degraded, clean)}
+    ours = {_below(clean, path): path for path in _images(clean, degraded)}
+    owners = _owners(ours, sorted(theirs), composed(pattern), together)
     if together:  # what is someone's degraded image is no clean one
         ours = {name: path for name, path in ours.items() if name not in owners}
         theirs = {one: theirs[one] for one in owners}
@@ -165,7 +165,7 @@ def _by_name(folder: Path, other: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     twice = []
     for path in _images(folder, other):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = PurePosixPath(_below(folder, path)).with_suffix("").as_posix()
         if name in found:
             twice.append(f"{found[name]} and {path.name}")
         found[name] = path
@@ -175,6 +175,10 @@ def _by_name(folder: Path, other: Path) -> dict[str, Path]:
             "either; rename or remove one of each."
         )
     return found
+
+
+def _below(folder: Path, path: Path) -> str:
+    return composed(path.relative_to(folder).as_posix())
 
 
 def _counted(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -10,6 +11,11 @@ from pathlib import PurePosixPath
 from ugpnet_core.image.files import EXTENSIONS
 
 STEM, NAME = "{stem}", "{name}"
+
+
+def composed(name: str) -> str:
+    """A name as one system writes it and another one reads it: accents are parts of letters."""
+    return unicodedata.normalize("NFC", name)
 
 
 def expression(pattern: str, stem: str, name: str) -> re.Pattern[str]:

@@ -17,10 +17,12 @@ from ugpnet_core.checkpoints.file import NCNN, Checkpoint, read_checkpoint_file
 from ugpnet_core.checkpoints.ncnn import count_of
 from ugpnet_core.checkpoints.state_dict import check_finite
 from ugpnet_core.errors import SeveralNetworksError, UGPNetError, WeightsError
+from ugpnet_core.factory import make_prior
 from ugpnet_core.model_files import uses
 from ugpnet_core.model_files.backbone_facts import backbone_facts
 from ugpnet_core.model_files.card import card_of, is_model_file
 from ugpnet_core.model_files.prior import check_weights, is_prior_file, recognise_prior
+from ugpnet_core.model_files.prior_weights import PriorWeights
 from ugpnet_core.model_files.published import from_published, gather, module_in, parts_of
 from ugpnet_core.model_files.published.parts import MODULES, PARTS, WORDS
 from ugpnet_core.model_files.stage_results import read_stage_result
@@ -201,7 +203,17 @@ def _prior(file: Checkpoint, key: str | None) -> Facts | None:
         facts["parameters"] = counts[0]
         if counts[1] is not None:
             facts["discriminator_parameters"] = counts[1]
-    return facts | {"use": uses.prior_uses(file.path, key, name, facts["resolution"], own)}
+    resolution = facts["resolution"]
+    trains = counts is None or _has_halvings(name, weights)
+    use = uses.prior_uses(file.path, key, name, resolution, own=own, trains=trains)
+    return facts | {"use": use}
+
+
+def _has_halvings(name: str, weights: PriorWeights) -> bool:
+    """Whether an encoder has anything to halve between a prior's images and its base."""
+    with torch.device("meta"):
+        prior = make_prior(name, **weights.options)
+    return prior.resolution > prior.base_size
 
 
 def _backbone_beside(file: Checkpoint, key: str | None, prior: Facts) -> Facts:

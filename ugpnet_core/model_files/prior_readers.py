@@ -114,9 +114,10 @@ def _bare(file: Checkpoint) -> Checkpoint:
     name of its dictionary or of its module in a larger one; all of the name that leads there, where
     several would have the same."""
     content = file.content
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping | list | tuple):
         return file
-    bare: dict[Any, Any] = {k: v for k, v in content.items() if not isinstance(v, Mapping)}
+    items = content.items() if isinstance(content, Mapping) else ()
+    bare: dict[Any, Any] = {k: v for k, v in items if not isinstance(v, Mapping)}
     named: list[tuple[str, str, Mapping[Any, Any]]] = []
     for place, state in state_dicts(content):
         parts = _networks_in(state)

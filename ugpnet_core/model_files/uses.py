@@ -25,7 +25,9 @@ def words(*parts: str | Path) -> str:
 
 def setting(name: str, value: Any) -> str:
     """A setting for the command line, ``model.backbone={name: unet}``."""
-    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**9)
+    text = yaml.safe_dump(
+        value, default_flow_style=True, sort_keys=False, width=10**9, allow_unicode=True
+    )
     text = text.removesuffix("...\n").strip()
     # The shell's own quotes are single ones.
     double = text.replace(SINGLE, DOUBLE)
@@ -82,19 +84,20 @@ def backbone_uses(
 
 
 def prior_uses(
-    path: Path, key: str | None, name: str, resolution: int | None, own: bool
+    path: Path, key: str | None, name: str, resolution: int | None, *, own: bool, trains: bool
 ) -> list[str]:
     """A prior file of it, pictures, and a training with it.
 
     Args:
         own: whether it is a prior file already.
+        trains: whether an encoder can feed it.
     """
     settings = [
         setting("model.prior", component(name, None)),
         *([f"data.resolution={resolution}"] if resolution else []),
         *located("synthesis", path, key),
     ]
-    uses = [f"train with it: {training(*settings)}"]
+    uses = [f"train with it: {training(*settings)}"] if trains else []
     chosen = ["--key", key] if key else []
     if not own:
         convert = words("ugpnet", "convert", path, "prior.safetensors", *chosen)

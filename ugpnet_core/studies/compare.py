@@ -93,7 +93,13 @@ def plan(config: CompareConfig, table: CompareTable) -> PlannedTable:
     if task.pairs is not None:
         pairs = task.pairs
         test_set = paired_set(
-            pairs.clean, pairs.degraded, data.resolution, scale=pairs.scale, count=data.count
+            pairs.clean,
+            pairs.degraded,
+            data.resolution,
+            scale=pairs.scale,
+            count=data.count,
+            pattern=pairs.pattern,
+            task=pairs.task,
         )
         test_set = replace(test_set, seed=data.seed)
     elif task.real is not None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
-from ugpnet_core.config import ComponentConfig, Positive, Strict, TaskConfig
+from ugpnet_core.config import ComponentConfig, PairedFolders, Positive, Strict, TaskConfig
 from ugpnet_core.metrics.metric import ALL_METRICS, USUAL_METRICS
 from ugpnet_core.reports.figure_settings import FiguresConfig
 from ugpnet_core.studies.result_names import SET, TASK, filled
@@ -23,32 +23,37 @@ Folders = Annotated[list[Path], Field(min_length=1)]
 SOURCES = ("model", "backbone", "network", "results", "classical")
 
 
-class PairsConfig(Strict):
-    """Photographs whose degraded images are files of the same names in another folder."""
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
 
-    clean: Path
-    degraded: Path
-    scale: Positive = Field(default=1, description="how many times smaller the degraded ones are")
+
+Known = Annotated[
+    TaskConfig | None,
+    BeforeValidator(_named),
+    Field(
+        description="what has degraded them, if that is known but for its noise: results are "
+        "degraded by it again"
+    ),
+]
+Times = Annotated[
+    Positive | None,
+    Field(description="how many times smaller they are; default: as the task makes them, or 1"),
+]
+
+
+class PairsConfig(PairedFolders):
+    """Photographs whose degraded images are files in another folder."""
+
+    scale: Times = None
+    task: Known = None
 
 
 class RealConfig(Strict):
     """Photographs that are degraded already, and of which nobody knows what they were."""
 
     degraded: Path = Field(description="folder, read recursively")
-    scale: Positive | None = Field(
-        default=None,
-        description="how many times larger they are to become; default: the task's, or 1",
-    )
-    task: TaskConfig | None = Field(
-        default=None,
-        description="what has degraded them, if that is known but for its noise: results are "
-        "degraded by it again",
-    )
-
-    @field_validator("task", mode="before")
-    @classmethod
-    def _named(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
+    scale: Times = None
+    task: Known = None
 
 
 class CompareTask(Strict):

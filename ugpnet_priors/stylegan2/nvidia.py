@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +28,6 @@ from ugpnet_priors.stylegan2.layouts import Part, State, check_kernel
 
 LAYOUT = "NVIDIA's (stylegan2-ada-pytorch)"
 # Modules of a network of 1024 pixels: about 120. A file could nest them without end.
-TENSORFLOW = "dnnlib.tflib."
 MOST_MODULES = 2_000
 MAPPING_RATE = 0.01
 WHOLE_BATCH = 2**31
@@ -43,7 +41,6 @@ def nvidia(file: Checkpoint) -> Part | None:
     Raises:
         WeightsError: a conditional network, or an architecture other than skip G, residual D.
     """
-    _refuse_tensorflow(file)
     content = file.content if isinstance(file.content, Mapping) else {"G_ema": file.content}
     generator = _tree(content.get("G_ema"), file) or _tree(content.get("G"), file)
     options: dict[str, Any] = {}
@@ -76,24 +73,6 @@ def _read_discriminator(described: Any, file: Checkpoint) -> tuple[State, dict[s
         "conv_clamp": _clamp(tree, file),
         "stddev_group": WHOLE_BATCH if group is None else int(group),
     }
-
-
-def _refuse_tensorflow(file: Checkpoint) -> None:
-    """The pickles of the TensorFlow versions hold programs, and weights in another layout.
-
-    Raises:
-        WeightsError: this is one.
-    """
-    content = file.content
-    several = list(content.values()) if isinstance(content, Mapping) else content
-    for each in several if isinstance(several, tuple | list) else (several,):
-        if isinstance(each, Inert) and each.name.startswith(TENSORFLOW):
-            new = file.path.with_name(f"{file.path.stem}-pytorch.pkl")
-            raise WeightsError(
-                f"{file.path} is a network of TensorFlow ({each.name}); translate it first, with "
-                "NVIDIA's stylegan2-ada-pytorch: python legacy.py "
-                f"--source={shlex.quote(str(file.path))} --dest={shlex.quote(str(new))}"
-            )
 
 
 def _is_network(described: Any) -> bool:

@@ -33,6 +33,10 @@ class DamagedError(Exception):
     """A pickle ends too early, or is none."""
 
 
+class OtherError(Exception):
+    """A file is whole, and holds no weights."""
+
+
 class Inert:
     """What a pickle describes, as data that does nothing: the name of a class or function, what it
     was called with, its state, and what was put into it (items, or keys and values in turn).

@@ -32,6 +32,11 @@ UNREAD = {
     "torch.QUInt8Storage": torch.uint8,
     "torch.QInt32Storage": torch.int32,
 }
+# Types whose tensors lie in untyped storages.
+BARE_TYPES = {
+    f"torch.{name}": getattr(torch, name)
+    for name in ("float8_e4m3fn", "float8_e5m2", "uint16", "uint32", "uint64")
+}
 # Bytes of a tensor up to which its storage may be shorter: ``torch.ones(1).expand(3)``.
 EXPANDED = 4096
 DIMENSIONS = 64  # what torch allows

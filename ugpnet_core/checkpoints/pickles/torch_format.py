@@ -19,12 +19,14 @@ from ugpnet_core.checkpoints.pickles.restricted import (
     ForbiddenError,
     Inert,
     Named,
+    OtherError,
     Stream,
     load,
     pairs,
     plain_key,
 )
 from ugpnet_core.checkpoints.pickles.stored_tensor import (
+    BARE_TYPES,
     STORAGES,
     UNREAD,
     NumpyArray,
@@ -48,7 +50,7 @@ def read_archive(file: IO[bytes], content: memoryview) -> Any:
         entries = {entry.filename: entry for entry in archive.infolist()}
     name = next((name for name in entries if name.rpartition("/")[2] == "data.pkl"), None)
     if name is None:
-        raise DamagedError("it is a ZIP archive without weights")
+        raise OtherError
     folder = name.removesuffix("data.pkl")
 
     def record(name: str) -> memoryview:
@@ -176,6 +178,17 @@ def _tensor(storage: Any, offset: Any, shape: Any, stride: Any, *_: Any) -> Stor
     return StoredTensor(storage, offset, tuple(shape), tuple(stride))
 
 
+def _tensor_of_type(
+    storage: Any, offset: Any, shape: Any, stride: Any, grad: Any, hooks: Any, dtype: Any, *_: Any
+) -> StoredTensor | Inert:
+    """``_rebuild_tensor_v3``: of a type that has no storages of its own, but bytes."""
+    known = BARE_TYPES.get(dtype.name) if isinstance(dtype, Named) else None
+    if known is None or not isinstance(storage, Storage):
+        return Inert(UNREADABLE)
+    count = len(storage.content) // known.itemsize
+    return StoredTensor(Storage(storage.content, known, count), offset, tuple(shape), tuple(stride))
+
+
 def _parameter(data: Any, *_: Any) -> Any:
     return data
 
@@ -226,6 +239,7 @@ TYPED = "torch._tensor._rebuild_from_type_v2"
 TENSORS: Mapping[str, Constructor] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _tensor_of_type,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
 }

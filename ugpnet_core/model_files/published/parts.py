@@ -12,7 +12,7 @@ from torch import Tensor
 from ugpnet_core.checkpoints.backbones import backbone_of
 from ugpnet_core.checkpoints.file import Checkpoint
 from ugpnet_core.checkpoints.locating import inside_wrappers
-from ugpnet_core.checkpoints.modules import is_tensor, the_one, under
+from ugpnet_core.checkpoints.modules import is_tensor, the_one, under, with_plain_names
 from ugpnet_core.checkpoints.state_dict import load_tensors, unwrap, without_prefix
 from ugpnet_core.errors import SeveralNetworksError, WeightsError
 
@@ -27,8 +27,8 @@ MODULES = {"resmodule": "restoration", "synmodule": "synthesis", "fusmodule": "f
 # What a restoration module has beside a residual backbone.
 _STRUCTURE = ("encoder.input_encoder.", "encoder.merge_decoder.", "encoder.to_img.")
 _FUSION = ("conv.weight", "body.0.body.0.", "last.weight")
-# What is left out of each key: wrappers for several devices and of a compiled module.
-_WRAPPED = re.compile(r"(?<![^.])(?:module|_orig_mod)\.")
+# What is left out of each key, beside what compiling put there: wrappers for several devices.
+_PARALLEL = re.compile(r"(?<![^.])module\.")
 # Nested dictionaries could refer to each other without end.
 _DEPTH = 5
 _MOST = 20_000
@@ -44,7 +44,7 @@ def parts_of(file: Checkpoint) -> dict[str, Any]:
     """
     flat: dict[str, Any] = {}
     _flatten(inside_wrappers(file.content), "", flat, _DEPTH)
-    named = {_WRAPPED.sub("", key): value for key, value in flat.items()}
+    named = {_PARALLEL.sub("", key): value for key, value in with_plain_names(flat).items()}
     found = {part: _places(named, f"{part}.") for part in PARTS}
     if any(found.values()):
         # Each on its own: an averaged copy may be of the part alone that is trained.
