@@ -67,4 +67,4 @@ def _left_of_noise(face: Face, size: int) -> float:
 
 def _beyond(distance: float, noise: float) -> float:
     """Root of what a mean square has beyond that of noise."""
-    return max(distance - noise**2, 0.0) ** 0.5
+    return math.sqrt(max(distance - noise**2, 0.0))
