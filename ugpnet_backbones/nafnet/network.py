@@ -91,9 +91,16 @@ class NAFBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Keep the shape (N, channels, H, W)."""
+        return self._fed_forward(self._attended(x))
+
+    # Two functions, so that no map of the one is kept through the other.
+
+    def _attended(self, x: Tensor) -> Tensor:
         y = _gate(self.conv2(self.conv1(self.norm1(x))))
         y = y * self.sca(y)  # eq. 5
-        x = x + _scaled(self.conv3, self.beta, y)
+        return x + _scaled(self.conv3, self.beta, y)
+
+    def _fed_forward(self, x: Tensor) -> Tensor:
         y = _gate(self.conv4(self.norm2(x)))
         return x + _scaled(self.conv5, self.gamma, y)
 
