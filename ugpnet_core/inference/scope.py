@@ -19,10 +19,10 @@ LOST = 2.0
 UNSEEN = 0.02
 # Of the strongest noise that a model knows: what the regression settles by itself, and where it
 # cannot do without the prior.
-SETTLED, DROWNED = 0.15, 0.4
-# The same of what was changed beyond noise. JPEG of quality 80, 50, 20 is 0.006, 0.010, 0.012; an
-# enlargement to twice the sides with noise in it is 0.03.
-LOSS = 0.006, 0.012
+SETTLED, DROWNED = 0.1, 0.3
+# The same of what was changed beyond noise. In faces of portraits as the prior sees them, JPEG of
+# quality 80, 50, 20 is about 0.004, 0.006, 0.008; an enlargement with noise in it is 0.02.
+LOSS = 0.003, 0.008
 # There, half of what the prior adds is best: all of it costs three times the error, and is further
 # from the photograph in perceptual distance, too (docs/training-notes.md).
 MOST = 0.5
