@@ -136,7 +136,7 @@ def test_what_cannot_be_converted_says_why(
         ((tmp_path / "photo.jpg", out), 1, "a JPEG image"),
         ((tmp_path / "cut.pth", out), 1, "is damaged"),
         ((tmp_path / "empty.pkl", out), 1, "is empty"),
-        ((model, out), 1, "no weights file"),
+        ((model, out), 1, "is a folder; name a file of weights"),
         ((tmp_path / "nafnet.pth", out), 1, "looks like NAFNet"),
         ((generator, tmp_path / "nafnet.pth", out), 1, "neither a prior nor"),
         ((generator, generator, out), 1, "two networks of a kind"),

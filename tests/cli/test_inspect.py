@@ -56,8 +56,9 @@ def test_a_prior_checkpoint_is_described(golden: Golden, tmp_path: Path, capsys:
 
 
 def test_a_prior_file_and_a_discriminator_are_described(tmp_path: Path, capsys: Capture) -> None:
-    generator: Any = ug.create_prior("stylegan2", **OPTIONS)
-    discriminator = create_discriminator("stylegan2", **OPTIONS)
+    options = OPTIONS | {"resolution": 32}  # of fewer pixels there is no training
+    generator: Any = ug.create_prior("stylegan2", **options)
+    discriminator = create_discriminator("stylegan2", **options)
     g = saved(generator.state_dict(), tmp_path / "g.pth")
     d = saved(discriminator.state_dict(), tmp_path / "d.pth")
     facts = facts_of(d, capsys)
