@@ -15,13 +15,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from ugpnet_core.errors import ImageError
+from ugpnet_core.image.jpeg_segments import END, END_MARKER, SCAN, segments
 from ugpnet_core.image.rare_jpeg import disguised
 
 _MOST_MISSING = 0.25
 _LEAST_MISSING = 0.005
 _BLOCK = 16
-_SCAN, _END, _END_MARKER = 0xDA, 0xD9, b"\xff\xd9"
-_ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 _AFTER_A_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _FILM = re.compile(rb"ftyp(?:mp4|isom|iso\d|qt  |avc1|3gp|hvc1|M4V)")
 _FILLING = b"\0\xff"
@@ -67,21 +66,11 @@ def loaded(
 
 def _end_of(data: bytes) -> int | None:
     """Where the first picture of a JPEG ends, None where it has no end."""
-    at = 2
-    while at + 2 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == _END:
-            return at + 2
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        at += 2 if marker in _ALONE else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == _SCAN:
-            following = _AFTER_A_SCAN.search(data, at)
-            if following is None:
-                return None
-            at = following.start()
-    return None
+    found = list(segments(data))
+    while found and found[-1].marker == SCAN:
+        following = _AFTER_A_SCAN.search(data, found[-1].end)
+        found = list(segments(data, following.start())) if following is not None else []
+    return found[-1].end if found and found[-1].marker == END else None
 
 
 def _film_after(data: bytes) -> bool:
@@ -101,7 +90,7 @@ def _without_filling(data: bytes) -> bytes | None:
 def _mended(data: bytes, path: Path, decode: Decode) -> tuple[Image.Image, str]:
     """A JPEG that lacks its end, with what there is of it, and the notice that says so."""
     # With a marker at their end, decoders take what there is for all of it.
-    image = decode((_without_filling(data) or data) + _END_MARKER)
+    image = decode((_without_filling(data) or data) + END_MARKER)
     share = _missing(np.asarray(image))
     if share >= _LEAST_MISSING:
         return image, _notice(share, path)
@@ -124,7 +113,7 @@ def _ended_early(image: Image.Image, data: bytes, path: Path, decode: Decode) ->
     share = _missing(pixels)
     if share < _LEAST_MISSING:
         return None
-    at = end - len(_END_MARKER)
+    at = end - len(END_MARKER)
     try:
         probe = decode(data[:at] + _PROBE + data[at:])
     except OSError:  # they were read, and made no sense

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ugpnet_core.image.iptc import as_resource
+from ugpnet_core.image.jpeg_segments import segments
 from ugpnet_core.image.metadata import Metadata
 
 MOST_EXIF = 65533 - 6
@@ -10,7 +11,6 @@ MOST_EXIF = 65533 - 6
 _MOST = 65533
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
-_PICTURE = {0xDA, 0xD9}  # where it begins, and where it ends
 
 
 def with_segments(data: bytes, metadata: Metadata) -> bytes:
@@ -31,17 +31,8 @@ def with_segments(data: bytes, metadata: Metadata) -> bytes:
 def xmp_extension(data: bytes) -> tuple[bytes, ...]:
     """The contents of the segments in which XMP goes on that is longer than one: what was edited,
     how far away things are (XMP specification, part 3, 1.1.3.1)."""
-    parts = list[bytes]()
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] not in _PICTURE:
-        if data[at + 1] == 0xFF:  # fill byte
-            at += 1
-            continue
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        content = data[at + 4 : end]
-        parts += [content] if content.startswith(_XMP_EXTENSION) else []
-        at = end
-    return tuple(parts)
+    contents = (data[one.begin + 4 : one.end] for one in segments(data))
+    return tuple(content for content in contents if content.startswith(_XMP_EXTENSION))
 
 
 def comments(metadata: Metadata) -> list[bytes]:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from ugpnet_core.image.jpeg_segments import END, SCAN, segments
+
 HEAD = 64 * 1024
 """How many bytes of a file are enough to tell what it is."""
 
@@ -218,14 +220,8 @@ def _boxed(head: bytes) -> str | None:
 
 def _jpeg_headers(head: bytes) -> bytes:
     """The first bytes of each segment before the picture of a JPEG."""
-    found, at = b"", 2
-    while at + 8 <= len(head) and head[at] == 0xFF and head[at + 1] not in {0xDA, 0xD9}:
-        if head[at + 1] == 0xFF:  # fill byte
-            at += 1
-            continue
-        found += head[at + 4 : at + 8]
-        at += 2 + int.from_bytes(head[at + 2 : at + 4], "big")
-    return found
+    parts = (one for one in segments(head) if one.marker not in {SCAN, END})
+    return b"".join(head[one.begin + 4 : one.begin + 8] for one in parts)
 
 
 def _is_raw(head: bytes, extension: str) -> bool:

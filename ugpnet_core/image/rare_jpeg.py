@@ -4,16 +4,14 @@ without loss, as medical devices make them, and JPEG-LS.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from ugpnet_core.image.colours import from_integers
 from ugpnet_core.image.decoded import Array
+from ugpnet_core.image.jpeg_segments import END_MARKER, segments
 
-_JPEG_LS, _BASELINE, _SCAN, _END = 0xF7, 0xC0, 0xDA, 0xD9
+_JPEG_LS, _BASELINE = 0xF7, 0xC0
 _FRAMES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}
-_END_MARKER = b"\xff\xd9"
 _TO_PRECISION = 4  # from the marker of a frame
 
 
@@ -39,7 +37,7 @@ def rare_pixels(data: bytes) -> Array | None:
     at = _rare_frame(data)
     if at is None:
         return None
-    if _END_MARKER not in data[at:]:  # which not every decoder notices
+    if END_MARKER not in data[at:]:  # which not every decoder notices
         raise ValueError("it is cut short")
     from imagecodecs import jpeg_decode, jpegls_decode
 
@@ -52,22 +50,10 @@ def rare_pixels(data: bytes) -> Array | None:
 
 def _rare_frame(data: bytes) -> int | None:
     """Where the header of a frame lies that Pillow does not know; None: there is none."""
-    for at, marker in _segments(data):
-        if marker in _FRAMES:
-            rare = marker == _JPEG_LS or data[at + _TO_PRECISION] > 8
-            return at if rare else None
+    for segment in segments(data):
+        if segment.marker in _FRAMES:
+            at = segment.begin
+            precision = data[at + _TO_PRECISION : at + _TO_PRECISION + 1]
+            rare = segment.marker == _JPEG_LS or precision > b"\x08"
+            return at if rare and precision else None
     return None
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Place and marker of each segment before the picture."""
-    at = 2
-    while at + _TO_PRECISION < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker in {_SCAN, _END}:
-            return
-        yield at, marker
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
