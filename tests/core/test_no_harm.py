@@ -137,12 +137,12 @@ def test_the_prior_adds_where_something_was_lost() -> None:
     for noise_of_one in (0.0, 0.1, 0.3):
         assert one.prior_share(noise_of_one, 0) == none.prior_share(noise_of_one, 0) == 1
     by_noise = [every.prior_share(level / 100, 0) for level in range(40)]
-    by_loss = [every.prior_share(0.01, level / 1000) for level in range(40)]
+    by_loss = [every.prior_share(0.01, 0.01**2 + (level / 1000) ** 2) for level in range(40)]
     for shares in (by_noise, by_loss):
         assert shares == sorted(shares)
         assert shares[2] == 0
         assert shares[30] == MOST
-    assert every.prior_share(0.3, 0.03) == MOST < 1
+    assert every.prior_share(0.3, 0.3**2 + 0.03**2) == MOST < 1
 
 
 def test_the_best_mixture_of_input_and_regression(photograph: Tensor) -> None:

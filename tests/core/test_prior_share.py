@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ugpnet_core.faces.face import Face
-from ugpnet_core.inference.prior_share import share_of_photograph, shares_of_faces
+from ugpnet_core.inference.prior_share import share_of_face, share_of_photograph
 from ugpnet_core.inference.rows import TensorRows
 from ugpnet_core.inference.scope import MOST, Scope
 
@@ -32,8 +32,7 @@ def _blocks(image: Tensor, height: float) -> Tensor:
 
 def _share(came: Tensor, regression: Tensor, noise: float, face: Face = FACE) -> float:
     rows = TensorRows(came), TensorRows(regression)
-    (share,) = shares_of_faces(EVERY, *rows, [face], noise, SIZE)
-    return share
+    return share_of_face(EVERY, *rows, face, noise, SIZE)
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.02, 0.04])
@@ -67,4 +66,5 @@ def test_a_face_is_judged_by_itself() -> None:
 
 def test_a_model_of_one_strength_wants_all_of_it() -> None:
     rows = TensorRows(_flat())
-    assert shares_of_faces(Scope(0.25, 0.35), rows, rows, [FACE, FACE], 0.1, SIZE) == [1, 1]
+    assert share_of_face(Scope(0.25, 0.35), rows, rows, FACE, 0.1, SIZE) == 1
+    assert share_of_photograph(Scope(0.25, 0.35), rows, rows, 0.1) == 1

@@ -108,6 +108,7 @@ def evaluate(
     from ugpnet_core.errors import ConfigError
     from ugpnet_core.evaluation.evaluate import evaluate_on, frechet_ratio
     from ugpnet_core.evaluation.photographs import find_photographs, paired_set
+    from ugpnet_core.image.patterns import STEM
     from ugpnet_core.model_files.model import load_model
     from ugpnet_core.progress import Bar
     from ugpnet_core.reports.files import as_json as as_json_text
@@ -131,7 +132,7 @@ def evaluate(
             network.resolution,
             scale=network.scale,
             count=count,
-            pattern=pattern or "{stem}",
+            pattern=pattern or STEM,
         )
     else:
         test_set = degraded_photographs(data, files or [], network, task, seed)

@@ -7,7 +7,6 @@ What x_reg took away from x tells it. Noise alone is known by its estimate; what
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -30,28 +29,26 @@ def share_of_photograph(scope: Scope, came: Rows, regression: Rows, noise: float
         regression: x_reg.
         noise: standard deviation of the photograph's noise.
     """
-    return scope.prior_share(noise, _beyond(mean_distance(came, regression), noise))
+    if scope.is_of_one_strength:  # nothing has to be looked at
+        return scope.prior_share(noise, 0)
+    return scope.prior_share(noise, mean_distance(came, regression))
 
 
-def shares_of_faces(
-    scope: Scope, came: Rows, regression: Rows, faces: Sequence[Face], noise: float, size: int
-) -> list[float]:
-    """Share for each face, by what its square of ``size`` pixels, which the prior sees, has lost: a
+def share_of_face(
+    scope: Scope, came: Rows, regression: Rows, face: Face, noise: float, size: int
+) -> float:
+    """Share for a face, by what its square of ``size`` pixels, which the prior sees, has lost: a
     large face whose noise is gone when it is reduced to that wants nothing.
 
     Args:
-        faces: in pixels of x_reg.
+        face: in pixels of x_reg.
         came, regression, noise: see :func:`share_of_photograph`.
     """
-    return [_share_of(scope, came, regression, face, noise, size) for face in faces]
-
-
-def _share_of(
-    scope: Scope, came: Rows, regression: Rows, face: Face, noise: float, size: int
-) -> float:
-    left = noise * _left_of_noise(face, size)
+    if scope.is_of_one_strength:
+        return scope.prior_share(noise, 0)
     difference = square_of(came, face, size) - square_of(regression, face, size)
-    return scope.prior_share(left, _beyond(float(difference.square().mean()), left))
+    left = noise * _left_of_noise(face, size)
+    return scope.prior_share(left, float(difference.square().mean()))
 
 
 def _left_of_noise(face: Face, size: int) -> float:
@@ -63,8 +60,3 @@ def _left_of_noise(face: Face, size: int) -> float:
     near = replace(face, x=float(middle), y=float(middle), side=side)
     square = square_of(TensorRows(white), near, size)
     return float(square.std()) / _SPREAD * (side / face.side)
-
-
-def _beyond(distance: float, noise: float) -> float:
-    """Root of what a mean square has beyond that of noise."""
-    return math.sqrt(max(distance - noise**2, 0.0))

@@ -29,7 +29,7 @@ from ugpnet_core.inference.layers import (
 )
 from ugpnet_core.inference.memory import bytes_per_pixel, fitting, halving
 from ugpnet_core.inference.noise_level import noise_level
-from ugpnet_core.inference.prior_share import share_of_photograph, shares_of_faces
+from ugpnet_core.inference.prior_share import share_of_face, share_of_photograph
 from ugpnet_core.inference.restored import Restored, RestoredLevels
 from ugpnet_core.inference.rows import (
     Array,
@@ -248,8 +248,10 @@ class Restorer(Calling):
         """How much of what the prior adds each face wants."""
         if self.scope is None:
             return [1.0] * len(faces)
-        large = scaled(faces, self.scale)
-        return shares_of_faces(self.scope, came, regression, large, noise, self.resolution)
+        return [
+            share_of_face(self.scope, came, regression, face, noise, self.resolution)
+            for face in scaled(faces, self.scale)
+        ]
 
     def _faces_of(self, regression: Regression) -> tuple[Face, ...]:
         """The faces of a photograph, in its pixels."""

@@ -3,6 +3,7 @@ something else: keep more of what can be relied on."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,8 +21,8 @@ UNSEEN = 0.02
 # Of the strongest noise that a model knows: what the regression settles by itself, and where it
 # cannot do without the prior.
 SETTLED, DROWNED = 0.1, 0.3
-# The same of what was changed beyond noise. In faces of portraits as the prior sees them, JPEG of
-# quality 80, 50, 20 is about 0.004, 0.006, 0.008; an enlargement with noise in it is 0.02.
+# The same of the root of what was changed beyond noise. In faces of portraits as the prior sees
+# them, JPEG of quality 80, 50, 20 is about 0.004, 0.006, 0.008; an enlargement with noise is 0.02.
 LOSS = 0.003, 0.008
 # There, half of what the prior adds is best: all of it costs three times the error, and is further
 # from the photograph in perceptual distance, too (docs/training-notes.md).
@@ -54,7 +55,12 @@ class Scope:
             f"for ({self.weakest:.2f} to {self.strongest:.2f})"
         )
 
-    def prior_share(self, noise: float, lost: float) -> float:
+    @property
+    def is_of_one_strength(self) -> bool:
+        """Whether the model knows one strength of noise only, or hardly any noise."""
+        return self.weakest > UNSEEN or self.strongest < 2 * UNSEEN
+
+    def prior_share(self, noise: float, distance: float) -> float:
         """How much of what the prior adds is wanted.
 
         A model of one strength of noise wants all of it. One that knows all strengths from nothing
@@ -62,13 +68,13 @@ class Scope:
         nothing where noise is weak and nothing else was lost, and half where either is strong.
 
         Args:
-            noise: its standard deviation.
-            lost: root mean square of what x_reg has changed beyond the noise.
+            noise: standard deviation of the noise of x.
+            distance: the mean of (x - x_reg)^2.
         """
-        if self.weakest > UNSEEN or self.strongest < 2 * UNSEEN:
+        if self.is_of_one_strength:
             return 1.0
         by_noise = _rise(noise / self.strongest, SETTLED, DROWNED)
-        return MOST * max(by_noise, _rise(lost, *LOSS))
+        return MOST * max(by_noise, _rise(math.sqrt(_beyond(distance, noise)), *LOSS))
 
 
 def scope_of(task: Task) -> Scope:
@@ -97,9 +103,13 @@ def share_relied_on(distance: float, noise: float) -> float:
         distance: the mean of (x - x_reg)^2.
         noise: standard deviation of the noise of x.
     """
-    variance = noise**2
-    error = max(distance - variance, 0.0)
+    variance, error = noise**2, _beyond(distance, noise)
     return 1.0 if error == 0 else variance / (variance + error)
+
+
+def _beyond(distance: float, noise: float) -> float:
+    """What is left of the mean of (x - x_reg)^2 without the noise of x: other changes of x_reg."""
+    return max(distance - noise**2, 0.0)
 
 
 def _rise(value: float, begin: float, end: float) -> float:
