@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.cli.batches import make
 from ugpnet_core.config import ComponentConfig, ModelConfig
 from ugpnet_core.image import write_image
 from ugpnet_core.model_files.model import save_model
@@ -41,3 +42,8 @@ def photos(tmp_path: Path) -> Path:
     for name, size in [("a.png", (20, 30)), ("b.jpg", (45, 33)), ("sub/c.webp", (32, 32))]:
         write_image(tmp_path / "in" / name, torch.rand(3, *size, generator=generator))
     return tmp_path / "in"
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Path:
+    return make(tmp_path / "trip", "1.png", "2.png", "3.png")
